@@ -1,0 +1,1 @@
+"""asyncio: what the process is."""

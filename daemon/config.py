@@ -1,0 +1,261 @@
+"""The site file as frozen, validated objects: what may stand in it, in which units, within which reason.
+
+`daemon.sitefile` reads files into these; `daemon.sitecheck` holds the rules that span several of them. Units stand in
+the keys, as an operator writes them; conversion to SI happens once, in `daemon.site`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+SiteMw = Annotated[float, Field(gt=0, le=2000)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Site(_Section):
+    """What the site may purchase: `max_mw` is 100 % of a percent command, `import_limit_mw` is never exceeded."""
+
+    id: Id
+    name: str = ""
+    meter: Id
+    max_mw: SiteMw
+    min_mw: Annotated[float, Field(ge=0, le=2000)] = 0.0
+    import_limit_mw: SiteMw
+    default_mw: SiteMw
+    nominal_hz: Literal[50, 60] = 60
+    losses_percent: Annotated[float, Field(ge=0, le=20)] = 0.0
+    map_folder: Path | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Site:
+        if not self.min_mw < self.max_mw <= self.import_limit_mw:
+            raise ValueError(
+                f"limits contradict: min_mw {self.min_mw:g} < max_mw {self.max_mw:g} <= import_limit_mw "
+                f"{self.import_limit_mw:g} must hold"
+            )
+        if not self.min_mw <= self.default_mw <= self.max_mw:
+            raise ValueError(f"limits contradict: default_mw {self.default_mw:g} lies outside min_mw to max_mw")
+        return self
+
+
+class Control(_Section):
+    """The loop: its rate, when a reading is too old, and how fast the feedback may correct."""
+
+    hz: Annotated[float, Field(ge=1, le=100)] = 20.0
+    meter_stale_s: Annotated[float, Field(ge=0.5, le=60)] = 2.0
+    rack_stale_s: Annotated[float, Field(ge=0.5, le=60)] = 5.0
+    loop_stale_s: Annotated[float, Field(ge=0.5, le=120)] = 10.0
+    meter_delay_s: Annotated[float, Field(ge=0, le=5)] = 0.1
+    feedback_s: Annotated[float, Field(ge=0.2, le=60)] = 1.0
+    hold_max_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    actuation_deadline_s: Annotated[float, Field(ge=0.2, le=10)] = 1.0
+    deadman_s: Annotated[int, Field(ge=2, le=3600)] = 30
+
+
+class Normal(_Section):
+    """Ramp limits while nobody has dispatched the site."""
+
+    up_mw_per_min: Annotated[float, Field(gt=0, le=2000)] = 20.0
+    down_mw_per_min: Annotated[float, Field(gt=0, le=2000)] = 20.0
+
+
+class Dispatched(_Section):
+    """Ramp limits of an authorised command with its own ramp."""
+
+    up_mw_per_s: Annotated[float, Field(gt=0, le=500)]
+    down_mw_per_s: Annotated[float, Field(gt=0, le=500)]
+
+
+class Lease(_Section):
+    """How long a command lives, and where the site goes when it ends."""
+
+    default_s: Seconds = 900.0
+    max_s: Seconds = 14400.0
+    after: Literal["default", "hold"] = "default"
+    raise_after: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Lease:
+        if self.default_s > self.max_s:
+            raise ValueError(f"limits contradict: default_s {self.default_s:g} exceeds max_s {self.max_s:g}")
+        return self
+
+
+class Mqtt(_Section):
+    """The broker. Secrets only by file; `tls = true` verifies the broker against `ca_file` or the system's store."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    prefix: str = "rampd/v1"
+    version: Literal["auto", "5", "3.1.1"] = "auto"
+    username: str | None = None
+    password_file: Path | None = None
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    keepalive_s: Annotated[int, Field(ge=2, le=120)] = 10
+
+    @field_validator("prefix")
+    @classmethod
+    def _plain(cls, prefix: str) -> str:
+        if not prefix or any(c in prefix for c in "+#\0") or prefix.startswith(("/", "$")) or prefix.endswith("/"):
+            raise ValueError("a topic prefix has no wildcards and neither starts nor ends with /: rampd/v1")
+        return prefix
+
+
+class Http(_Section):
+    """Where /metrics, /healthz and /readyz answer."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9464
+
+
+class Device(_Section):
+    """How to reach a Modbus device: `address` is host:port, several units may share one."""
+
+    map: str
+    address: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")]
+    unit: Annotated[int, Field(ge=0, le=255)] = 1
+    period_s: Annotated[float, Field(ge=0.02, le=600)] = 1.0
+
+    @field_validator("address")
+    @classmethod
+    def _port(cls, address: str) -> str:
+        if not 1 <= int(address.rsplit(":", 1)[1]) <= 65535:
+            raise ValueError("the port lies between 1 and 65535: 10.0.3.17:502")
+        return address
+
+
+class Meter(Device):
+    """A revenue or check meter."""
+
+    id: Id
+
+
+class Loop(Device):
+    """A cooling loop and its CDU. Above `warn_c` no rack of it is raised, from `derate_c` on it is derated."""
+
+    id: Id
+    max_supply_c: Annotated[float, Field(ge=5, le=90)] = 45.0
+    warn_c: Annotated[float, Field(ge=5, le=90)] = 38.0
+    derate_c: Annotated[float, Field(ge=5, le=90)] = 40.0
+    return_max_c: Annotated[float, Field(ge=10, le=95)] = 60.0
+    min_flow_lpm: Annotated[float, Field(ge=0, le=100000)] = 0.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Loop:
+        if not self.warn_c < self.derate_c < self.max_supply_c < self.return_max_c:
+            raise ValueError("limits contradict: warn_c < derate_c < max_supply_c < return_max_c must hold")
+        return self
+
+
+class Node(_Section):
+    """A point of the electrical tree with a continuous rating; with a device where it is measured."""
+
+    id: Id
+    kind: Literal["main", "feeder", "transformer", "pdu"]
+    parent: str = ""
+    rating_kw: Annotated[float, Field(gt=0, le=2_000_000)]
+    derating: Annotated[float, Field(gt=0, le=1)] = 0.8
+    map: str | None = None
+    address: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] | None = None
+    unit: Annotated[int, Field(ge=0, le=255)] = 1
+    period_s: Annotated[float, Field(ge=0.02, le=600)] = 1.0
+
+    @model_validator(mode="after")
+    def _device(self) -> Node:
+        if (self.map is None) != (self.address is None):
+            raise ValueError("a measured node has both map and address, an unmeasured one neither")
+        return self
+
+    def device(self) -> Device | None:
+        """Its meter, where it has one."""
+        if self.map is None or self.address is None:
+            return None
+        return Device(map=self.map, address=self.address, unit=self.unit, period_s=self.period_s)
+
+
+class Rack(Device):
+    """A rack: what it may draw, how fast it answers, and its place in tree, cooling and shed order.
+
+    The highest tier number sheds first. `fallback_kw` is where its controller goes when rampd falls silent.
+    """
+
+    id: Id
+    kind: Literal["gpu", "asic"]
+    node: str
+    loop: str
+    tier: Annotated[int, Field(ge=1, le=8)] = 1
+    weight: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    min_kw: Annotated[float, Field(ge=0, le=2000)]
+    max_kw: Annotated[float, Field(gt=0, le=2000)]
+    up_kw_per_s: Annotated[float, Field(gt=0, le=100000)]
+    down_kw_per_s: Annotated[float, Field(gt=0, le=100000)]
+    dead_up_s: Annotated[float, Field(ge=0, le=30)] = 0.0
+    dead_down_s: Annotated[float, Field(ge=0, le=30)] = 0.0
+    fallback_kw: Annotated[float, Field(ge=0, le=2000)] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Rack:
+        if self.min_kw > self.max_kw:
+            raise ValueError(f"limits contradict: min_kw {self.min_kw:g} exceeds max_kw {self.max_kw:g}")
+        if self.fallback_kw is not None and self.fallback_kw > self.max_kw:
+            raise ValueError(f"limits contradict: fallback_kw {self.fallback_kw:g} exceeds max_kw {self.max_kw:g}")
+        return self
+
+
+class Fleet(_Section):
+    """CSV files beside the site file, one row a device."""
+
+    racks: Path
+    nodes: Path | None = None
+
+
+class SiteFile(_Section):
+    """The TOML document."""
+
+    site: Site
+    control: Control = Control()
+    normal: Normal = Normal()
+    dispatched: Dispatched
+    lease: Lease = Lease()
+    mqtt: Mqtt = Mqtt()
+    http: Http = Http()
+    fleet: Fleet
+    meter: Annotated[tuple[Meter, ...], Field(min_length=1)]
+    loop: Annotated[tuple[Loop, ...], Field(min_length=1)]
+    node: tuple[Node, ...] = ()
+
+
+class Config(BaseModel):
+    """The whole site: the document and its fleets, checked. `path` is the file it came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    site: Site
+    control: Control
+    normal: Normal
+    dispatched: Dispatched
+    lease: Lease
+    mqtt: Mqtt
+    http: Http
+    meters: tuple[Meter, ...]
+    loops: tuple[Loop, ...]
+    nodes: tuple[Node, ...]
+    racks: tuple[Rack, ...]
+
+    @property
+    def map_folder(self) -> Path | None:
+        """The site's own maps, resolved against the site file."""
+        folder = self.site.map_folder
+        return None if folder is None else self.path.parent / folder

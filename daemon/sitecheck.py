@@ -1,0 +1,165 @@
+"""The rules between the parts of a site: references, the tree, addresses, limits that contradict."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rampd.daemon import sitefile
+from rampd.daemon.config import Config, Device
+from rampd.daemon.sitefile import ConfigError, Problem
+from rampd.drivers import maps
+from rampd.drivers.maps import DeviceMap, MapError
+
+Places = dict[str, tuple[str, int]]
+
+
+def load(path: Path) -> Config:
+    """The site in `path`, checked in full. Raises ConfigError with every problem."""
+    config, places = sitefile.load(path)
+    problems = [*references(config, places), *tree(config, places), *devices(config, places)]
+    if not problems:
+        problems += limits(config, places)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def device_rows(config: Config) -> Iterator[tuple[str, str, Device]]:
+    """Every device of the site as (id, map kind it must have, device)."""
+    for meter in config.meters:
+        yield meter.id, "meter", meter
+    for node in config.nodes:
+        if (device := node.device()) is not None:
+            yield node.id, "pdu", device
+    for loop in config.loops:
+        yield loop.id, "cdu", loop
+    for rack in config.racks:
+        yield rack.id, "rack", rack
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> tuple[str, str]:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    remedy = f"did you mean {near[0]!r}?" if near else f"name one of the site's {kind}s"
+    return f"there is no {kind} {name!r}", remedy
+
+
+def references(config: Config, places: Places) -> Iterator[Problem]:
+    """Racks name a node and a loop, the site names a meter."""
+    nodes = {node.id for node in config.nodes}
+    loops = {loop.id for loop in config.loops}
+    meters = {meter.id for meter in config.meters}
+    if not config.racks:
+        yield Problem(*places["[site]"], "the site has no racks", "give fleet.racks at least one row")
+    if config.site.meter not in meters:
+        message, remedy = _unknown("meter", config.site.meter, meters)
+        yield Problem(*places["[site]"], f"site.meter: {message}", remedy)
+    for rack in config.racks:
+        if rack.node not in nodes:
+            message, remedy = _unknown("node", rack.node, nodes)
+            yield Problem(*places[rack.id], f"rack {rack.id} is on no feeder: {message}", remedy)
+        if rack.loop not in loops:
+            message, remedy = _unknown("loop", rack.loop, loops)
+            yield Problem(*places[rack.id], f"rack {rack.id} has no cooling: {message}", remedy)
+
+
+def tree(config: Config, places: Places) -> Iterator[Problem]:
+    """One root of kind main; every node hangs on it; every rack has a feeder above it."""
+    parents = {node.id: node.parent for node in config.nodes}
+    kinds = {node.id: node.kind for node in config.nodes}
+    roots = [node for node in config.nodes if not node.parent]
+    if len(roots) != 1 or roots[0].kind != "main":
+        names = ", ".join(node.id for node in roots) or "none"
+        remedy = "exactly one node has kind main and no parent"
+        yield Problem(*places["[site]"], f"the tree needs one root, found: {names}", remedy)
+    lost: set[str] = set()
+    for node in config.nodes:
+        if node.parent and node.parent not in parents:
+            message, remedy = _unknown("node", node.parent, parents)
+            yield Problem(*places[node.id], f"node {node.id}: parent: {message}", remedy)
+            lost.add(node.id)
+        elif node.parent and node.kind == "main":
+            yield Problem(*places[node.id], f"node {node.id} is main below {node.parent}", "make it a feeder")
+    for node in config.nodes:
+        seen = [node.id]
+        while (above := parents.get(seen[-1], "")) and above not in seen:
+            seen.append(above)
+        if above == node.id:
+            remedy = "give one of them a parent nearer to the main"
+            yield Problem(*places[node.id], f"cycle in the tree: {' -> '.join([*seen, above])}", remedy)
+        if above or seen[-1] in lost:
+            lost.add(node.id)
+    for rack in config.racks:
+        chain = [rack.node]
+        while (above := parents.get(chain[-1], "")) and above not in chain:
+            chain.append(above)
+        if rack.node in parents and rack.node not in lost and "feeder" not in {kinds.get(name) for name in chain}:
+            remedy = "hang it on a feeder or below one"
+            yield Problem(*places[rack.id], f"rack {rack.id} is on no feeder: {' -> '.join(chain)}", remedy)
+
+
+def devices(config: Config, places: Places) -> Iterator[Problem]:
+    """Maps exist, fit, and can be asked at the wanted rate; no two devices share an address and unit."""
+    taken: dict[tuple[str, int], str] = {}
+    loaded: dict[str, DeviceMap | None] = {}
+    for name, kind, device in device_rows(config):
+        at = places[name]
+        key = (device.address, device.unit)
+        if key in taken:
+            message = f"{name} and {taken[key]} share {device.address} unit {device.unit}"
+            yield Problem(*at, message, "correct the address or the unit of one of them")
+        taken.setdefault(key, name)
+        if device.map not in loaded:
+            try:
+                loaded[device.map] = maps.load(device.map, config.map_folder)
+            except KeyError:
+                known = maps.names()
+                near = difflib.get_close_matches(device.map, known, n=1)
+                remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                yield Problem(*at, f"{name}: there is no map {device.map!r}", remedy)
+                loaded[device.map] = None
+            except MapError as error:
+                yield Problem(*at, f"{name}: map {device.map!r} cannot be used: {error}", "correct the map file")
+                loaded[device.map] = None
+        device_map = loaded[device.map]
+        if device_map is not None and device_map.kind != kind and not (kind == "pdu" and device_map.kind == "meter"):
+            message = f"{name} is a {kind}, map {device.map!r} is for a {device_map.kind}"
+            yield Problem(*at, message, f"choose a {kind} map, see rampd maps list")
+
+
+def limits(config: Config, places: Places) -> Iterator[Problem]:
+    """What the racks need must fit what the tree and the site allow."""
+    parents = {node.id: node.parent for node in config.nodes}
+    need = dict.fromkeys(parents, 0.0)
+    for rack in config.racks:
+        name = rack.node
+        while name:
+            need[name] += rack.min_kw
+            name = parents[name]
+    for node in config.nodes:
+        limit = node.rating_kw * node.derating
+        if need[node.id] > limit:
+            message = f"limits contradict: racks below {node.id} need {need[node.id]:g} kW, its limit is {limit:g} kW"
+            yield Problem(*places[node.id], message, "rating_kw x derating must carry the min_kw of its racks")
+    site = config.site
+    top = sum(rack.max_kw for rack in config.racks) / 1000
+    floor = sum(rack.min_kw for rack in config.racks) / 1000
+    if floor > site.max_mw:
+        message = f"limits contradict: the racks' min_kw add up to {floor:g} MW, max_mw is {site.max_mw:g}"
+        yield Problem(*places["[site]"], message, "raise max_mw or lower the racks' min_kw")
+    if site.max_mw > 3 * top:
+        message = f"max_mw {site.max_mw:g} is far above what the racks can draw, {top:g} MW"
+        yield Problem(*places["[site]"], message, "out of reason: is max_mw given in MW and max_kw in kW?")
+    period = 1.0 / config.control.hz
+    for name, _, device in device_rows(config):
+        stale = config.control.meter_stale_s if name == site.meter else config.control.rack_stale_s
+        if device.period_s > stale / 2 and name not in {loop.id for loop in config.loops}:
+            message = f"limits contradict: {name} is read every {device.period_s:g} s but stale after {stale:g} s"
+            yield Problem(*places[name], message, "period_s at most half of the stale time in [control]")
+    if config.control.actuation_deadline_s < 4 * period:
+        message = "limits contradict: actuation_deadline_s is shorter than four ticks"
+        yield Problem(*places["[control]"], message, "raise it or raise hz")
+    if config.control.deadman_s <= config.control.actuation_deadline_s:
+        message = "limits contradict: deadman_s must be longer than actuation_deadline_s"
+        yield Problem(*places["[control]"], message, "a device must not fall back while rampd still writes")

@@ -1,0 +1,234 @@
+"""Reads the site file and its fleets; every problem at once, with file, line and remedy."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rampd.daemon.config import Config, Loop, Meter, Node, Rack, SiteFile
+
+Model = TypeVar("Model", bound=BaseModel)
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Problem:
+    """Something wrong in a site file; `remedy` says what to do about it."""
+
+    file: str
+    line: int
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}\n    {self.remedy}"
+
+
+class ConfigError(Exception):
+    """A site that cannot be run; `problems` holds all of them, in the order of the files."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Positions:
+    """Where each key of a TOML text stands; a key it cannot see is given its nearest table's line."""
+
+    _TABLE: Final = re.compile(r"^\s*\[(\[)?\s*([^\[\]]+?)\s*\]")
+    _KEY: Final = re.compile(r"""^\s*(?:"([^"]+)"|'([^']+)'|([\w.-]+))\s*=""")
+
+    def __init__(self, text: str) -> None:
+        self._lines: dict[Place, int] = {(): 1}
+        counts: dict[str, int] = {}
+        table: Place = ()
+        for number, line in enumerate(text.splitlines(), 1):
+            if head := self._TABLE.match(line):
+                name = head[2]
+                table = tuple(name.split("."))
+                if head[1]:
+                    counts[name] = counts.get(name, -1) + 1
+                    table = (*table, counts[name])
+                self._lines.setdefault(table, number)
+                self._lines.setdefault(table[:1], number)
+            elif key := self._KEY.match(line):
+                parts = tuple((key[1] or key[2] or key[3]).split("."))
+                self._lines.setdefault((*table, *parts), number)
+
+    def line(self, place: Place) -> int:
+        """Line of a key path, 1-based."""
+        while place not in self._lines:
+            place = place[:-1]
+        return self._lines[place]
+
+
+def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
+    """The site in `path` and where each id stands (file, line).
+
+    Checks every file by itself; the rules between them are `sitecheck.check`. Raises ConfigError.
+    """
+    text = _read(path)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = int(found[1]) if (found := re.search(r"line (\d+)", str(error))) else 1
+        raise ConfigError([Problem(str(path), line, f"not TOML: {error}", "correct the syntax at this line")]) from error
+    positions = Positions(text)
+    problems: list[Problem] = []
+    document = _validate(SiteFile, data, lambda place: (str(path), positions.line(place)), problems)
+    places: dict[str, tuple[str, int]] = {}
+    for section in ("meter", "loop", "node"):
+        rows = data.get(section, [])
+        for i, row in enumerate(rows if isinstance(rows, list) else []):
+            _place(row, (str(path), positions.line((section, i))), places, problems)
+    for section in ("site", "normal", "dispatched", "lease", "control"):
+        places[f"[{section}]"] = (str(path), positions.line((section,)))
+    racks, nodes = _fleets(path, data, positions, places, problems)
+    if document is None or problems:
+        raise ConfigError(problems)
+    config = Config(
+        path=path, site=document.site, control=document.control, normal=document.normal,
+        dispatched=document.dispatched, lease=document.lease, mqtt=document.mqtt, http=document.http,
+        meters=document.meter, loops=document.loop, nodes=document.node + nodes, racks=racks,
+    )  # fmt: skip
+    return config, places
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError([Problem(str(path), 1, "no such file", "give the path of the site's TOML file")]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(str(path), 1, f"cannot be read: {error}", "a UTF-8 text file is needed")]) from error
+
+
+def _fleets(
+    path: Path, data: dict[str, Any], positions: Positions, places: dict[str, tuple[str, int]], problems: list[Problem]
+) -> tuple[tuple[Rack, ...], tuple[Node, ...]]:
+    fleet = data.get("fleet")
+    if not isinstance(fleet, dict):
+        return (), ()
+    files: dict[str, str] = {}
+    for key in ("racks", "nodes"):
+        if not isinstance(name := fleet.get(key), str):
+            continue
+        if not (path.parent / name).is_file():
+            remedy = f"put the file beside {path.name} or correct the name"
+            problems.append(Problem(str(path), positions.line(("fleet", key)), f"fleet.{key}: no file {name}", remedy))
+            continue
+        files[key] = name
+    racks = _table(Rack, path.parent / files["racks"], places, problems) if "racks" in files else ()
+    nodes = _table(Node, path.parent / files["nodes"], places, problems) if "nodes" in files else ()
+    return racks, nodes
+
+
+def _table(
+    model: type[Model], path: Path, places: dict[str, tuple[str, int]], problems: list[Problem]
+) -> tuple[Model, ...]:
+    """A CSV fleet: header row of the model's keys; comma or semicolon; an empty cell is the default."""
+    try:
+        text = _read(path)
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return ()
+    head = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text), delimiter=";" if head.count(";") > head.count(",") else ",")
+    header = [cell.strip() for cell in next(reader, [])]
+    for name in header:
+        if name not in model.model_fields:
+            problems.append(Problem(str(path), 1, f"unknown column {name!r}", _nearest(name, model)))
+        elif header.count(name) > 1:
+            problems.append(Problem(str(path), 1, f"column {name!r} stands twice", "keep one of them"))
+    found: list[Model] = []
+    for cells in reader:
+        line = reader.line_num
+        if not any(cell.strip() for cell in cells) or cells[0].lstrip().startswith("#"):
+            continue
+        if len(cells) != len(header):
+            message = f"{len(cells)} cells in a table of {len(header)} columns"
+            problems.append(Problem(str(path), line, message, "give every column a cell, empty for its default"))
+            continue
+        row = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if name in model.model_fields}
+        _place(row, (str(path), line), places, problems)
+        row = {name: cell for name, cell in row.items() if cell}
+        item = _validate(model, row, lambda _: (str(path), line), problems)
+        if item is not None:
+            found.append(item)
+    return tuple(found)
+
+
+def _place(
+    row: Mapping[str, Any], at: tuple[str, int], places: dict[str, tuple[str, int]], problems: list[Problem]
+) -> None:
+    name = row.get("id") if isinstance(row, Mapping) else None
+    if not isinstance(name, str) or not name:
+        return
+    if name in places:
+        file, line = places[name]
+        message = f"duplicate id {name!r}, first at {file}:{line}"
+        problems.append(Problem(*at, message, "ids are unique over meters, loops, nodes and racks: rename one"))
+    else:
+        places[name] = at
+
+
+def _validate(model: type[Model], data: Any, locate: Any, problems: list[Problem]) -> Model | None:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        for item in error.errors():
+            place: Place = tuple(item["loc"])
+            file, line = locate(place)
+            key = ".".join(map(str, place))
+            message = item["msg"].removeprefix("Value error, ")
+            given = item.get("input")
+            if item["type"] == "extra_forbidden":
+                problems.append(Problem(file, line, f"unknown key {key!r}", _nearest(str(place[-1]), _inside(model, place))))
+                continue
+            if item["type"] == "missing":
+                problems.append(Problem(file, line, f"{key} is missing", f"add {place[-1]} here"))
+                continue
+            shown = f" (got {given!r})" if isinstance(given, str | int | float) else ""
+            problems.append(Problem(file, line, f"{key or 'file'}: {message}{shown}", _remedy(key, item["type"], given)))
+        return None
+
+
+def _inside(model: type[BaseModel], place: Place) -> type[BaseModel]:
+    """The model whose key the last part of a place is."""
+    named: dict[str, type[BaseModel]] = {"meter": Meter, "loop": Loop, "node": Node}
+    for part in place[:-1]:
+        if isinstance(part, int):
+            continue
+        inner = named.get(part) or (model.model_fields[part].annotation if part in model.model_fields else None)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return model
+
+
+def _nearest(name: str, model: type[BaseModel]) -> str:
+    known = list(model.model_fields)
+    if near := difflib.get_close_matches(name, known, n=1, cutoff=0.5):
+        return f"did you mean {near[0]!r}?"
+    return f"known here: {', '.join(known)}"
+
+
+def _remedy(key: str, kind: str, given: object) -> str:
+    if kind in ("less_than_equal", "greater_than_equal", "less_than", "greater_than"):
+        unit = next((u for u in ("_mw", "_kw", "_s", "_c", "_lpm", "_percent") if u in key), "")
+        return f"out of reason: is the value given in the unit of its key ({unit.strip('_') or 'no unit'})?"
+    if kind.startswith(("float", "int", "bool")):
+        return "a plain number is needed, with a point for decimals" if kind != "bool_parsing" else "true or false"
+    if kind == "string_pattern_mismatch" and key.endswith("address"):
+        return "write host:port, 10.0.3.17:502"
+    if kind == "string_pattern_mismatch":
+        return "letters, digits, '.', '_' and '-', starting with a letter or digit"
+    return "correct the value"

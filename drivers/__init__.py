@@ -1,0 +1,1 @@
+"""How to speak with one kind of thing."""

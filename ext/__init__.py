@@ -1,0 +1,1 @@
+"""Compiled: what touches every byte or every tick."""
