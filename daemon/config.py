@@ -187,7 +187,7 @@ class Node(_Section):
 class Rack(Device):
     """A rack: what it may draw, how fast it answers, and its place in tree, cooling and shed order.
 
-    The highest tier number sheds first. `fallback_kw` is where its controller goes when rampd falls silent.
+    The highest tier number sheds first. `quantum_kw` is the step it moves in, 0 when it moves freely; `fallback_kw` is where its controller goes when rampd falls silent.
     """
 
     id: Id
@@ -202,12 +202,15 @@ class Rack(Device):
     down_kw_per_s: Annotated[float, Field(gt=0, le=100000)]
     dead_up_s: Annotated[float, Field(ge=0, le=30)] = 0.0
     dead_down_s: Annotated[float, Field(ge=0, le=30)] = 0.0
+    quantum_kw: Annotated[float, Field(ge=0, le=2000)] = 0.0
     fallback_kw: Annotated[float, Field(ge=0, le=2000)] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Rack:
         if self.min_kw > self.max_kw:
             raise ValueError(f"limits contradict: min_kw {self.min_kw:g} exceeds max_kw {self.max_kw:g}")
+        if self.quantum_kw > self.max_kw:
+            raise ValueError(f"limits contradict: quantum_kw {self.quantum_kw:g} exceeds max_kw {self.max_kw:g}")
         if self.fallback_kw is not None and self.fallback_kw > self.max_kw:
             raise ValueError(f"limits contradict: fallback_kw {self.fallback_kw:g} exceeds max_kw {self.max_kw:g}")
         return self

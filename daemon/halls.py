@@ -74,7 +74,7 @@ def _racks(hall: Hall, kinds: list[str], loops: list[str], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(
-            "id kind node loop tier min_kw max_kw up_kw_per_s down_kw_per_s dead_up_s dead_down_s fallback_kw "
+            "id kind node loop tier min_kw max_kw quantum_kw up_kw_per_s down_kw_per_s dead_up_s dead_down_s fallback_kw "
             "map address unit period_s".split()
         )
         for i, (kind, loop) in enumerate(zip(kinds, loops, strict=True)):
@@ -82,9 +82,9 @@ def _racks(hall: Hall, kinds: list[str], loops: list[str], path: Path) -> None:
                 # From one BMC to the next the cap takes 0.4 to 1.2 s to act.
                 follow_s = 0.4 + 0.2 * (i % 5)
                 slope = round(GPU_KW / follow_s)
-                row = [1, 40, GPU_KW, slope, slope, 0.2, 0.2, 66]
+                row = [1, 40, GPU_KW, 0, slope, slope, 0.2, 0.2, 66]
             else:
-                row = [2, 0, ASIC_KW, 5.5, 218, 1.0, 0.1, 0]
+                row = [2, 0, ASIC_KW, ASIC_KW / 32, 5.5, 218, 1.0, 0.1, 0]
             name = f"{kind}-{i + 1:03d}"
             out.writerow([name, kind, _pdu(i, hall.racks), loop, *row, "rack-power", address(hall.net, 3, i), 1, 0.5])
 

@@ -1,0 +1,219 @@
+"""The composition root: turns a checked site into devices, slots of the image and limits of the core.
+
+Nothing looks anything up by name afterwards: racks, nodes and loops are indices in the order of `Site`, readings are
+slots. Units change here, once, from the operator's to SI.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import Final
+
+from rampd.daemon.config import Config, Device, Node, Rack
+from rampd.daemon.sitecheck import device_rows
+from rampd.drivers import maps
+from rampd.drivers.maps import DeviceMap
+from rampd.ext import views
+from rampd.ext.image import Configuration
+
+FAST_S: Final = 2.0  # racks slower than this do not shape a ramp
+MOVES_PER_S: Final = 2.0
+SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One device in the image: its map and where its values stand."""
+
+    id: str
+    kind: str
+    device: Device
+    map: DeviceMap
+    slots: dict[str, int]
+
+    @property
+    def host(self) -> str:
+        """Host part of its address."""
+        return self.device.address.rsplit(":", 1)[0]
+
+    @property
+    def port(self) -> int:
+        """Port of its address."""
+        return int(self.device.address.rsplit(":", 1)[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A site ready to run. `racks`, `nodes` and `loops` are in the order of the image's arrays."""
+
+    config: Config
+    points: tuple[Point, ...]
+    racks: tuple[Rack, ...]
+    nodes: tuple[Node, ...]
+    feeders: tuple[str, ...]
+    rack_points: tuple[Point, ...]
+    loop_points: tuple[Point, ...]
+    meter: Point
+    slots: int
+    limits: Configuration
+    lead_s: float
+    by_id: dict[str, Point] = field(repr=False)
+
+
+def compose(config: Config) -> Composed:
+    """The site's devices, slots and limits."""
+    points: list[Point] = []
+    slots = 0
+    for name, kind, device in device_rows(config):
+        device_map = maps.load(device.map, config.map_folder)
+        points.append(Point(name, kind, device, device_map, {v: slots + i for i, v in enumerate(device_map.values)}))
+        slots += len(device_map.values)
+    by_id = {point.id: point for point in points}
+    nodes = _preorder(config.nodes)
+    order = {node.id: i for i, node in enumerate(nodes)}
+    racks = tuple(sorted(config.racks, key=lambda rack: order[rack.node]))
+    lead_s = _lead(config, racks)
+    return Composed(
+        config=config, points=tuple(points), racks=racks, nodes=nodes, feeders=_feeders(config, racks),
+        rack_points=tuple(by_id[rack.id] for rack in racks), loop_points=tuple(by_id[loop.id] for loop in config.loops),
+        meter=by_id[config.site.meter], slots=slots, lead_s=lead_s,
+        limits=_limits(config, racks, nodes, by_id, slots, lead_s), by_id=by_id,
+    )  # fmt: skip
+
+
+def _preorder(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Parents before children, subtrees in one piece."""
+    below: dict[str, list[Node]] = {}
+    for node in nodes:
+        below.setdefault(node.parent, []).append(node)
+    ordered: list[Node] = []
+    stack = list(below[""])
+    while stack:
+        node = stack.pop()
+        ordered.append(node)
+        stack += reversed(below.get(node.id, []))
+    return tuple(ordered)
+
+
+def _feeders(config: Config, racks: tuple[Rack, ...]) -> tuple[str, ...]:
+    """The feeder above each rack."""
+    nodes = {node.id: node for node in config.nodes}
+    found = []
+    for rack in racks:
+        node = nodes[rack.node]
+        while node.kind != "feeder":
+            node = nodes[node.parent]
+        found.append(node.id)
+    return tuple(found)
+
+
+def _lead(config: Config, racks: tuple[Rack, ...]) -> float:
+    """Seconds from the reference to a settled meter: the slower fast racks, one write interval, the meter, the mean."""
+    delays = sorted(
+        (rack.dead_down_s + 0.3 * (rack.max_kw - rack.min_kw) / rack.down_kw_per_s, rack.max_kw) for rack in racks
+    )
+    fast = [delay for delay, _ in delays if delay <= FAST_S] or [FAST_S]
+    slowest = fast[int(0.95 * (len(fast) - 1))]
+    meter = next(meter for meter in config.meters if meter.id == config.site.meter)
+    return slowest + 1.0 / MOVES_PER_S + config.control.meter_delay_s + meter.period_s + SETTLE_S
+
+
+def _limits(
+    config: Config, racks: tuple[Rack, ...], nodes: tuple[Node, ...], by_id: dict[str, Point], slots: int, lead_s: float
+) -> Configuration:
+    hz = config.control.hz
+    tiers = sorted({rack.tier for rack in racks})
+    node_index = {node.id: i for i, node in enumerate(nodes)}
+    groups = sorted({(tiers.index(rack.tier), node_index[rack.node], rack.weight) for rack in racks})
+    loop_index = {loop.id: i for i, loop in enumerate(config.loops)}
+    group_index = {group: i for i, group in enumerate(groups)}
+    longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
+    configuration = Configuration(
+        slots=slots, racks=len(racks), nodes=len(nodes), loops=len(config.loops), groups=len(groups), tiers=len(tiers),
+        history=math.ceil((longest_s + config.control.meter_stale_s + 1.0) * hz) + 2,
+    )  # fmt: skip
+    limits = views.limits(configuration)
+    _site(limits.site, config, by_id, racks, lead_s)
+    for i, rack in enumerate(racks):
+        point = by_id[rack.id]
+        limits.min_w[i] = rack.min_kw * 1e3
+        limits.max_w[i] = rack.max_kw * 1e3
+        limits.up_w_per_s[i] = rack.up_kw_per_s * 1e3
+        limits.down_w_per_s[i] = rack.down_kw_per_s * 1e3
+        limits.weight[i] = rack.weight
+        limits.quantum_w[i] = rack.quantum_kw * 1e3
+        # A set point of this tick acts in the next one at the earliest.
+        limits.dead_up[i] = 1 + round(rack.dead_up_s * hz)
+        limits.dead_down[i] = 1 + round(rack.dead_down_s * hz)
+        limits.tier[i] = tiers.index(rack.tier)
+        limits.node[i] = node_index[rack.node]
+        limits.loop[i] = loop_index[rack.loop]
+        limits.group[i] = group_index[limits.tier[i], limits.node[i], rack.weight]
+        limits.power_slot[i] = point.slots["power_w"]
+        setpoint = point.map.setpoint
+        limits.limit_slot[i] = -1 if setpoint is None else point.slots[setpoint.readback]
+    _tree(limits, nodes, groups, len(tiers))
+    for i, loop in enumerate(config.loops):
+        found = by_id[loop.id].slots
+        limits.supply_slot[i] = found["supply_c"]
+        limits.return_slot[i] = found["return_c"]
+        limits.flow_slot[i] = found["flow_lpm"]
+        limits.leak_slot[i] = found.get("leak_bits", -1)
+        limits.warn_c[i] = loop.warn_c
+        limits.derate_c[i] = loop.derate_c
+        limits.trip_c[i] = loop.max_supply_c
+        limits.return_c[i] = loop.return_max_c
+        limits.min_flow_lpm[i] = loop.min_flow_lpm
+    return configuration
+
+
+def _tree(limits: views.Limits, nodes: tuple[Node, ...], groups: list[tuple[int, int, float]], tiers: int) -> None:
+    index = {node.id: i for i, node in enumerate(nodes)}
+    ends = [i + 1 for i in range(len(nodes))]
+    for i in range(len(nodes) - 1, 0, -1):
+        parent = index[nodes[i].parent]
+        ends[parent] = max(ends[parent], ends[i])
+    for i, node in enumerate(nodes):
+        limits.node_parent[i] = index[node.parent] if node.parent else -1
+        limits.node_end[i] = ends[i]
+        limits.node_w[i] = node.rating_kw * node.derating * 1e3
+    for g, (_, node_at, weight) in enumerate(groups):
+        limits.group_node[g] = node_at
+        limits.full_at[g] = 1.0 / weight
+    # Groups are sorted by tier, then node: those of (tier, node) run to the first of the next node.
+    places = [(tier, node_at) for tier, node_at, _ in groups]
+    for tier in range(tiers):
+        for node_at in range(len(nodes) + 1):
+            limits.group_first[tier * (len(nodes) + 1) + node_at] = bisect_left(places, (tier, node_at))
+
+
+def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tuple[Rack, ...], lead_s: float) -> None:
+    control = config.control
+    meter = by_id[config.site.meter]
+    period_ns = round(1e9 / control.hz)
+    weight = sum(rack.max_kw for rack in racks)
+    delay_s = sum(min(rack.dead_down_s, FAST_S) * rack.max_kw for rack in racks) / weight
+    site.phases = max(1, round(control.hz / MOVES_PER_S))
+    site.period_ns = period_ns
+    site.power_slot = meter.slots["power_w"]
+    site.frequency_slot = meter.slots.get("frequency_hz", -1)
+    site.meter_stale_ns = round(control.meter_stale_s * 1e9)
+    site.rack_stale_ns = round(control.rack_stale_s * 1e9)
+    site.loop_stale_ns = round(control.loop_stale_s * 1e9)
+    site.meter_delay_ns = round(control.meter_delay_s * 1e9)
+    site.align_ticks = max(1, round((0.5 * delay_s + 0.2) * control.hz))
+    site.after_hold = config.lease.after == "hold"
+    site.raise_after = config.lease.raise_after
+    site.max_w = config.site.max_mw * 1e6
+    site.min_w = config.site.min_mw * 1e6
+    site.import_w = config.site.import_limit_mw * 1e6
+    site.default_w = config.site.default_mw * 1e6
+    site.loss_ratio = config.site.losses_percent / 100
+    site.feedback_s = control.feedback_s
+    site.lead_s = lead_s
+    site.normal_up = config.normal.up_mw_per_min * 1e6 / 60
+    site.normal_down = config.normal.down_mw_per_min * 1e6 / 60
+    site.dispatched_up = config.dispatched.up_mw_per_s * 1e6
+    site.dispatched_down = config.dispatched.down_mw_per_s * 1e6

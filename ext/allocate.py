@@ -1,0 +1,159 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+"""Shares a total among racks: tier by tier, max-min fair within a tier, under the limits of the tree.
+
+Progressive filling: x = lo + min(1, weight * level) * (hi - lo), one level for a whole tier, held back where a node is
+full. On a tree this is the unique leximin solution, and it maximises every tier's total in order of protection
+(a laminar family of limits is a polymatroid; Megiddo 1974, Bertsekas and Gallager, Data Networks, 6.5).
+
+Nodes stand parents first, so that the nodes below `v` are `v + 1 .. node_end[v]` and one backward sweep sums a subtree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.codes import ENDLESS
+if TYPE_CHECKING:
+    from rampd.ext.views import Doubles, Limits, State
+
+
+def sweep(limits: Limits, state: State, tier: int, top: int, level: float) -> None:
+    """Flow and slope of the subtree of `top` at a fill level of one tier; limits below `top` apply, its own does not."""
+    end = limits.node_end[top]
+    for v in range(top, end):
+        state.flow_w[v] = 0.0
+        state.slope_w[v] = 0.0
+    base = tier * (limits.site.nodes + 1)
+    for back in range(end - top):
+        v = end - 1 - back
+        for g in range(limits.group_first[base + v], limits.group_first[base + v + 1]):
+            if level >= limits.full_at[g]:
+                state.flow_w[v] += state.range_w[g]
+            else:
+                slope_w = state.range_w[g] / limits.full_at[g]
+                state.flow_w[v] += slope_w * level
+                state.slope_w[v] += slope_w
+        if v == top:
+            break
+        if level >= state.fill[v]:
+            state.flow_w[v] = state.full_w[v]
+            state.slope_w[v] = 0.0
+        parent = limits.node_parent[v]
+        state.flow_w[parent] += state.flow_w[v]
+        state.slope_w[parent] += state.slope_w[v]
+
+
+def solve(limits: Limits, state: State, tier: int, top: int, room_w: float) -> float:
+    """The level at which the subtree of `top` draws `room_w`: Newton from the left on a concave, piecewise linear sum."""
+    level = 0.0
+    for _ in range(limits.site.nodes + limits.site.groups + 2):
+        sweep(limits, state, tier, top, level)
+        if state.flow_w[top] >= room_w or state.slope_w[top] <= 0.0:
+            break
+        further = level + (room_w - state.flow_w[top]) / state.slope_w[top]
+        if further <= level:
+            break
+        level = further
+    return level
+
+
+def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
+    """Fills one tier: where each node is full, then the level each group reaches. Adds what it takes to `used_w`."""
+    nodes = limits.site.nodes
+    base = tier * (nodes + 1)
+    for back in range(nodes):
+        v = nodes - 1 - back
+        state.fill[v] = ENDLESS
+        state.full_w[v] = 0.0
+        for g in range(limits.group_first[base + v], limits.group_first[base + v + 1]):
+            state.full_w[v] += state.range_w[g]
+    for back in range(nodes):
+        v = nodes - 1 - back
+        room_w = limits.node_w[v] - state.reserve_w[v]
+        if v == 0:
+            room_w = min(room_w, total_w)
+        room_w = max(0.0, room_w - state.used_w[v])
+        if state.full_w[v] > room_w:
+            state.fill[v] = solve(limits, state, tier, v, room_w)
+            state.full_w[v] = room_w
+        if v > 0:
+            state.full_w[limits.node_parent[v]] += state.full_w[v]
+    for v in range(nodes):
+        state.flow_w[v] = 0.0
+        if v > 0:
+            state.fill[v] = min(state.fill[v], state.fill[limits.node_parent[v]])
+        for g in range(limits.group_first[base + v], limits.group_first[base + v + 1]):
+            state.group_fill[g] = state.fill[v]
+            state.flow_w[v] += min(1.0, state.fill[v] / limits.full_at[g]) * state.range_w[g]
+    for back in range(nodes):
+        v = nodes - 1 - back
+        state.used_w[v] += state.flow_w[v]
+        if v > 0:
+            state.flow_w[limits.node_parent[v]] += state.flow_w[v]
+
+
+def load(limits: Limits, state: State, lo_w: Doubles) -> None:
+    """Sets `used_w` to what the lower bounds take at every node."""
+    nodes = limits.site.nodes
+    for v in range(nodes):
+        state.used_w[v] = 0.0
+    for i in range(limits.site.racks):
+        state.used_w[limits.node[i]] += lo_w[i]
+    for back in range(nodes - 1):
+        v = nodes - 1 - back
+        state.used_w[limits.node_parent[v]] += state.used_w[v]
+
+
+def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
+    """Where the lower bounds break a limit, racks below go off whole, the highest tier first. Returns how many.
+
+    Only racks that may be moved give way: one whose bounds are equal is not ours to switch.
+    """
+    count = 0
+    load(limits, state, lo_w)
+    for back in range(limits.site.nodes):
+        v = limits.site.nodes - 1 - back
+        room_w = limits.node_w[v] - state.reserve_w[v]
+        for rank in range(limits.site.tiers):
+            tier = limits.site.tiers - 1 - rank
+            if state.used_w[v] <= room_w:
+                break
+            for i in range(limits.site.racks):
+                if state.used_w[v] <= room_w:
+                    break
+                at = limits.node[i]
+                if at < v or at >= limits.node_end[v] or limits.tier[i] != tier or not lo_w[i] < hi_w[i]:
+                    continue
+                while at >= 0:
+                    state.used_w[at] -= lo_w[i]
+                    at = limits.node_parent[at]
+                lo_w[i] = 0.0
+                hi_w[i] = 0.0
+                count += 1
+    return count
+
+
+def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: float, out_w: Doubles) -> float:
+    """Writes each rack's share to `out_w` and returns their sum: the nearest to `total_w` that the bounds allow.
+
+    Watts; `lo_w <= hi_w`. A node whose lower bounds already exceed its limit gets nothing above them.
+    """
+    for g in range(limits.site.groups):
+        state.range_w[g] = 0.0
+        state.group_fill[g] = 0.0
+    for i in range(limits.site.racks):
+        state.range_w[limits.group[i]] += hi_w[i] - lo_w[i]
+    load(limits, state, lo_w)
+    for tier in range(limits.site.tiers):
+        if state.used_w[0] >= total_w:
+            break
+        fill_tier(limits, state, tier, total_w)
+    sum_w = 0.0
+    for i in range(limits.site.racks):
+        part = min(1.0, state.group_fill[limits.group[i]] / limits.full_at[limits.group[i]])
+        out_w[i] = lo_w[i] + part * (hi_w[i] - lo_w[i])
+        sum_w += out_w[i]
+    return sum_w

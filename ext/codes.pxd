@@ -1,0 +1,84 @@
+from libc.stdint cimport int64_t
+
+# The numbers that cross the wall between asyncio and the control thread; rampd.ext.codes holds them for Python.
+
+cdef enum:
+    NEVER = 0
+    GOOD = 1
+    SENTINEL = 2
+    RANGE = 3
+    REFUSED = 4
+
+cdef enum:
+    AVAILABLE = 0
+    MANUAL = 1
+    LOCKED = 2
+    UNRESPONSIVE = 3
+
+cdef enum:
+    STAND = 0
+    TRACK = 1
+    HOLD = 2
+    ESTOP = 3
+
+cdef enum:
+    NORMAL = 0
+    DISPATCHED = 1
+    EMERGENCY = 2
+
+cdef enum:
+    ACT_NONE = 0
+    ACT_WARN = 1
+    ACT_NO_RAISE = 2
+    ACT_HOLD = 3
+    ACT_DERATE = 4
+    ACT_SAFE = 5
+    ACT_SHED = 6
+    ACT_TRIP = 7
+
+cdef enum:
+    WHY_SHARE = 0
+    WHY_MAX = 1
+    WHY_MIN = 2
+    WHY_DEMAND = 3
+    WHY_RATE = 4
+    WHY_NODE = 5
+    WHY_COOLING = 6
+    WHY_STALE = 7
+    WHY_UNRESPONSIVE = 8
+    WHY_MANUAL = 9
+    WHY_GUARD = 10
+    WHY_SHED = 11
+
+cdef enum:
+    SITE_REFERENCE = 0
+    SITE_IMPORT = 1
+    SITE_RATE = 2
+    SITE_FLOOR = 3
+    SITE_ROOM = 4
+    SITE_METER = 5
+    SITE_ESTOP = 6
+
+cdef enum:
+    VETO_LEVEL = 0
+    VETO_STALE = 1
+    VETO_COOLING = 2
+    VETO_RISE = 3
+    VETO_FALL = 4
+    VETO_NODE = 5
+    VETO_SAFE = 6
+    VETOES = 7
+
+cdef enum:
+    FAULT_NONE = 0
+    FAULT_SETPOINT = 1
+    FAULT_CLOCK = 2
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #define RAMPD_ENDLESS 1e300
+    #define RAMPD_SECOND_NS INT64_C(1000000000)
+    """
+    const int64_t SECOND_NS "RAMPD_SECOND_NS"
+    const double ENDLESS "RAMPD_ENDLESS"

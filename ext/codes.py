@@ -1,0 +1,124 @@
+"""The numbers that cross the wall between asyncio and the control thread, as Python sees them.
+
+`codes.pxd` holds the same numbers for the compiled side; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Quality(IntEnum):
+    """What a value is worth. Only GOOD may be computed with; age is judged apart."""
+
+    NEVER = 0
+    GOOD = 1
+    SENTINEL = 2
+    RANGE = 3
+    REFUSED = 4
+
+
+class RackState(IntEnum):
+    """What actuation knows of a rack. Only AVAILABLE racks are moved."""
+
+    AVAILABLE = 0
+    MANUAL = 1
+    LOCKED = 2
+    UNRESPONSIVE = 3
+
+
+class Verb(IntEnum):
+    """What the arbitrated command asks; STAND is the absence of one."""
+
+    STAND = 0
+    TRACK = 1
+    HOLD = 2
+    ESTOP = 3
+
+
+class Envelope(IntEnum):
+    """Which set of ramp limits binds."""
+
+    NORMAL = 0
+    DISPATCHED = 1
+    EMERGENCY = 2
+
+
+class Action(IntEnum):
+    """The failsafe ladder, in order of severity; the worst of the set of reasons wins."""
+
+    ACT_NONE = 0
+    ACT_WARN = 1
+    ACT_NO_RAISE = 2
+    ACT_HOLD = 3
+    ACT_DERATE = 4
+    ACT_SAFE = 5
+    ACT_SHED = 6
+    ACT_TRIP = 7
+
+
+class Why(IntEnum):
+    """What holds a rack where it is."""
+
+    WHY_SHARE = 0
+    WHY_MAX = 1
+    WHY_MIN = 2
+    WHY_DEMAND = 3
+    WHY_RATE = 4
+    WHY_NODE = 5
+    WHY_COOLING = 6
+    WHY_STALE = 7
+    WHY_UNRESPONSIVE = 8
+    WHY_MANUAL = 9
+    WHY_GUARD = 10
+    WHY_SHED = 11
+
+
+class SiteWhy(IntEnum):
+    """What holds the site's total where it is."""
+
+    SITE_REFERENCE = 0
+    SITE_IMPORT = 1
+    SITE_RATE = 2
+    SITE_FLOOR = 3
+    SITE_ROOM = 4
+    SITE_METER = 5
+    SITE_ESTOP = 6
+
+
+class Veto(IntEnum):
+    """Why the guard withheld a set point; VETOES is their number."""
+
+    VETO_LEVEL = 0
+    VETO_STALE = 1
+    VETO_COOLING = 2
+    VETO_RISE = 3
+    VETO_FALL = 4
+    VETO_NODE = 5
+    VETO_SAFE = 6
+    VETOES = 7
+
+
+class Fault(IntEnum):
+    """What a kernel says instead of raising; anything but FAULT_NONE leaves the watchdog unfed."""
+
+    FAULT_NONE = 0
+    FAULT_SETPOINT = 1
+    FAULT_CLOCK = 2
+
+
+NEVER, GOOD, SENTINEL, RANGE, REFUSED = Quality
+AVAILABLE, MANUAL, LOCKED, UNRESPONSIVE = RackState
+STAND, TRACK, HOLD, ESTOP = Verb
+NORMAL, DISPATCHED, EMERGENCY = Envelope
+ACT_NONE, ACT_WARN, ACT_NO_RAISE, ACT_HOLD, ACT_DERATE, ACT_SAFE, ACT_SHED, ACT_TRIP = Action
+(
+    WHY_SHARE, WHY_MAX, WHY_MIN, WHY_DEMAND, WHY_RATE, WHY_NODE, WHY_COOLING, WHY_STALE, WHY_UNRESPONSIVE, WHY_MANUAL,
+    WHY_GUARD, WHY_SHED,
+) = Why  # fmt: skip
+SITE_REFERENCE, SITE_IMPORT, SITE_RATE, SITE_FLOOR, SITE_ROOM, SITE_METER, SITE_ESTOP = SiteWhy
+VETO_LEVEL, VETO_STALE, VETO_COOLING, VETO_RISE, VETO_FALL, VETO_NODE, VETO_SAFE, VETOES = Veto
+FAULT_NONE, FAULT_SETPOINT, FAULT_CLOCK = Fault
+ENDLESS = 1e300
+"""A power that no limit reaches; finite, so that arithmetic on it stays finite."""
+SECOND_NS = 1_000_000_000

@@ -1,0 +1,28 @@
+cimport cython
+from libc.stdint cimport int64_t
+from rampd.ext cimport image
+from rampd.ext.codes cimport (
+    AVAILABLE, DISPATCHED, ESTOP, GOOD, SECOND_NS, STAND, VETO_COOLING, VETO_FALL, VETO_LEVEL, VETO_NODE, VETO_RISE, VETO_SAFE,
+    VETO_STALE)
+
+cdef bint good(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
+cdef void veto(image.Watch *watch, int64_t i, int64_t why) noexcept nogil
+cdef void meet(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i,
+               int64_t now_ns) noexcept nogil
+@cython.locals(loop=int64_t, supply=int64_t)
+cdef double rack(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i, double asked_w,
+                 bint meter_good, int64_t now_ns) noexcept nogil
+@cython.locals(leased=bint, free=bint)
+cdef void pace(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,
+               int64_t now_ns) noexcept nogil
+@cython.locals(supply=int64_t, leak=int64_t)
+cdef bint hot(const image.Inputs *inputs, const image.Limits *limits, int64_t loop) noexcept nogil
+cdef double worst(const image.Inputs *inputs, const image.Limits *limits, const image.Watch *watch, int64_t i,
+                  double asked_w, int64_t now_ns) noexcept nogil
+cdef int64_t total(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *out_w,
+                   int64_t now_ns) noexcept nogil
+cdef void nodes(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,
+                int64_t now_ns) noexcept nogil
+@cython.locals(meter_good=bint)
+cdef void check(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *asked_w,
+                double *out_w, int64_t now_ns) noexcept nogil

@@ -1,0 +1,200 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+"""Vetoes what breaks the envelope. It knows the configuration, the raw image and what it let pass itself; nothing else.
+
+A set point that breaks a rule of its rack stays where it was, or falls. When the sum at a node breaks, every raise below
+it is withdrawn; when it stays broken, the racks below go to their least.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.codes import (
+        AVAILABLE,
+        DISPATCHED,
+        ESTOP,
+        GOOD,
+        SECOND_NS,
+        STAND,
+        VETO_COOLING,
+        VETO_FALL,
+        VETO_LEVEL,
+        VETO_NODE,
+        VETO_RISE,
+        VETO_SAFE,
+        VETO_STALE,
+    )
+if TYPE_CHECKING:
+    from rampd.ext.views import Doubles, Inputs, Limits, Watch
+
+
+def good(inputs: Inputs, slot: int, stale_ns: int, now_ns: int) -> bool:
+    """Whether a slot may be believed now."""
+    return slot >= 0 and inputs.quality[slot] == GOOD and now_ns - inputs.at_ns[slot] <= stale_ns
+
+
+def veto(watch: Watch, i: int, why: int) -> None:
+    """Counts a veto and marks the rack."""
+    watch.vetoes[why] += 1
+    watch.vetoed[i] = 1
+
+
+def meet(inputs: Inputs, limits: Limits, watch: Watch, i: int, now_ns: int) -> None:
+    """The first sight of a rack: its set point is what it shows, and at least what it draws."""
+    if not good(inputs, limits.power_slot[i], limits.site.rack_stale_ns, now_ns):
+        return
+    seen_w = inputs.value[limits.power_slot[i]]
+    if limits.limit_slot[i] >= 0:
+        if not good(inputs, limits.limit_slot[i], limits.site.rack_stale_ns, now_ns):
+            return
+        seen_w = max(seen_w, inputs.value[limits.limit_slot[i]])
+    watch.last_w[i] = min(seen_w, limits.max_w[i])
+    watch.known[i] = 1
+
+
+def rack(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, meter_good: bool, now_ns: int) -> float:
+    """The set point of one rack by its own rules: a level it has, and no raise that its readings do not carry."""
+    last_w = watch.last_w[i]
+    if not (asked_w == 0.0 or limits.min_w[i] <= asked_w <= limits.max_w[i]):
+        veto(watch, i, VETO_LEVEL)
+        return last_w
+    if asked_w <= last_w:
+        return asked_w
+    if not meter_good or not good(inputs, limits.power_slot[i], limits.site.rack_stale_ns, now_ns):
+        veto(watch, i, VETO_STALE)
+        return last_w
+    loop = limits.loop[i]
+    supply = limits.supply_slot[loop]
+    if not good(inputs, supply, limits.site.loop_stale_ns, now_ns) or inputs.value[supply] >= limits.warn_c[loop]:
+        veto(watch, i, VETO_COOLING)
+        return last_w
+    return asked_w
+
+
+def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
+    """The sum rises and falls no faster than its envelope, over the tick and over any second.
+
+    A quarter is left for the feedback, which moves the racks against the rest of the load. Falling is free while the
+    meter is above the import limit, and after an estop.
+    """
+    command = inputs.command
+    site = limits.site
+    since_s = min((now_ns - watch.last_ns) * 1e-9, 1.0)
+    leased = command.verb != STAND and now_ns < command.expires_ns
+    up = site.dispatched_up if leased and command.envelope == DISPATCHED else site.normal_up
+    watch.rise_w = min(watch.rise_w + 1.25 * up * since_s, 1.25 * max(up, 0.1 * site.dispatched_up))
+    watch.fall_w = min(watch.fall_w + 1.25 * site.dispatched_down * since_s, 1.25 * site.dispatched_down)
+    change_w = 0.0
+    for i in range(site.racks):
+        if watch.known[i]:
+            change_w += out_w[i] - watch.last_w[i]
+    if change_w > watch.rise_w:
+        for i in range(site.racks):
+            if watch.known[i] and out_w[i] > watch.last_w[i]:
+                change_w -= out_w[i] - watch.last_w[i]
+                out_w[i] = watch.last_w[i]
+                veto(watch, i, VETO_RISE)
+    free = command.verb == ESTOP or (
+        inputs.quality[site.power_slot] == GOOD and inputs.value[site.power_slot] > site.import_w
+    )
+    if -change_w > watch.fall_w and not free:
+        for i in range(site.racks):
+            # Racks whose cooling is hot may fall as they like.
+            if watch.known[i] and out_w[i] < watch.last_w[i] and not hot(inputs, limits, limits.loop[i]):
+                change_w += watch.last_w[i] - out_w[i]
+                out_w[i] = watch.last_w[i]
+                veto(watch, i, VETO_FALL)
+                if -change_w <= watch.fall_w:
+                    break
+    if change_w > 0.0:
+        watch.rise_w -= min(change_w, watch.rise_w)
+    else:
+        watch.fall_w -= min(-change_w, watch.fall_w)
+
+
+def hot(inputs: Inputs, limits: Limits, loop: int) -> bool:
+    """Whether a loop's temperature permits, or a leak demands, any fall."""
+    supply = limits.supply_slot[loop]
+    leak = limits.leak_slot[loop]
+    return (inputs.quality[supply] == GOOD and inputs.value[supply] >= limits.derate_c[loop]) or (
+        leak >= 0 and inputs.quality[leak] == GOOD and inputs.value[leak] != 0.0
+    )
+
+
+def worst(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, now_ns: int) -> float:
+    """The most that a rack may draw while its set point goes from the last to the asked one."""
+    if (
+        not watch.known[i]
+        or inputs.rack_state[i] != AVAILABLE
+        or not good(inputs, limits.power_slot[i], limits.site.rack_stale_ns, now_ns)
+    ):
+        return limits.max_w[i]
+    # A rack that is on draws at least its least, whatever it is asked.
+    return max(max(watch.last_w[i], asked_w), min(inputs.value[limits.power_slot[i]], limits.max_w[i]))
+
+
+def total(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> int:
+    """Sums the worst case at every node into `sum_w`, marks the broken ones, and returns how many are."""
+    broken = 0
+    for v in range(limits.site.nodes):
+        watch.sum_w[v] = 0.0
+        watch.breach[v] = 0
+    for i in range(limits.site.racks):
+        watch.sum_w[limits.node[i]] += worst(inputs, limits, watch, i, out_w[i], now_ns)
+    for back in range(limits.site.nodes):
+        v = limits.site.nodes - 1 - back
+        if watch.sum_w[v] > limits.node_w[v] * (1.0 + 1e-9):
+            watch.breach[v] = 1
+            broken += 1
+        if v > 0:
+            watch.sum_w[limits.node_parent[v]] += watch.sum_w[v]
+    for v in range(1, limits.site.nodes):
+        # From here on a mark says: this node or one above it.
+        if watch.breach[limits.node_parent[v]] > watch.breach[v]:
+            watch.breach[v] = 1
+    return broken
+
+
+def nodes(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
+    """Withdraws raises below every broken node; after two seconds above its limit its racks go to their least."""
+    if total(inputs, limits, watch, out_w, now_ns) > 0:
+        for i in range(limits.site.racks):
+            if watch.breach[limits.node[i]] and watch.known[i] and out_w[i] > watch.last_w[i]:
+                out_w[i] = watch.last_w[i]
+                veto(watch, i, VETO_NODE)
+        total(inputs, limits, watch, out_w, now_ns)
+    for v in range(limits.site.nodes):
+        if watch.breach[v] == 0:
+            watch.over_ns[v] = 0
+        elif watch.over_ns[v] == 0:
+            watch.over_ns[v] = now_ns
+    for i in range(limits.site.racks):
+        over_ns = watch.over_ns[limits.node[i]]
+        if over_ns == 0 or now_ns - over_ns < 2 * SECOND_NS or not watch.known[i] or out_w[i] <= limits.min_w[i]:
+            continue
+        out_w[i] = limits.min_w[i]
+        veto(watch, i, VETO_SAFE)
+
+
+def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w: Doubles, now_ns: int) -> None:
+    """What may go out: `asked_w` less what breaks a rule, into `out_w`."""
+    meter_good = good(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
+    if watch.last_ns == 0:
+        watch.last_ns = now_ns
+    for i in range(limits.site.racks):
+        watch.vetoed[i] = 0
+        if not watch.known[i]:
+            meet(inputs, limits, watch, i, now_ns)
+        if watch.known[i]:
+            out_w[i] = rack(inputs, limits, watch, i, asked_w[i], meter_good, now_ns)
+        else:
+            out_w[i] = 0.0
+    pace(inputs, limits, watch, out_w, now_ns)
+    nodes(inputs, limits, watch, out_w, now_ns)
+    for i in range(limits.site.racks):
+        if watch.known[i]:
+            watch.last_w[i] = out_w[i]
+    watch.last_ns = now_ns

@@ -1,0 +1,236 @@
+# The process image: plain structs, SI units, int64 nanoseconds of CLOCK_MONOTONIC. rampd.ext.views mirrors every
+# struct for Python, field by field. Arrays hang at the end of each struct, so that the scalars copy in one piece.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+
+cdef struct Command:            # the one arbitrated command
+    int64_t seq                 # a new number is a new command
+    int64_t verb
+    int64_t envelope
+    int64_t expires_ns          # end of its lease
+    double target_w
+    double ramp_s               # <= 0: not given
+    double rate_w_per_s         # <= 0: not given
+
+cdef struct Inputs:
+    int64_t published_ns
+    Command command
+    double *value               # [slots]
+    int64_t *at_ns              # [slots] when the request was sent
+    uint8_t *quality            # [slots]
+    uint8_t *rack_state         # [racks]
+
+cdef struct Site:
+    int64_t slots
+    int64_t racks
+    int64_t nodes
+    int64_t loops
+    int64_t groups
+    int64_t tiers
+    int64_t history             # ticks of set points kept for the dead times
+    int64_t phases              # ticks between two moves of one rack
+    int64_t period_ns
+    int64_t power_slot
+    int64_t frequency_slot      # -1: not measured
+    int64_t meter_stale_ns
+    int64_t rack_stale_ns
+    int64_t loop_stale_ns
+    int64_t meter_delay_ns
+    int64_t align_ticks         # how far model and meter may disagree in time
+    int64_t after_hold          # lease end: 1 holds, 0 goes to the default
+    int64_t raise_after         # lease end may raise
+    double max_w
+    double min_w
+    double import_w
+    double default_w
+    double loss_ratio
+    double feedback_s
+    double lead_s               # from the reference to the meter
+    double normal_up            # W/s
+    double normal_down
+    double dispatched_up
+    double dispatched_down
+
+cdef struct Limits:             # configuration; written once, read by step and guard
+    Site site
+    double *min_w               # [racks] in the order of their nodes
+    double *max_w
+    double *up_w_per_s
+    double *down_w_per_s
+    double *weight
+    double *quantum_w           # [racks] 0: continuous
+    double *full_at             # [groups] fill level at which its racks are full: 1 / weight
+    int32_t *dead_up            # [racks] ticks
+    int32_t *dead_down
+    int32_t *tier               # [racks] 0 is the most protected
+    int32_t *node
+    int32_t *loop
+    int32_t *group
+    int32_t *power_slot
+    int32_t *limit_slot         # -1: no read-back
+    int32_t *node_parent        # [nodes] -1: the root; parents stand before their children
+    int32_t *node_end           # [nodes] one past the last node below
+    double *node_w              # [nodes] continuous limit
+    int32_t *group_first        # [tiers * (nodes + 1)] groups of a tier at a node
+    int32_t *group_node         # [groups]
+    int32_t *supply_slot        # [loops]
+    int32_t *return_slot
+    int32_t *flow_slot
+    int32_t *leak_slot          # -1: none
+    double *warn_c
+    double *derate_c
+    double *trip_c
+    double *return_c
+    double *min_flow_lpm
+
+cdef struct State:              # the step's own memory
+    int64_t tick
+    int64_t now_ns
+    int64_t started             # the first good meter reading was seen
+    int64_t seq                 # of the command being followed
+    int64_t verb
+    int64_t envelope
+    int64_t lapsed              # the lease of seq has ended
+    int64_t meter_at_ns
+    int64_t meter_good          # fresh now
+    int64_t meter_clear_ns      # since when it is good without a break
+    int64_t site_why
+    double reference_w
+    double goal_w
+    double rate_w_per_s
+    double disturbance_w        # meter minus model: what the racks do not explain
+    double total_w              # asked of the racks in sum
+    double model_w              # the racks' model in sum
+    double firm_up_w            # deliverable within five seconds
+    double firm_down_w
+    double grain_w              # step that only stepped racks could take
+    double *asked_w             # [racks] set points of this tick, before the guard
+    double *applied_w           # [racks] set points after the guard
+    double *cap_w               # [racks] the cap as it must be acting now
+    double *power_w             # [racks] model power
+    double *demand_w
+    double *lo_w
+    double *hi_w
+    double *share_w
+    double *head_w              # [racks] what the set point stands above the demand
+    double *floor_w             # [racks] what capability lets the set point reach in this move, down and up
+    double *reach_w
+    double *past_w              # [history * racks] applied set points
+    double *past_model_w        # [history] sum of the model
+    double *range_w             # [groups]
+    double *group_fill          # [groups] fill level of this tick
+    double *used_w              # [nodes] scratch of the allocation
+    double *flow_w
+    double *slope_w
+    double *full_w
+    double *fill
+    double *reserve_w           # [nodes] what may still be drawn beyond the set points
+    double *loop_w              # [loops] thermal cap of the racks' sum
+    double *loop_load_w
+    double *loop_floor_w
+    double *loop_part
+    int64_t *loop_clear_ns
+    int64_t *seen_ns            # [racks] time of the last reading used
+    uint8_t *known              # [racks] a set point was adopted
+    uint8_t *ours               # [racks] the model follows its cap, else its reading
+    uint8_t *stale
+    uint8_t *action             # [racks]
+    uint8_t *loop_action        # [loops]
+    uint8_t *why                # [racks]
+
+cdef struct Watch:              # the guard's own memory
+    int64_t last_ns
+    double rise_w               # budget left
+    double fall_w
+    int64_t *vetoes             # [VETOES]
+    double *last_w              # [racks] what the guard let pass
+    double *sum_w               # [nodes]
+    int64_t *over_ns            # [nodes] since when its sum is above the limit
+    uint8_t *known              # [racks]
+    uint8_t *breach             # [nodes]
+    uint8_t *vetoed             # [racks]
+
+cdef struct Outputs:            # the read-only snapshot
+    int64_t tick
+    int64_t at_ns
+    int64_t late_ns
+    int64_t busy_ns
+    int64_t skipped
+    int64_t fault
+    int64_t seq                 # the command being followed
+    int64_t verb
+    int64_t envelope
+    int64_t lapsed
+    int64_t started
+    int64_t meter_good
+    int64_t site_why
+    double reference_w
+    double goal_w
+    double power_w              # meter, last good
+    double disturbance_w
+    double total_w
+    double model_w
+    double firm_up_w            # what the racks could deliver within five seconds
+    double firm_down_w
+    int64_t *vetoes             # [VETOES]
+    int64_t *late_bins          # [LATE_BINS] histogram of late_ns, see loop
+    int64_t *busy_bins
+    double *setpoint_w          # [racks]
+    double *demand_w
+    uint8_t *active             # [racks] may be written
+    uint8_t *stale
+    uint8_t *action
+    uint8_t *why
+    double *loop_w              # [loops]
+    uint8_t *loop_action
+
+cdef enum:
+    BINS = 32                   # log2 microseconds
+
+cdef struct Wall:               # a triple buffer: one writer, one reader, one atomic word
+    uint32_t middle             # bits 0-1 index, bit 2 fresh
+    uint32_t back               # the writer's
+    uint32_t front              # the reader's
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    typedef struct { uint32_t middle, back, front; } rampd_wall_t;
+    static inline void rampd_wall_publish(void *p) {
+        rampd_wall_t *w = (rampd_wall_t *)p;
+        w->back = __atomic_exchange_n(&w->middle, w->back | 4u, __ATOMIC_ACQ_REL) & 3u;
+    }
+    static inline int rampd_wall_latch(void *p) {
+        rampd_wall_t *w = (rampd_wall_t *)p;
+        if (!(__atomic_load_n(&w->middle, __ATOMIC_RELAXED) & 4u)) return 0;
+        w->front = __atomic_exchange_n(&w->middle, w->front, __ATOMIC_ACQ_REL) & 3u;
+        return 1;
+    }
+    """
+    void rampd_wall_publish(void *wall) noexcept nogil
+    int rampd_wall_latch(void *wall) noexcept nogil
+
+cdef class Configuration:
+    cdef Limits limits
+    cdef void *memory
+
+cdef class InputWall:
+    cdef Wall wall
+    cdef Inputs own             # asyncio writes here
+    cdef Inputs buffers[3]
+    cdef void *memory
+    cdef size_t size
+    cdef const Inputs *latch(self) noexcept nogil
+
+cdef class OutputWall:
+    cdef Wall wall
+    cdef Outputs own            # the control thread writes here
+    cdef Outputs buffers[3]
+    cdef void *memory
+    cdef size_t size
+    cdef void publish(self) noexcept nogil
+
+cdef class Memory:
+    cdef State state
+    cdef Watch watch
+    cdef void *state_memory
+    cdef void *watch_memory

@@ -1,0 +1,39 @@
+class Configuration:
+    """Memory of the configuration that step and guard read; fill it once through `views.limits`.
+
+    Counts are of readings, racks, tree nodes, cooling loops, allocation groups, tiers and ticks of history.
+    Raises ValueError on a count below its least.
+    """
+
+    def __init__(
+        self, *, slots: int, racks: int, nodes: int, loops: int, groups: int, tiers: int, history: int
+    ) -> None: ...
+    @property
+    def address(self) -> int: ...
+
+class InputWall:
+    """asyncio's side of the inputs: write through `views.inputs`, then publish; the loop latches the newest."""
+
+    def __init__(self, configuration: Configuration) -> None: ...
+    @property
+    def address(self) -> int: ...
+    def publish(self, now_ns: int) -> None:
+        """Hands a copy over: one memcpy and one atomic exchange."""
+
+class OutputWall:
+    """The loop's snapshots; `latch` gives the address of the newest, valid until the next latch."""
+
+    def __init__(self, configuration: Configuration) -> None: ...
+    def latch(self) -> int: ...
+
+class Memory:
+    """What step and guard remember from tick to tick."""
+
+    def __init__(self, configuration: Configuration) -> None: ...
+    @property
+    def state_address(self) -> int: ...
+    @property
+    def watch_address(self) -> int: ...
+
+def sizes() -> dict[str, int]:
+    """Bytes of every struct, for the check of `views`."""

@@ -1,0 +1,252 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Memory of the process image and the triple-buffered wall between asyncio and the control thread."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from rampd.ext.codes cimport VETOES
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void **memory, size_t alignment, size_t size)
+
+
+cdef void *allocate(size_t size) except NULL:
+    cdef void *memory = NULL
+    if posix_memalign(&memory, 64, size if size else 64) != 0:
+        raise MemoryError
+    memset(memory, 0, size)
+    return memory
+
+
+cdef inline void *take(char *base, size_t *offset, size_t size) noexcept:
+    """The next piece of a block, on a cache line of its own; with base NULL it only measures."""
+    cdef void *piece = base + offset[0] if base != NULL else NULL
+    offset[0] += (size + 63) & ~<size_t>63
+    return piece
+
+
+cdef size_t lay_limits(Limits *x, char *base) noexcept:
+    cdef size_t o = 0
+    cdef size_t racks = x.site.racks
+    cdef size_t nodes = x.site.nodes
+    cdef size_t loops = x.site.loops
+    cdef size_t groups = x.site.groups
+    x.min_w = <double *>take(base, &o, racks * 8)
+    x.max_w = <double *>take(base, &o, racks * 8)
+    x.up_w_per_s = <double *>take(base, &o, racks * 8)
+    x.down_w_per_s = <double *>take(base, &o, racks * 8)
+    x.weight = <double *>take(base, &o, racks * 8)
+    x.quantum_w = <double *>take(base, &o, racks * 8)
+    x.full_at = <double *>take(base, &o, groups * 8)
+    x.dead_up = <int32_t *>take(base, &o, racks * 4)
+    x.dead_down = <int32_t *>take(base, &o, racks * 4)
+    x.tier = <int32_t *>take(base, &o, racks * 4)
+    x.node = <int32_t *>take(base, &o, racks * 4)
+    x.loop = <int32_t *>take(base, &o, racks * 4)
+    x.group = <int32_t *>take(base, &o, racks * 4)
+    x.power_slot = <int32_t *>take(base, &o, racks * 4)
+    x.limit_slot = <int32_t *>take(base, &o, racks * 4)
+    x.node_parent = <int32_t *>take(base, &o, nodes * 4)
+    x.node_end = <int32_t *>take(base, &o, nodes * 4)
+    x.node_w = <double *>take(base, &o, nodes * 8)
+    x.group_first = <int32_t *>take(base, &o, x.site.tiers * (nodes + 1) * 4)
+    x.group_node = <int32_t *>take(base, &o, groups * 4)
+    x.supply_slot = <int32_t *>take(base, &o, loops * 4)
+    x.return_slot = <int32_t *>take(base, &o, loops * 4)
+    x.flow_slot = <int32_t *>take(base, &o, loops * 4)
+    x.leak_slot = <int32_t *>take(base, &o, loops * 4)
+    x.warn_c = <double *>take(base, &o, loops * 8)
+    x.derate_c = <double *>take(base, &o, loops * 8)
+    x.trip_c = <double *>take(base, &o, loops * 8)
+    x.return_c = <double *>take(base, &o, loops * 8)
+    x.min_flow_lpm = <double *>take(base, &o, loops * 8)
+    return o
+
+
+cdef size_t lay_inputs(Inputs *x, char *base, const Site *site) noexcept:
+    cdef size_t o = 0
+    x.value = <double *>take(base, &o, site.slots * 8)
+    x.at_ns = <int64_t *>take(base, &o, site.slots * 8)
+    x.quality = <uint8_t *>take(base, &o, site.slots)
+    x.rack_state = <uint8_t *>take(base, &o, site.racks)
+    return o
+
+
+cdef size_t lay_outputs(Outputs *x, char *base, const Site *site) noexcept:
+    cdef size_t o = 0
+    x.vetoes = <int64_t *>take(base, &o, VETOES * 8)
+    x.late_bins = <int64_t *>take(base, &o, BINS * 8)
+    x.busy_bins = <int64_t *>take(base, &o, BINS * 8)
+    x.setpoint_w = <double *>take(base, &o, site.racks * 8)
+    x.demand_w = <double *>take(base, &o, site.racks * 8)
+    x.active = <uint8_t *>take(base, &o, site.racks)
+    x.stale = <uint8_t *>take(base, &o, site.racks)
+    x.action = <uint8_t *>take(base, &o, site.racks)
+    x.why = <uint8_t *>take(base, &o, site.racks)
+    x.loop_w = <double *>take(base, &o, site.loops * 8)
+    x.loop_action = <uint8_t *>take(base, &o, site.loops)
+    return o
+
+
+cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
+    cdef size_t o = 0
+    cdef size_t racks = site.racks * 8
+    cdef size_t nodes = site.nodes * 8
+    cdef size_t loops = site.loops * 8
+    x.asked_w = <double *>take(base, &o, racks)
+    x.applied_w = <double *>take(base, &o, racks)
+    x.cap_w = <double *>take(base, &o, racks)
+    x.power_w = <double *>take(base, &o, racks)
+    x.demand_w = <double *>take(base, &o, racks)
+    x.lo_w = <double *>take(base, &o, racks)
+    x.hi_w = <double *>take(base, &o, racks)
+    x.share_w = <double *>take(base, &o, racks)
+    x.head_w = <double *>take(base, &o, racks)
+    x.floor_w = <double *>take(base, &o, racks)
+    x.reach_w = <double *>take(base, &o, racks)
+    x.past_w = <double *>take(base, &o, racks * site.history)
+    x.past_model_w = <double *>take(base, &o, site.history * 8)
+    x.range_w = <double *>take(base, &o, site.groups * 8)
+    x.group_fill = <double *>take(base, &o, site.groups * 8)
+    x.used_w = <double *>take(base, &o, nodes)
+    x.flow_w = <double *>take(base, &o, nodes)
+    x.slope_w = <double *>take(base, &o, nodes)
+    x.full_w = <double *>take(base, &o, nodes)
+    x.fill = <double *>take(base, &o, nodes)
+    x.reserve_w = <double *>take(base, &o, nodes)
+    x.loop_w = <double *>take(base, &o, loops)
+    x.loop_load_w = <double *>take(base, &o, loops)
+    x.loop_floor_w = <double *>take(base, &o, loops)
+    x.loop_part = <double *>take(base, &o, loops)
+    x.loop_clear_ns = <int64_t *>take(base, &o, loops)
+    x.seen_ns = <int64_t *>take(base, &o, racks)
+    x.known = <uint8_t *>take(base, &o, site.racks)
+    x.ours = <uint8_t *>take(base, &o, site.racks)
+    x.stale = <uint8_t *>take(base, &o, site.racks)
+    x.action = <uint8_t *>take(base, &o, site.racks)
+    x.loop_action = <uint8_t *>take(base, &o, site.loops)
+    x.why = <uint8_t *>take(base, &o, site.racks)
+    return o
+
+
+cdef size_t lay_watch(Watch *x, char *base, const Site *site) noexcept:
+    cdef size_t o = 0
+    x.vetoes = <int64_t *>take(base, &o, VETOES * 8)
+    x.last_w = <double *>take(base, &o, site.racks * 8)
+    x.sum_w = <double *>take(base, &o, site.nodes * 8)
+    x.over_ns = <int64_t *>take(base, &o, site.nodes * 8)
+    x.known = <uint8_t *>take(base, &o, site.racks)
+    x.breach = <uint8_t *>take(base, &o, site.nodes)
+    x.vetoed = <uint8_t *>take(base, &o, site.racks)
+    return o
+
+
+cdef class Configuration:
+    def __cinit__(self, *, int64_t slots, int64_t racks, int64_t nodes, int64_t loops, int64_t groups, int64_t tiers,
+                  int64_t history):
+        if min(slots, racks, nodes, loops, groups, tiers) < 1 or history < 2:
+            raise ValueError("an image has at least one slot, rack, node, loop, group and tier, and two ticks of history")
+        self.limits.site.slots = slots
+        self.limits.site.racks = racks
+        self.limits.site.nodes = nodes
+        self.limits.site.loops = loops
+        self.limits.site.groups = groups
+        self.limits.site.tiers = tiers
+        self.limits.site.history = history
+        self.memory = allocate(lay_limits(&self.limits, NULL))
+        lay_limits(&self.limits, <char *>self.memory)
+
+    def __dealloc__(self):
+        free(self.memory)
+
+    @property
+    def address(self):
+        return <uintptr_t>&self.limits
+
+
+cdef class InputWall:
+    def __cinit__(self, Configuration configuration):
+        cdef int i
+        cdef const Site *site = &configuration.limits.site
+        self.size = lay_inputs(&self.own, NULL, site)
+        self.memory = allocate(4 * self.size)
+        lay_inputs(&self.own, <char *>self.memory, site)
+        for i in range(3):
+            lay_inputs(&self.buffers[i], <char *>self.memory + (i + 1) * self.size, site)
+        self.wall.back = 0
+        self.wall.front = 1
+        self.wall.middle = 2
+
+    def __dealloc__(self):
+        free(self.memory)
+
+    @property
+    def address(self):
+        return <uintptr_t>&self.own
+
+    def publish(self, int64_t now_ns):
+        cdef Inputs *back = &self.buffers[self.wall.back]
+        self.own.published_ns = now_ns
+        memcpy(back, &self.own, <size_t>(<char *>&self.own.value - <char *>&self.own))
+        memcpy(back.value, self.own.value, self.size)
+        rampd_wall_publish(&self.wall)
+
+    cdef const Inputs *latch(self) noexcept nogil:
+        rampd_wall_latch(&self.wall)
+        return &self.buffers[self.wall.front]
+
+
+cdef class OutputWall:
+    def __cinit__(self, Configuration configuration):
+        cdef int i
+        cdef const Site *site = &configuration.limits.site
+        self.size = lay_outputs(&self.own, NULL, site)
+        self.memory = allocate(4 * self.size)
+        lay_outputs(&self.own, <char *>self.memory, site)
+        for i in range(3):
+            lay_outputs(&self.buffers[i], <char *>self.memory + (i + 1) * self.size, site)
+        self.wall.back = 0
+        self.wall.front = 1
+        self.wall.middle = 2
+
+    def __dealloc__(self):
+        free(self.memory)
+
+    cdef void publish(self) noexcept nogil:
+        cdef Outputs *back = &self.buffers[self.wall.back]
+        memcpy(back, &self.own, <size_t>(<char *>&self.own.vetoes - <char *>&self.own))
+        memcpy(back.vetoes, self.own.vetoes, self.size)
+        rampd_wall_publish(&self.wall)
+
+    def latch(self):
+        rampd_wall_latch(&self.wall)
+        return <uintptr_t>&self.buffers[self.wall.front]
+
+
+cdef class Memory:
+    def __cinit__(self, Configuration configuration):
+        cdef const Site *site = &configuration.limits.site
+        self.state_memory = allocate(lay_state(&self.state, NULL, site))
+        lay_state(&self.state, <char *>self.state_memory, site)
+        self.watch_memory = allocate(lay_watch(&self.watch, NULL, site))
+        lay_watch(&self.watch, <char *>self.watch_memory, site)
+
+    def __dealloc__(self):
+        free(self.state_memory)
+        free(self.watch_memory)
+
+    @property
+    def state_address(self):
+        return <uintptr_t>&self.state
+
+    @property
+    def watch_address(self):
+        return <uintptr_t>&self.watch
+
+
+def sizes():
+    return {
+        "Command": sizeof(Command), "Inputs": sizeof(Inputs), "Site": sizeof(Site), "Limits": sizeof(Limits),
+        "State": sizeof(State), "Watch": sizeof(Watch), "Outputs": sizeof(Outputs),
+    }

@@ -1,0 +1,17 @@
+from rampd.ext.image import Configuration, InputWall, Memory, OutputWall
+
+class Loop:
+    """latch -> step -> guard -> publish, once a period, without the GIL.
+
+    `wake_fd` is an eventfd written after each tick. Run it in a thread of its own, stop and join it in `finally`.
+    """
+
+    def __init__(
+        self, configuration: Configuration, inputs: InputWall, outputs: OutputWall, memory: Memory, wake_fd: int
+    ) -> None: ...
+    def tick_at(self, now_ns: int) -> bool:
+        """One tick at a given time, for simulated time and replay; False when the step refused the time."""
+    def run(self) -> None:
+        """Ticks at absolute deadlines until stopped; periods missed are skipped and counted. Blocks all signals."""
+    def stop(self) -> None:
+        """Ends `run` after the present tick; callable from any thread."""

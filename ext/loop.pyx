@@ -1,0 +1,138 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The control thread: absolute deadlines, latch -> step -> guard -> publish, and never the GIL."""
+
+from libc.stdint cimport int64_t, uint64_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from posix.unistd cimport write
+
+from rampd.ext cimport image
+from rampd.ext.codes cimport AVAILABLE, FAULT_NONE, VETOES
+from rampd.ext.guard cimport check
+from rampd.ext.model cimport record
+from rampd.ext.step cimport step
+
+cdef extern from *:
+    """
+    #include <pthread.h>
+    #include <signal.h>
+    static inline int rampd_flag(const int *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+    static inline void rampd_raise_flag(int *p) { __atomic_store_n(p, 1, __ATOMIC_RELEASE); }
+    static inline void rampd_block_signals(void) { sigset_t s; sigfillset(&s); pthread_sigmask(SIG_BLOCK, &s, 0); }
+    """
+    int rampd_flag(const int *flag) noexcept nogil
+    void rampd_raise_flag(int *flag) noexcept nogil
+    void rampd_block_signals() noexcept nogil
+
+cdef extern from "time.h" nogil:
+    int clock_nanosleep(int clock, int flags, const timespec *until, timespec *left)
+    int TIMER_ABSTIME
+
+
+cdef inline int64_t monotonic_ns() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <int64_t>t.tv_sec * 1000000000 + t.tv_nsec
+
+
+cdef inline int bin_of(int64_t ns) noexcept nogil:
+    """Bin k holds values up to 2^k microseconds."""
+    cdef int k = 0
+    while k < image.BINS - 1 and (<int64_t>1000 << k) < ns:
+        k += 1
+    return k
+
+
+cdef void show(const image.Limits *limits, const image.Inputs *inputs, const image.State *state,
+               const image.Watch *watch, image.Outputs *out) noexcept nogil:
+    cdef int64_t i
+    out.tick = state.tick
+    out.seq = state.seq
+    out.verb = state.verb
+    out.envelope = state.envelope
+    out.lapsed = state.lapsed
+    out.started = state.started
+    out.meter_good = state.meter_good
+    out.site_why = state.site_why
+    out.reference_w = state.reference_w
+    out.goal_w = state.goal_w
+    out.power_w = inputs.value[limits.site.power_slot]
+    out.disturbance_w = state.disturbance_w
+    out.total_w = state.total_w
+    out.model_w = state.model_w
+    out.firm_up_w = state.firm_up_w
+    out.firm_down_w = state.firm_down_w
+    for i in range(VETOES):
+        out.vetoes[i] = watch.vetoes[i]
+    for i in range(limits.site.racks):
+        out.setpoint_w[i] = state.applied_w[i]
+        out.demand_w[i] = state.demand_w[i]
+        out.active[i] = state.known[i] and watch.known[i] and inputs.rack_state[i] == AVAILABLE
+        out.stale[i] = state.stale[i]
+        out.action[i] = state.action[i]
+        out.why[i] = state.why[i]
+    for i in range(limits.site.loops):
+        out.loop_w[i] = state.loop_w[i]
+        out.loop_action[i] = state.loop_action[i]
+
+
+cdef class Loop:
+    def __init__(self, image.Configuration configuration, image.InputWall inputs, image.OutputWall outputs,
+                 image.Memory memory, int wake_fd):
+        self.configuration = configuration
+        self.inputs = inputs
+        self.outputs = outputs
+        self.memory = memory
+        self.wake_fd = wake_fd
+
+    cdef void tick(self, int64_t due_ns, int64_t now_ns) noexcept nogil:
+        cdef const image.Limits *limits = &self.configuration.limits
+        cdef const image.Inputs *inputs = self.inputs.latch()
+        cdef image.State *state = &self.memory.state
+        cdef image.Watch *watch = &self.memory.watch
+        cdef image.Outputs *out = &self.outputs.own
+        cdef int64_t i
+        cdef int64_t fault = step(inputs, limits, state, now_ns)
+        if fault != FAULT_NONE:
+            # Nothing moves on a fault: the guard sees the set points that stand, and the watchdog is not fed.
+            for i in range(limits.site.racks):
+                state.asked_w[i] = state.applied_w[i]
+        check(inputs, limits, watch, state.asked_w, state.applied_w, now_ns)
+        record(limits, state)
+        show(limits, inputs, state, watch, out)
+        out.fault = fault
+        out.at_ns = now_ns
+        out.late_ns = now_ns - due_ns
+        out.late_bins[bin_of(out.late_ns)] += 1
+        out.busy_ns = monotonic_ns() - now_ns
+        out.busy_bins[bin_of(out.busy_ns)] += 1
+        self.outputs.publish()
+
+    def tick_at(self, int64_t now_ns):
+        cdef int64_t before = self.outputs.own.tick
+        with nogil:
+            self.tick(now_ns, now_ns)
+        return self.outputs.own.tick > before
+
+    def run(self):
+        cdef int64_t period = self.configuration.limits.site.period_ns
+        cdef int64_t due, now
+        cdef timespec until
+        cdef uint64_t one = 1
+        with nogil:
+            rampd_block_signals()
+            due = monotonic_ns()
+            while not rampd_flag(&self.stop_flag):
+                due += period
+                now = monotonic_ns()
+                if now > due + period:
+                    self.outputs.own.skipped += (now - due) // period
+                    due += (now - due) // period * period
+                until.tv_sec = due // 1000000000
+                until.tv_nsec = due % 1000000000
+                while clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0:
+                    pass
+                self.tick(due, monotonic_ns())
+                write(self.wake_fd, &one, 8)
+
+    def stop(self):
+        rampd_raise_flag(&self.stop_flag)

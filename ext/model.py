@@ -1,0 +1,136 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+"""What the racks must be drawing by now, and what the meter shows beyond it.
+
+A cap acts after its dead time and moves no faster than the rack's slope; power = min(cap, demand). Demand is measured
+while the cap does not bind. The meter is compared with the model of its own time, not with what was just sent
+(internal-model control); the difference, filtered over `feedback_s`, is the disturbance that the target makes up for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.codes import AVAILABLE
+if TYPE_CHECKING:
+    from rampd.ext.views import Inputs, Limits, State
+
+
+def delayed(limits: Limits, state: State, i: int) -> float:
+    """The set point that acts now: after the shorter dead time where the directions differ, in that direction."""
+    racks = limits.site.racks
+    history = limits.site.history
+    up_w = state.past_w[((state.tick + history - limits.dead_up[i]) % history) * racks + i]
+    down_w = state.past_w[((state.tick + history - limits.dead_down[i]) % history) * racks + i]
+    if limits.dead_down[i] <= limits.dead_up[i]:
+        return min(up_w, down_w)
+    return max(up_w, down_w)
+
+
+def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
+    """Demand of a rack from a new reading: what it draws while its cap does not bind, else slowly upward."""
+    slot = limits.power_slot[i]
+    if state.stale[i] or inputs.at_ns[slot] == state.seen_ns[i]:
+        return
+    state.seen_ns[i] = inputs.at_ns[slot]
+    measured_w = inputs.value[slot]
+    width_w = limits.max_w[i]
+    margin_w = max(0.05 * width_w, 1.2 * limits.quantum_w[i])
+    settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w
+    if settled and measured_w < state.cap_w[i] - margin_w:
+        state.demand_w[i] += 0.5 * (measured_w - state.demand_w[i])
+    elif settled:
+        state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w) + 0.1 * width_w)
+
+
+def shift(limits: Limits, state: State, by_w: float) -> None:
+    """A rack enters the model or changes what it is modelled by: no part of that is a change at the meter."""
+    if not state.started:
+        return
+    state.disturbance_w -= (1.0 + limits.site.loss_ratio) * by_w
+    state.total_w += by_w
+    for k in range(limits.site.history):
+        state.past_model_w[k] += by_w
+
+
+def advance(inputs: Inputs, limits: Limits, state: State, dt_s: float) -> None:
+    """One tick of every rack's model, and their sum."""
+    total_w = 0.0
+    for i in range(limits.site.racks):
+        if not state.known[i]:
+            continue
+        learn(inputs, limits, state, i)
+        goal_w = delayed(limits, state, i)
+        cap_w = state.cap_w[i]
+        if goal_w > cap_w:
+            cap_w = min(goal_w, cap_w + limits.up_w_per_s[i] * dt_s)
+        else:
+            cap_w = max(goal_w, cap_w - limits.down_w_per_s[i] * dt_s)
+        state.cap_w[i] = cap_w
+        ours = inputs.rack_state[i] == AVAILABLE
+        power_w = state.power_w[i]
+        if ours:
+            power_w = min(cap_w, state.demand_w[i])
+        elif not state.stale[i]:
+            power_w = max(0.0, inputs.value[limits.power_slot[i]])
+        if state.ours[i] != ours:
+            shift(limits, state, power_w - state.power_w[i])
+            state.ours[i] = ours
+        state.power_w[i] = power_w
+        total_w += power_w
+    state.model_w = total_w
+    state.past_model_w[state.tick % limits.site.history] = total_w
+
+
+def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """Updates the disturbance from a new meter reading.
+
+    Model and plant may differ by `align_ticks` in time; a reading that the model passed within that window teaches
+    nothing, so that a ramp is not mistaken for a disturbance.
+    """
+    slot = limits.site.power_slot
+    at_ns = inputs.at_ns[slot]
+    if not state.meter_good or at_ns == state.meter_at_ns:
+        return
+    history = limits.site.history
+    width = limits.site.align_ticks
+    ago = (now_ns - at_ns + limits.site.meter_delay_ns) // limits.site.period_ns
+    first = min(max(ago - width, 0), history - 1)
+    last = min(ago + width, history - 1, state.tick)
+    least_w = state.past_model_w[(state.tick + history - first) % history]
+    most_w = least_w
+    for k in range(first, last + 1):
+        model_w = state.past_model_w[(state.tick + history - k) % history]
+        least_w = min(least_w, model_w)
+        most_w = max(most_w, model_w)
+    gain = 1.0 + limits.site.loss_ratio
+    found_w = inputs.value[slot]
+    if not state.started:
+        state.started = 1
+        state.reference_w = found_w
+        state.goal_w = found_w
+        state.disturbance_w = found_w - gain * state.model_w
+        state.total_w = state.model_w
+    else:
+        # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
+        most_w = gain * (most_w + 0.6 * state.grain_w)
+        least_w = gain * (least_w - 0.6 * state.grain_w)
+        rest_w = found_w - state.disturbance_w
+        error_w = 0.0
+        if rest_w > most_w:
+            error_w = rest_w - most_w
+        elif rest_w < least_w:
+            error_w = rest_w - least_w
+        since_s = min((at_ns - state.meter_at_ns) * 1e-9, 1.0)
+        state.disturbance_w += error_w * since_s / (limits.site.feedback_s + since_s)
+    state.meter_at_ns = at_ns
+
+
+def record(limits: Limits, state: State) -> None:
+    """Remembers what the guard let pass; the dead times of the next ticks count from it."""
+    racks = limits.site.racks
+    row = (state.tick % limits.site.history) * racks
+    for i in range(racks):
+        state.past_w[row + i] = state.applied_w[i]

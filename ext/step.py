@@ -1,0 +1,248 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+"""One tick of the control: judge, model, reference, target, bounds, allocation, moves.
+
+A pure function of the image, the configuration, the command, its own memory and `now`. It reads no clock, file or
+socket; the same compiled step runs in the daemon, in tests and in a simulated day.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.allocate import allocate, give_way
+    from rampd.ext.codes import (
+        ACT_NO_RAISE,
+        ACT_SAFE,
+        AVAILABLE,
+        DISPATCHED,
+        EMERGENCY,
+        ESTOP,
+        FAULT_CLOCK,
+        FAULT_NONE,
+        FAULT_SETPOINT,
+        SITE_ESTOP,
+        SITE_FLOOR,
+        SITE_IMPORT,
+        SITE_METER,
+        SITE_RATE,
+        SITE_REFERENCE,
+        SITE_ROOM,
+        UNRESPONSIVE,
+        WHY_COOLING,
+        WHY_DEMAND,
+        WHY_MANUAL,
+        WHY_MAX,
+        WHY_MIN,
+        WHY_NODE,
+        WHY_RATE,
+        WHY_SHARE,
+        WHY_SHED,
+        WHY_STALE,
+        WHY_UNRESPONSIVE,
+    )
+    from rampd.ext.failsafe import judge
+    from rampd.ext.levels import quantise
+    from rampd.ext.model import advance, compare
+    from rampd.ext.ramp import follow
+    from rampd.ext.thermal import caps, narrow
+if TYPE_CHECKING:
+    from rampd.ext.views import Inputs, Limits, State
+
+
+def standing(limits: Limits, state: State) -> float:
+    """What the set points that stand allow the racks to draw in sum."""
+    sum_w = 0.0
+    for i in range(limits.site.racks):
+        if state.known[i]:
+            sum_w += min(state.applied_w[i], state.demand_w[i]) if state.ours[i] else state.power_w[i]
+    return sum_w
+
+
+def target(limits: Limits, state: State, dt_s: float) -> float:
+    """What the racks must draw in sum so that the meter shows the reference, within the import limit and the envelope."""
+    site = limits.site
+    gain = 1.0 + site.loss_ratio
+    want_w = (state.reference_w - state.disturbance_w) / gain
+    cap_w = (site.import_w - state.disturbance_w) / gain
+    state.site_why = SITE_REFERENCE
+    if not state.meter_good:
+        state.site_why = SITE_METER
+    if state.verb == ESTOP:
+        state.site_why = SITE_ESTOP
+        return 0.0
+    # The feedback moves a little faster than the envelope, so that the meter can stay on the reference.
+    up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    # The racks follow within one move; a target that ran ahead of them would come back as a jump.
+    stand_w = standing(limits, state)
+    move_s = site.phases * site.period_ns * 1e-9 + 0.1
+    most_w = min(state.total_w + 1.2 * up * dt_s, stand_w + 1.2 * up * move_s)
+    least_w = max(state.total_w - 1.2 * site.dispatched_down * dt_s, stand_w - 1.2 * site.dispatched_down * move_s)
+    if want_w > most_w:
+        want_w = most_w
+        state.site_why = SITE_RATE
+    elif want_w < least_w:
+        want_w = least_w
+        state.site_why = SITE_RATE
+    if want_w > cap_w:
+        want_w = cap_w
+        state.site_why = SITE_IMPORT
+    return max(0.0, want_w)
+
+
+def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
+    """Each rack's least and most for this tick, what it can reach in one move, and what nodes must keep free for it."""
+    period_s = limits.site.period_ns * 1e-9
+    move_s = limits.site.phases * period_s
+    for v in range(limits.site.nodes):
+        state.reserve_w[v] = 0.0
+    for i in range(limits.site.racks):
+        reserve_w = 0.0
+        applied_w = state.applied_w[i]
+        lo_w = limits.min_w[i]
+        hi_w = min(limits.max_w[i], max(lo_w, state.demand_w[i]))
+        why = WHY_MAX if hi_w == limits.max_w[i] else WHY_DEMAND
+        # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
+        state.head_w[i] = min(limits.max_w[i] - hi_w, 0.08 * limits.max_w[i])
+        if not state.known[i]:
+            lo_w = 0.0
+            hi_w = 0.0
+            reserve_w = limits.max_w[i]
+            why = WHY_STALE
+        elif inputs.rack_state[i] != AVAILABLE:
+            lo_w = min(state.power_w[i], limits.max_w[i])
+            hi_w = lo_w
+            reserve_w = (limits.max_w[i] if state.stale[i] else max(applied_w, lo_w)) - hi_w
+            why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
+        elif state.action[i] >= ACT_SAFE:
+            hi_w = lo_w
+            why = WHY_COOLING
+        elif state.action[i] >= ACT_NO_RAISE:
+            hi_w = min(hi_w, max(applied_w, lo_w))
+            why = WHY_STALE if state.stale[i] or not state.meter_good else WHY_COOLING
+        if state.known[i] and inputs.rack_state[i] == AVAILABLE:
+            if state.stale[i]:
+                reserve_w = limits.max_w[i] - hi_w
+            else:
+                # What a lowered rack has not given up yet.
+                reserve_w = max(0.0, inputs.value[limits.power_slot[i]] - max(applied_w, lo_w))
+                reserve_w += state.head_w[i]
+        state.lo_w[i] = lo_w
+        state.hi_w[i] = hi_w
+        state.why[i] = why
+        state.reserve_w[limits.node[i]] += reserve_w
+        # As far ahead of what acts now as the rack gets by its next move, its dead time included.
+        down_w = limits.down_w_per_s[i] * (move_s + limits.dead_down[i] * period_s) + limits.quantum_w[i]
+        up_w = limits.up_w_per_s[i] * (move_s + limits.dead_up[i] * period_s) + limits.quantum_w[i]
+        state.floor_w[i] = min(applied_w, state.cap_w[i] - down_w)
+        state.reach_w[i] = max(applied_w, state.cap_w[i] + up_w)
+    for back in range(limits.site.nodes - 1):
+        v = limits.site.nodes - 1 - back
+        state.reserve_w[limits.node_parent[v]] += state.reserve_w[v]
+
+
+def share(limits: Limits, state: State, total_w: float) -> None:
+    """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
+    give_way(limits, state, state.lo_w, state.hi_w)
+    fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
+    sum_w = 0.0
+    for i in range(limits.site.racks):
+        if state.lo_w[i] == state.hi_w[i]:
+            state.floor_w[i] = state.hi_w[i]
+            state.reach_w[i] = state.hi_w[i]
+        else:
+            state.floor_w[i] = min(max(state.floor_w[i], state.lo_w[i]), state.hi_w[i])
+            state.reach_w[i] = max(min(state.reach_w[i], state.hi_w[i]), state.lo_w[i])
+        if state.share_w[i] < state.hi_w[i] and state.why[i] != WHY_COOLING:
+            node_bound = state.fill[limits.node[i]] < state.fill[0]
+            state.why[i] = WHY_NODE if node_bound else (WHY_MIN if state.share_w[i] <= state.lo_w[i] else WHY_SHARE)
+        if state.share_w[i] > state.reach_w[i]:
+            state.share_w[i] = state.reach_w[i]
+            state.why[i] = WHY_RATE
+        elif state.share_w[i] < state.floor_w[i]:
+            state.share_w[i] = state.floor_w[i]
+            state.why[i] = WHY_RATE
+        if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i]:
+            state.why[i] = WHY_SHED
+        sum_w += state.share_w[i]
+    if sum_w < fair_w:
+        allocate(limits, state, state.share_w, state.reach_w, fair_w, state.share_w)
+    elif sum_w > fair_w:
+        allocate(limits, state, state.floor_w, state.share_w, fair_w, state.share_w)
+    quantise(limits, state)
+    if fair_w < total_w - 1.0 and state.site_why == SITE_REFERENCE:
+        state.site_why = SITE_ROOM
+    elif fair_w > total_w + 1.0 and state.site_why == SITE_REFERENCE:
+        state.site_why = SITE_FLOOR
+
+
+def move(inputs: Inputs, limits: Limits, state: State) -> int:
+    """Set points of the racks whose turn it is; each rack moves on its own phase, so that the sum is smooth.
+
+    What must fall for safety does not wait for its phase. Returns a fault code.
+    """
+    for i in range(limits.site.racks):
+        state.asked_w[i] = state.applied_w[i]
+        if not state.known[i] or inputs.rack_state[i] != AVAILABLE:
+            continue
+        share_w = state.share_w[i]
+        if not share_w >= 0.0 or share_w > limits.max_w[i] * (1.0 + 1e-9):
+            return FAULT_SETPOINT
+        if share_w >= state.hi_w[i] and state.action[i] < ACT_NO_RAISE:
+            share_w += state.head_w[i]
+        share_w = min(share_w, limits.max_w[i])
+        urgent = share_w < state.applied_w[i] and (state.action[i] >= ACT_SAFE or state.envelope == EMERGENCY)
+        if not urgent and (state.tick + i) % limits.site.phases != 0:
+            continue
+        small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]
+        if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
+            continue
+        state.asked_w[i] = share_w
+    return FAULT_NONE
+
+
+def firm(inputs: Inputs, limits: Limits, state: State) -> None:
+    """What the racks could deliver within five seconds, down and up, by their dead times and slopes."""
+    up_w = 0.0
+    down_w = 0.0
+    period_s = limits.site.period_ns * 1e-9
+    for i in range(limits.site.racks):
+        if state.stale[i] or not state.known[i] or inputs.rack_state[i] != AVAILABLE:
+            continue
+        down_s = max(0.0, 5.0 - limits.dead_down[i] * period_s)
+        up_s = max(0.0, 5.0 - limits.dead_up[i] * period_s)
+        down_w += min(max(0.0, state.power_w[i] - limits.min_w[i]), limits.down_w_per_s[i] * down_s)
+        if state.action[i] < ACT_NO_RAISE:
+            up_w += min(max(0.0, state.hi_w[i] - state.power_w[i]), limits.up_w_per_s[i] * up_s)
+    gain = 1.0 + limits.site.loss_ratio
+    state.firm_up_w = min(gain * up_w, max(0.0, limits.site.import_w - inputs.value[limits.site.power_slot]))
+    state.firm_down_w = gain * down_w
+
+
+def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
+    """One tick; set points end in `asked_w`. Returns a fault code, FAULT_NONE when all is well."""
+    dt_s = limits.site.period_ns * 1e-9
+    if state.now_ns > 0:
+        if now_ns <= state.now_ns:
+            return FAULT_CLOCK
+        dt_s = min((now_ns - state.now_ns) * 1e-9, 1.0)
+    state.now_ns = now_ns
+    state.tick += 1
+    judge(inputs, limits, state, now_ns)
+    advance(inputs, limits, state, dt_s)
+    compare(inputs, limits, state, now_ns)
+    caps(inputs, limits, state, now_ns)
+    if not state.started:
+        state.total_w = state.model_w
+        for i in range(limits.site.racks):
+            state.asked_w[i] = state.applied_w[i]
+        return FAULT_NONE
+    follow(inputs, limits, state, now_ns, dt_s)
+    bounds(inputs, limits, state)
+    narrow(inputs, limits, state)
+    state.total_w = target(limits, state, dt_s)
+    share(limits, state, state.total_w)
+    firm(inputs, limits, state)
+    return move(inputs, limits, state)

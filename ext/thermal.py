@@ -1,0 +1,64 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+"""What the cooling carries: each loop's cap on the sum of its racks, from its own measurements.
+
+Q = rho * cp * flow * (return limit - supply): what the present flow takes away before the return is too hot. Between
+the derate and the trip temperature the cap falls linearly to the racks' least.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.codes import ACT_DERATE, ENDLESS, WHY_COOLING
+    from rampd.ext.failsafe import fresh
+if TYPE_CHECKING:
+    from rampd.ext.views import Inputs, Limits, State
+
+
+def capacity(inputs: Inputs, limits: Limits, loop: int) -> float:
+    """Heat in W that the present flow of a loop carries: water at 40 degC, 992 kg/m3 and 4179 J/(kg K)."""
+    per_lpm_k = 992.0 * 4179.0 / 60_000.0
+    rise_c = limits.return_c[loop] - inputs.value[limits.supply_slot[loop]]
+    return max(0.0, per_lpm_k * inputs.value[limits.flow_slot[loop]] * rise_c)
+
+
+def caps(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """Sets each loop's cap. One whose readings are stale keeps its last cap; its racks do not rise meanwhile."""
+    stale_ns = limits.site.loop_stale_ns
+    for loop in range(limits.site.loops):
+        if state.tick <= 1:
+            state.loop_w[loop] = ENDLESS
+        if (
+            fresh(inputs, limits.supply_slot[loop], stale_ns, now_ns)
+            and fresh(inputs, limits.return_slot[loop], stale_ns, now_ns)
+            and fresh(inputs, limits.flow_slot[loop], stale_ns, now_ns)
+        ):
+            state.loop_w[loop] = capacity(inputs, limits, loop)
+
+
+def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
+    """Lowers the racks' upper bounds so that no loop's sum exceeds its cap, each by the same share of its range."""
+    for loop in range(limits.site.loops):
+        state.loop_load_w[loop] = 0.0
+        state.loop_floor_w[loop] = 0.0
+    for i in range(limits.site.racks):
+        state.loop_load_w[limits.loop[i]] += state.hi_w[i]
+        state.loop_floor_w[limits.loop[i]] += state.lo_w[i]
+    for loop in range(limits.site.loops):
+        floor_w = state.loop_floor_w[loop]
+        span_w = state.loop_load_w[loop] - floor_w
+        part = 1.0
+        if span_w > 0.0 and state.loop_load_w[loop] > state.loop_w[loop]:
+            part = max(0.0, (state.loop_w[loop] - floor_w) / span_w)
+        if state.loop_action[loop] == ACT_DERATE:
+            supply_c = inputs.value[limits.supply_slot[loop]]
+            part = min(part, max(0.0, (limits.trip_c[loop] - supply_c) / (limits.trip_c[loop] - limits.derate_c[loop])))
+        state.loop_part[loop] = part
+    for i in range(limits.site.racks):
+        part = state.loop_part[limits.loop[i]]
+        if part < 1.0 and state.hi_w[i] > state.lo_w[i]:
+            state.hi_w[i] = state.lo_w[i] + part * (state.hi_w[i] - state.lo_w[i])
+            state.why[i] = WHY_COOLING

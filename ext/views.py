@@ -1,0 +1,275 @@
+"""The image's structs as Python sees them: the same memory, field by field.
+
+The composition fills `Limits` through these, asyncio writes `Inputs` and reads `Outputs`, and the interpreted kernels
+run on them in tests. `rampd.ext.image` is the C side; sizes are compared at import. Arrays are C pointers: indexing is
+not bounds-checked, so every index comes from the composition.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rampd.ext import image
+
+if TYPE_CHECKING:
+    from ctypes import _Pointer
+
+    Doubles = _Pointer[ctypes.c_double]
+    Longs = _Pointer[ctypes.c_int64]
+    Ints = _Pointer[ctypes.c_int32]
+    Bytes = _Pointer[ctypes.c_uint8]
+
+Struct = TypeVar("Struct", bound=type[ctypes.Structure])
+
+_TYPES: dict[str, Any] = {
+    "int": ctypes.c_int64,
+    "float": ctypes.c_double,
+    "Doubles": ctypes.POINTER(ctypes.c_double),
+    "Longs": ctypes.POINTER(ctypes.c_int64),
+    "Ints": ctypes.POINTER(ctypes.c_int32),
+    "Bytes": ctypes.POINTER(ctypes.c_uint8),
+}
+
+
+def _struct(cls: Struct) -> Struct:
+    """Gives a class the C fields that its annotations name, and checks its size against the C side."""
+    cls._fields_ = [(name, _TYPES[kind]) for name, kind in cls.__annotations__.items()]
+    if ctypes.sizeof(cls) != image.sizes()[cls.__name__]:
+        raise ImportError(f"views.{cls.__name__} is not the image's struct: rebuild the extension")
+    _TYPES[cls.__name__] = cls
+    return cls
+
+
+@_struct
+class Command(ctypes.Structure):
+    """The one arbitrated command."""
+
+    seq: int
+    verb: int
+    envelope: int
+    expires_ns: int
+    target_w: float
+    ramp_s: float
+    rate_w_per_s: float
+
+
+@_struct
+class Inputs(ctypes.Structure):
+    """What asyncio knows: readings by slot, the command, the racks' delivery states."""
+
+    published_ns: int
+    command: Command
+    value: Doubles
+    at_ns: Longs
+    quality: Bytes
+    rack_state: Bytes
+
+
+@_struct
+class Site(ctypes.Structure):
+    """Scalars of the configuration, SI units."""
+
+    slots: int
+    racks: int
+    nodes: int
+    loops: int
+    groups: int
+    tiers: int
+    history: int
+    phases: int
+    period_ns: int
+    power_slot: int
+    frequency_slot: int
+    meter_stale_ns: int
+    rack_stale_ns: int
+    loop_stale_ns: int
+    meter_delay_ns: int
+    align_ticks: int
+    after_hold: int
+    raise_after: int
+    max_w: float
+    min_w: float
+    import_w: float
+    default_w: float
+    loss_ratio: float
+    feedback_s: float
+    lead_s: float
+    normal_up: float
+    normal_down: float
+    dispatched_up: float
+    dispatched_down: float
+
+
+@_struct
+class Limits(ctypes.Structure):
+    """The configuration: racks in the order of their nodes, nodes parents first."""
+
+    site: Site
+    min_w: Doubles
+    max_w: Doubles
+    up_w_per_s: Doubles
+    down_w_per_s: Doubles
+    weight: Doubles
+    quantum_w: Doubles
+    full_at: Doubles
+    dead_up: Ints
+    dead_down: Ints
+    tier: Ints
+    node: Ints
+    loop: Ints
+    group: Ints
+    power_slot: Ints
+    limit_slot: Ints
+    node_parent: Ints
+    node_end: Ints
+    node_w: Doubles
+    group_first: Ints
+    group_node: Ints
+    supply_slot: Ints
+    return_slot: Ints
+    flow_slot: Ints
+    leak_slot: Ints
+    warn_c: Doubles
+    derate_c: Doubles
+    trip_c: Doubles
+    return_c: Doubles
+    min_flow_lpm: Doubles
+
+
+@_struct
+class State(ctypes.Structure):
+    """The step's own memory."""
+
+    tick: int
+    now_ns: int
+    started: int
+    seq: int
+    verb: int
+    envelope: int
+    lapsed: int
+    meter_at_ns: int
+    meter_good: int
+    meter_clear_ns: int
+    site_why: int
+    reference_w: float
+    goal_w: float
+    rate_w_per_s: float
+    disturbance_w: float
+    total_w: float
+    model_w: float
+    firm_up_w: float
+    firm_down_w: float
+    grain_w: float
+    asked_w: Doubles
+    applied_w: Doubles
+    cap_w: Doubles
+    power_w: Doubles
+    demand_w: Doubles
+    lo_w: Doubles
+    hi_w: Doubles
+    share_w: Doubles
+    head_w: Doubles
+    floor_w: Doubles
+    reach_w: Doubles
+    past_w: Doubles
+    past_model_w: Doubles
+    range_w: Doubles
+    group_fill: Doubles
+    used_w: Doubles
+    flow_w: Doubles
+    slope_w: Doubles
+    full_w: Doubles
+    fill: Doubles
+    reserve_w: Doubles
+    loop_w: Doubles
+    loop_load_w: Doubles
+    loop_floor_w: Doubles
+    loop_part: Doubles
+    loop_clear_ns: Longs
+    seen_ns: Longs
+    known: Bytes
+    ours: Bytes
+    stale: Bytes
+    action: Bytes
+    loop_action: Bytes
+    why: Bytes
+
+
+@_struct
+class Watch(ctypes.Structure):
+    """The guard's own memory."""
+
+    last_ns: int
+    rise_w: float
+    fall_w: float
+    vetoes: Longs
+    last_w: Doubles
+    sum_w: Doubles
+    over_ns: Longs
+    known: Bytes
+    breach: Bytes
+    vetoed: Bytes
+
+
+@_struct
+class Outputs(ctypes.Structure):
+    """The snapshot of one tick."""
+
+    tick: int
+    at_ns: int
+    late_ns: int
+    busy_ns: int
+    skipped: int
+    fault: int
+    seq: int
+    verb: int
+    envelope: int
+    lapsed: int
+    started: int
+    meter_good: int
+    site_why: int
+    reference_w: float
+    goal_w: float
+    power_w: float
+    disturbance_w: float
+    total_w: float
+    model_w: float
+    firm_up_w: float
+    firm_down_w: float
+    vetoes: Longs
+    late_bins: Longs
+    busy_bins: Longs
+    setpoint_w: Doubles
+    demand_w: Doubles
+    active: Bytes
+    stale: Bytes
+    action: Bytes
+    why: Bytes
+    loop_w: Doubles
+    loop_action: Bytes
+
+
+def limits(configuration: image.Configuration) -> Limits:
+    """The configuration's memory, to be filled once."""
+    return Limits.from_address(configuration.address)
+
+
+def inputs(wall: image.InputWall) -> Inputs:
+    """asyncio's own image; `wall.publish` hands a copy of it over."""
+    return Inputs.from_address(wall.address)
+
+
+def outputs(wall: image.OutputWall) -> Outputs:
+    """The newest snapshot; valid until the next call."""
+    return Outputs.from_address(wall.latch())
+
+
+def state(memory: image.Memory) -> State:
+    """The step's memory, for tests and replay; the daemon never writes it."""
+    return State.from_address(memory.state_address)
+
+
+def watch(memory: image.Memory) -> Watch:
+    """The guard's memory, for tests and replay."""
+    return Watch.from_address(memory.watch_address)
