@@ -144,8 +144,8 @@ def parse(text: str, where: str) -> tuple[Fault, ...]:
         raise FaultError("\n".join(f"{where}: {_problem(item)}" for item in error.errors())) from error
 
 
-def matching(fault: Fault, devices: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Ids among (id, device kind) that the fault names, in their order.
+def matching(fault: Fault, number: int, devices: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Ids among (id, device kind) that the fault names, in their order; `number` is its place in the file, from 1.
 
     Raises FaultError when a name matches nothing, or a device that the kind does not suit.
     """
@@ -153,12 +153,12 @@ def matching(fault: Fault, devices: Sequence[tuple[str, str]]) -> tuple[str, ...
     kinds = dict(devices)
     for name in names:
         if not any(fnmatchcase(known, name) for known in kinds):
-            raise FaultError(f"fault {fault.kind}: device {name!r} matches no device: {_near(name, kinds)}")
+            raise FaultError(f"fault {number} ({fault.kind}): device {name!r} matches no device: {_near(name, kinds)}")
     chosen = tuple(known for known in kinds if any(fnmatchcase(known, name) for name in names))
     needed = ONLY_FOR.get(fault.kind)
     for name in chosen:
         if needed is not None and kinds[name] != needed:
-            raise FaultError(f"fault {fault.kind}: {name} is a {kinds[name]}: {fault.kind} needs a {needed}")
+            raise FaultError(f"fault {number} ({fault.kind}): {name} is a {kinds[name]}: {fault.kind} needs a {needed}")
     return chosen
 
 

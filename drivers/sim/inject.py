@@ -127,14 +127,16 @@ def schedule(wanted: Sequence[Fault], devices: Sequence[tuple[Device, Endpoint]]
     known = [(device.spec.id, device.spec.kind) for device, _ in devices]
     by_id = {device.spec.id: (device, endpoint) for device, endpoint in devices}
     found: list[Injection] = []
-    for number, fault in enumerate(wanted):
-        for name in faults.matching(fault, known):
+    for number, fault in enumerate(wanted, 1):
+        for name in faults.matching(fault, number, known):
             draw = Random(f"{seed}:{number}:{name}").getrandbits(32)
             injection = Injection(fault, *by_id[name], plant, draw)
             for other in found:
                 if other.excludes(injection):
                     times = f"from {max(other.begin_s, injection.begin_s):g} s"
                     remedy = "let one end before the other begins"
-                    raise FaultError(f"faults {other.fault.kind} and {fault.kind}: both on {name} {times}: {remedy}")
+                    raise FaultError(
+                        f"fault {number}: {other.fault.kind} and {fault.kind} both on {name} {times}: {remedy}"
+                    )
             found.append(injection)
     return Schedule(found)

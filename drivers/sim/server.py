@@ -132,11 +132,9 @@ class Session(asyncio.Protocol):
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Joins the endpoint; on a half-open one nothing is read."""
+        """Joins the endpoint."""
         self.transport = cast(asyncio.Transport, transport)
         self._endpoint.sessions.add(self)
-        if self._endpoint.deaf:
-            self.pause()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Leaves the endpoint."""
@@ -146,6 +144,12 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answers every whole request; what is no Modbus/TCP closes the connection."""
         data = self._rest + data if self._rest else data
+        if self._endpoint.deaf:
+            # Only here: uvloop starts to read after connection_made, whatever that asked for.
+            self._rest = data
+            if self.transport is not None:
+                self.transport.pause_reading()
+            return
         units = self._endpoint.units
         answers: list[bytes] = []
         at, end = 0, len(data)
@@ -173,18 +177,14 @@ class Session(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Sends what may be nothing to a client that may be gone."""
-        if data and self.transport is not None:
+        if data and self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
 
-    def pause(self) -> None:
-        """Reads nothing more; the connection stays."""
-        if self.transport is not None:
-            self.transport.pause_reading()
-
     def resume(self) -> None:
-        """Reads again."""
-        if self.transport is not None:
+        """Goes on where a half-open endpoint stopped."""
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
+            self.data_received(b"")
 
     def close(self) -> None:
         """Ends the connection in good order."""
@@ -261,12 +261,10 @@ class Endpoint:
     def deafen(self, cause: object) -> None:
         """Reads no connection, old or new, for as long as any cause stands."""
         self._deaf_by.add(cause)
-        for session in self.sessions:
-            session.pause()
 
     def hear(self, cause: object) -> None:
         """Removes a cause; with the last one reading goes on where it stopped."""
         self._deaf_by.discard(cause)
         if not self._deaf_by:
-            for session in self.sessions:
+            for session in tuple(self.sessions):
                 session.resume()

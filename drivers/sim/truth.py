@@ -13,16 +13,23 @@ from types import TracebackType
 from typing import Final
 
 from rampd.drivers.sim.plant import Plant
+from rampd.drivers.sim.spec import SimError
 
 PERIOD_S: Final = 0.1
 
 
 class Truth:
-    """Appends to a file while it is open. Excess is power above limit in W, negative while the limit holds."""
+    """Appends to a file while it is open. Excess is power above limit in W, negative while the limit holds.
+
+    Raises SimError when the file cannot be written.
+    """
 
     def __init__(self, path: Path, plant: Plant) -> None:
         self._plant = plant
-        self._file = path.open("a", encoding="utf-8")
+        try:
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise SimError(f"{path}: cannot be written: {error.strerror}: name a file in an existing folder") from error
         self._max_w = [rack.max_w for rack in plant.spec.racks]
         self._limits_w = [node.limit_w for node in plant.spec.nodes]
         self._next_s = 0.0

@@ -115,7 +115,7 @@ def fault(kind: str, device: str = "gpu-a", **more: float) -> str:
 async def test_wrong_answers(kind: str, more: dict[str, float], answer: str) -> None:
     heads = [bytes.fromhex(part) for part in answer.split("|")]
     sizes = [9 + head[8] for head in heads]
-    async with Running(fault(kind, **more)) as running:
+    async with Running(fault(kind, "gpu-a", **more)) as running:
         await running.go()
         seen = await running.ask(READ, sum(sizes))
         for head, size in zip(heads, sizes, strict=True):
@@ -130,7 +130,8 @@ async def test_a_late_answer_is_late() -> None:
         await running.go()
         began_s = time.monotonic()
         await running.ask(READ, 17)
-        assert time.monotonic() - began_s >= 0.3
+        # An event loop's own clock may be a millisecond or two behind.
+        assert time.monotonic() - began_s >= 0.29
 
 
 async def test_a_silent_device_neither_answers_nor_acts() -> None:
@@ -310,12 +311,12 @@ def test_a_wrong_file_says_where_and_what_to_do(text: str, message: str) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (fault("down", "gpu-c"), "'gpu-c' matches no device: did you mean"),
+        (fault("down", "gpu-c"), r"fault 1 \(down\): device 'gpu-c' matches no device: did you mean"),
         (fault("down", "asic-*"), "'asic-.' matches no device"),
         (fault("stuck", "poi"), "poi is a meter: stuck needs a rack"),
         (fault("pump_fail", "gpu-a"), "gpu-a is a rack: pump_fail needs a cdu"),
-        (fault("late", delay_s=1) + fault("silent", at_s=5), "late and silent: both on gpu-a from 5 s: let one end"),
-        (fault("frozen", for_s=5) + fault("frozen", "gpu-*", at_s=4), "frozen and frozen: both on gpu-a from 4 s"),
+        (fault("late", delay_s=1) + fault("silent", at_s=5), "late and silent both on gpu-a from 5 s: let one end"),
+        (fault("frozen", for_s=5) + fault("frozen", "gpu-*", at_s=4), "fault 2: frozen and frozen both on gpu-a"),
     ],
 )  # fmt: skip
 def test_a_fault_that_does_not_fit_the_hall_is_refused(text: str, message: str) -> None:

@@ -9,18 +9,20 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from rampd.daemon import halls, simulate, sitecheck
 from rampd.daemon.config import Config
-from rampd.drivers.sim.hall import SimHall
+from rampd.drivers.sim.hall import TICK_S, SimHall
 from rampd.drivers.sim.spec import SimError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCRIPT = """
 import sys
+import time
 from pathlib import Path
 import uvloop
 from rampd.daemon import sitecheck, simulate
@@ -85,6 +87,27 @@ async def test_the_truth_is_complete(config: Config, tmp_path: Path) -> None:
     assert lines[-1]["limit_over_w"] == 200e3 - 132e3
     assert all(line["rack_over_w"] <= 0 and line["node_over_w"] < 0 and line["site_over_w"] < 0 for line in lines)
     assert lines[-1]["poi_w"] < lines[0]["poi_w"]
+
+
+async def test_missed_plant_ticks_are_skipped_and_counted(config: Config) -> None:
+    hall = SimHall(simulate.spec(config))
+    stop = asyncio.Event()
+    task = asyncio.create_task(hall.run(stop))
+    await ticks(hall, 4)
+    before = (hall.ticks, hall.skipped, hall.plant.now_s)
+    asyncio.get_running_loop().call_soon(time.sleep, 0.5)
+    await ticks(hall, before[0] + 2)
+    stop.set()
+    await task
+    steps = round((hall.plant.now_s - before[2]) / TICK_S)
+    assert hall.skipped - before[1] >= 15
+    assert steps == (hall.ticks - before[0]) + (hall.skipped - before[1])
+
+
+async def test_a_truth_file_that_cannot_be_written_is_refused(config: Config, tmp_path: Path) -> None:
+    hall = SimHall(simulate.spec(config), truth=tmp_path / "missing" / "truth.jsonl")
+    with pytest.raises(SimError, match=r"truth\.jsonl: cannot be written: No such file .*existing folder"):
+        await hall.run(asyncio.Event())
 
 
 async def test_a_taken_address_ends_the_start_and_frees_the_rest(config: Config) -> None:

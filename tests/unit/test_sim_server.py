@@ -184,7 +184,7 @@ async def test_pymodbus_reads_and_writes(bench: Bench) -> None:
     assert not (await client.write_registers(2, [0, 40000], device_id=1)).isError()
     assert bench.written == [("limit", 40000.0)]
     assert (await client.read_holding_registers(12300, count=1, device_id=7)).exception_code == 2
-    info = await client.read_device_information(device_id=7)
+    info: Any = await client.read_device_information(device_id=7)
     assert info.information[1] == b"xerus-pdu"
     client.close()
 

@@ -1,0 +1,75 @@
+"""A Modbus device as cyclic reads: its map planned into requests whose answers decode into the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rampd.drivers.maps import DeviceMap
+from rampd.drivers.modbus import Endpoint, find_sunspec, read_frame
+from rampd.drivers.plan import Read, plan
+from rampd.drivers.register import Register
+from rampd.ext.decode import Decoder, FieldSpec
+from rampd.ext.link import Exchange, Unit
+
+SLOW_FACTOR = 10
+"""Values marked slow are read every so many periods."""
+
+
+def field_spec(register: Register, read_at: int, slot: int) -> FieldSpec:
+    """A register of an answer that begins at `read_at`, as the decoder takes it."""
+    factor_at = -1 if register.factor_at is None else register.factor_at - read_at
+    return (
+        register.at - read_at, register.encoding, register.order, register.words, register.scale, register.offset,
+        register.low, register.high, register.sentinels, register.mask, factor_at, slot,
+    )  # fmt: skip
+
+
+@dataclass
+class ModbusDevice:
+    """A unit at an endpoint, read by its map; `slots` say where each value lands.
+
+    `base` is the address that the map counts from; a SunSpec device has none until it was discovered.
+    """
+
+    id: str
+    endpoint: Endpoint
+    number: int
+    map: DeviceMap
+    slots: dict[str, int]
+    period_s: float
+    base: int | None = field(default=None)
+    reads: tuple[Read, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.map.sunspec_model is None:
+            self.base = 0
+
+    @property
+    def unit(self) -> Unit:
+        """Its breaker."""
+        return self.endpoint.unit(self.number)
+
+    async def discover(self) -> None:
+        """Finds the base of a SunSpec device. Raises ModbusError."""
+        if self.base is None and self.map.sunspec_model is not None:
+            timeout_s = self.map.timeout_s
+            self.base = await find_sunspec(self.endpoint, self.number, self.map.sunspec_model, timeout_s)
+
+    def exchanges(self) -> list[tuple[Exchange, float]]:
+        """The cyclic reads with their periods in seconds. Needs `base`."""
+        if self.base is None:
+            raise ValueError(f"{self.id} was not discovered yet")
+        self.reads = plan(
+            self.map.registers(self.base),
+            max_regs=self.map.max_regs,
+            max_gap=self.map.max_gap,
+            barriers=[self.base + wall for wall in self.map.barriers],
+        )
+        timeout_ns = round(self.map.timeout_s * 1e9)
+        found = []
+        for read in self.reads:
+            fields = [field_spec(register, read.at, self.slots[register.name]) for register in read.registers]
+            frame = read_frame(self.number, read.function, read.at, read.count)
+            period_s = self.period_s * (SLOW_FACTOR if read.slow else 1)
+            found.append((Exchange(frame, self.unit, Decoder(fields, read.count), timeout_ns), period_s))
+        return found

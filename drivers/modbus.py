@@ -1,0 +1,173 @@
+"""Modbus/TCP policy over `rampd.ext.link`: frames by pymodbus, connect and reconnect, one connection an endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from pymodbus.framer import FramerSocket
+from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.pdu.register_message import (
+    ReadHoldingRegistersRequest,
+    ReadInputRegistersRequest,
+    WriteMultipleRegistersRequest,
+)
+
+from rampd.ext.image import InputWall
+from rampd.ext.link import Exchange, Link, ModbusError, Unit
+
+log = logging.getLogger("rampd.modbus")
+
+CONNECT_S: Final = 1.0
+FIRST_PAUSE_S: Final = 0.2
+# A control path is wanted back within two seconds, however long it was gone.
+LONGEST_PAUSE_S: Final = 1.5
+USER_TIMEOUT_MS: Final = 2000
+_FRAMER: Final = FramerSocket(DecodePDU(False))
+
+
+def _frame(pdu: ModbusPDU) -> bytes:
+    return bytes(_FRAMER.buildFrame(pdu))
+
+
+def read_frame(unit: int, function: int, at: int, count: int) -> bytes:
+    """MBAP frame of a register read (function 3 or 4), transaction id 0."""
+    if function == 4:
+        return _frame(ReadInputRegistersRequest(address=at, count=count, dev_id=unit))
+    return _frame(ReadHoldingRegistersRequest(address=at, count=count, dev_id=unit))
+
+
+def write_frame(unit: int, at: int, data: bytes) -> bytes:
+    """MBAP frame that writes big-endian register bytes with function 16, transaction id 0."""
+    words = [int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2)]
+    return _frame(WriteMultipleRegistersRequest(address=at, registers=words, dev_id=unit))
+
+
+def tune(sock: socket.socket) -> None:
+    """A dead peer is noticed within three seconds, also one that no FIN or RST ever reaches us from."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+
+
+class Endpoint:
+    """A host and port with its one connection, kept up until cancelled; units behind it share it."""
+
+    def __init__(self, wall: InputWall, host: str, port: int, in_flight: int = 1) -> None:
+        self.host = host
+        self.port = port
+        self.connects = 0
+        self.units: dict[int, Unit] = {}
+        self.link = Link(wall, in_flight, self._ended)
+        self._gone = asyncio.Event()
+        self._up = asyncio.Event()
+        self._random = random.Random(f"{host}:{port}")
+
+    @property
+    def name(self) -> str:
+        """host:port, the link label of the metrics."""
+        return f"{self.host}:{self.port}"
+
+    def unit(self, number: int) -> Unit:
+        """The breaker of a unit."""
+        return self.units.setdefault(number, Unit())
+
+    def _ended(self, _error: BaseException | None) -> None:
+        self._up.clear()
+        self._gone.set()
+
+    async def up(self) -> None:
+        """Waits until the connection stands."""
+        await self._up.wait()
+
+    async def run(self) -> None:
+        """Connects, and connects again with jittered back-off whenever the connection ends."""
+        loop = asyncio.get_running_loop()
+        pause_s = FIRST_PAUSE_S
+        reported = False
+        while True:
+            self._gone.clear()
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    transport, _ = await loop.create_connection(lambda: self.link, self.host, self.port)
+            except (OSError, TimeoutError) as error:
+                if not reported:
+                    log.warning("%s: cannot connect: %s; trying on", self.name, error or "no answer")
+                    reported = True
+            else:
+                sock = transport.get_extra_info("socket")
+                tune(sock)
+                self.connects += 1
+                log.log(logging.WARNING if reported else logging.DEBUG, "%s: connected", self.name)
+                reported = False
+                began = loop.time()
+                self._up.set()
+                try:
+                    await self._gone.wait()
+                finally:
+                    transport.abort()
+                # One that accepts and drops at once is as good as one that refuses.
+                if loop.time() - began > 5.0:
+                    pause_s = FIRST_PAUSE_S
+                log.warning("%s: connection lost; reconnecting", self.name)
+                reported = True
+            await asyncio.sleep(pause_s * self._random.uniform(0.7, 1.3))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def call(self, unit: int, frame: bytes, timeout_s: float) -> bytes | None:
+        """A one-off request. Returns the register bytes of a read. Raises ModbusError; safe to cancel."""
+        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self.link.request(Exchange(frame, self.unit(unit), None, round(timeout_s * 1e9)), future)
+        return await future
+
+    async def read(self, unit: int, function: int, at: int, count: int, timeout_s: float) -> bytes:
+        """Registers as big-endian bytes. Raises ModbusError."""
+        data = await self.call(unit, read_frame(unit, function, at, count), timeout_s)
+        if data is None:
+            raise ModbusError("the answer to a read held no registers")
+        return data
+
+    async def write(self, unit: int, at: int, data: bytes, timeout_s: float) -> None:
+        """Writes big-endian register bytes. Raises ModbusError."""
+        await self.call(unit, write_frame(unit, at, data), timeout_s)
+
+
+async def find_sunspec(endpoint: Endpoint, unit: int, model: int, timeout_s: float) -> int:
+    """Address of the ID register of a SunSpec model.
+
+    Tries the base addresses 40000, 0 and 50000 for "SunS", then walks the (ID, length) pairs; the length is read apart
+    because some devices have none after the end marker (SunSpec Device Information Model Specification).
+    Raises ModbusError when the device has no such model.
+    """
+    for base in (40000, 0, 50000):
+        try:
+            if await endpoint.read(unit, 3, base, 2, timeout_s) != b"SunS":
+                continue
+        except ModbusError as error:
+            if error.code == 0:
+                raise
+            continue
+        at = base + 2
+        for found in await _walk(endpoint, unit, at, timeout_s):
+            if found[0] == model:
+                return found[1]
+        raise ModbusError(f"the device has no SunSpec model {model}")
+    raise ModbusError("no SunSpec marker at 40000, 0 or 50000")
+
+
+async def _walk(endpoint: Endpoint, unit: int, at: int, timeout_s: float) -> Sequence[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    while at < 65534 and len(found) < 200:
+        model = int.from_bytes(await endpoint.read(unit, 3, at, 1, timeout_s), "big")
+        if model == 0xFFFF:
+            break
+        found.append((model, at))
+        at += 2 + int.from_bytes(await endpoint.read(unit, 3, at + 1, 1, timeout_s), "big")
+    return found

@@ -1,0 +1,21 @@
+from collections.abc import Sequence
+
+from rampd.ext.image import InputWall
+
+FieldSpec = tuple[int, int, int, int, float, float, float, float, Sequence[int], int, int, int]
+"""Register offset in the answer, encoding, word order, words, scale, offset, low, high, sentinels, mask, register
+offset of the decimal exponent (-1: none), slot; the enums are those of `rampd.drivers.register`."""
+
+class Decoder:
+    """Decodes the registers of one answer into the slots of an image.
+
+    Raises ValueError when a field lies outside the answer, reads beyond it, or has more than four sentinels.
+    """
+
+    def __init__(self, fields: Sequence[FieldSpec], registers: int) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def registers(self) -> int: ...
+    def decode(self, answer: bytes | bytearray | memoryview, wall: InputWall, at_ns: int) -> None:
+        """Big-endian register bytes as they came; a bad value keeps the slot's last number and gets its quality."""
