@@ -1,0 +1,263 @@
+"""The command `rampd`: parses, calls, prints. Exit codes: 0 done, 1 failed, 2 usage, 69 unavailable, 78 configuration."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+import rampd
+from rampd.daemon import client, demo, halls, simulate, sitecheck, summary
+from rampd.daemon.run import Daemon
+from rampd.daemon.site import compose
+from rampd.daemon.sitefile import ConfigError
+from rampd.daemon.web import WebError
+from rampd.drivers import maps
+from rampd.drivers.maps import MapError
+from rampd.drivers.sim.spec import SimError
+
+FAILED: Final = 1
+USAGE: Final = 2
+UNAVAILABLE: Final = 69
+CONFIGURATION: Final = 78
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog="rampd", description="Ramps a hall's grid purchase within five seconds.")
+    top.add_argument("--version", action="version", version=f"rampd {rampd.__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="the daemon (what systemd starts)")
+    run.add_argument("--config", type=Path, required=True, metavar="SITE", help="the site file")
+    run.add_argument("--shadow", action="store_true", help="compute everything, write nothing to racks")
+    run.add_argument("--verbose", action="store_true", help="log at debug level")
+    run.set_defaults(handler=_run)
+
+    check = commands.add_parser("check", help="every problem of a site file with its remedy, then what the site is")
+    check.add_argument("site", type=Path, metavar="SITE")
+    check.add_argument("--json", action="store_true", help="the site as one JSON object")
+    check.set_defaults(handler=_check)
+
+    sim = commands.add_parser("sim", help="the hall's devices as real servers, with a plant model behind them")
+    sim.add_argument("--config", type=Path, required=True, metavar="SITE")
+    sim.add_argument("--faults", type=Path, metavar="FILE", help="faults to inject, TOML")
+    sim.add_argument("--seed", type=int, default=1, help="same seed, same hall (default 1)")
+    sim.add_argument("--truth", type=Path, metavar="FILE", help="what the plant truly did, a JSON object a line")
+    sim.set_defaults(handler=_sim)
+
+    show = commands.add_parser("demo", help="a simulated hall, a broker, the daemon and a dispatch: 100 % -> 40 % -> 100 %")
+    show.add_argument("--racks", type=_racks, default=12, help="size of the hall (default 12)")
+    show.add_argument("--seconds", type=_seconds, default=90.0, help="length of the dispatch (default 90)")
+    show.add_argument("--seed", type=int, default=1, help="same seed, same hall (default 1)")
+    show.add_argument("--json", action="store_true", help="only the summary, one JSON object")
+    show.set_defaults(handler=_demo)
+
+    _client_commands(commands)
+    _map_commands(commands)
+    return top
+
+
+def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text)
+        sub.add_argument("--config", type=Path, metavar="SITE", help="the site file (default: $RAMPD_CONFIG, the only one in /etc/rampd, the running demo)")
+        sub.add_argument("--json", action="store_true", help="JSON on stdout")
+        return sub
+
+    setter = add("set", "a set point over MQTT, then its life until reached, partial or failed")
+    setter.add_argument("power", metavar="POWER", help="8MW, 800kW, 40%%, +2MW or -2MW")
+    setter.add_argument("--in", dest="ramp", type=_duration, metavar="TIME", help="ramp in so long: 5s, 2min")
+    setter.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 15m")
+    setter.add_argument("--best-effort", action="store_true", help="as far as the hall can go")
+    setter.add_argument("--reason", default="", help="for the record")
+    setter.set_defaults(handler=lambda args: client.set_power(args, _site(args)))
+    for verb, text in (
+        ("release", "end the live command: back to the default"),
+        ("hold", "stay at the present power"),
+        ("estop", "all racks to their least at once; holds until reset"),
+        ("reset", "end an emergency stop"),
+    ):
+        sub = add(verb, text)
+        sub.add_argument("--reason", default="", help="for the record")
+        if verb == "hold":
+            sub.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 15m")
+        sub.set_defaults(handler=lambda args, verb=verb: client.verb(verb, args, _site(args)))
+    status = add("status", "the hall at a glance")
+    status.add_argument("--watch", action="store_true", help="until interrupted")
+    status.set_defaults(handler=lambda args: client.status(args, _site(args)))
+
+
+def _map_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sub = commands.add_parser("maps", help="device maps")
+    what = sub.add_subparsers(dest="what", metavar="list | lint | show", required=True)
+    what.add_parser("list", help="the maps that ship with rampd").set_defaults(handler=_maps_list)
+    show = what.add_parser("show", help="one map, a line a register")
+    show.add_argument("name")
+    show.set_defaults(handler=_maps_show)
+    lint = what.add_parser("lint", help="check map files; without one, those that ship")
+    lint.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    lint.set_defaults(handler=_maps_lint)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    args = parser().parse_args(argv)
+    handler: Callable[[argparse.Namespace], int] = args.handler
+    try:
+        return handler(args)
+    except ConfigError as error:
+        return _fail(f"{error}\n{len(error.problems)} problem{'s' * (len(error.problems) != 1)}", CONFIGURATION)
+    except MapError as error:
+        return _fail(str(error), CONFIGURATION)
+    except (client.Unavailable, WebError, SimError) as error:
+        return _fail(str(error), UNAVAILABLE)
+    except client.Usage as error:
+        return _fail(str(error), USAGE)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever reads us went away: nothing more to say, also at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _fail(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code
+
+
+def _duration(text: str) -> float:
+    """Seconds from 5, 5s, 2min, 1.5h."""
+    units = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        seconds = float(number) * units[text[len(number) :]]
+    except (ValueError, KeyError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 5s, 15m or 1.5h") from None
+    if not 0 < seconds < 1e7:
+        raise argparse.ArgumentTypeError(f"{text!r} is out of reason")
+    return seconds
+
+
+def _racks(text: str) -> int:
+    if not text.isdigit() or not halls.SMALLEST <= int(text) <= halls.LARGEST:
+        raise argparse.ArgumentTypeError(f"a hall has {halls.SMALLEST} to {halls.LARGEST} racks, not {text}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    seconds = _duration(text)
+    if seconds < demo.SHORTEST_S:
+        raise argparse.ArgumentTypeError(f"a dispatch takes {demo.SHORTEST_S:g} s at least")
+    return seconds
+
+
+def _site(args: argparse.Namespace) -> Path:
+    """The site file of a client command."""
+    if args.config is not None:
+        return Path(args.config)
+    if named := os.environ.get("RAMPD_CONFIG"):
+        return Path(named)
+    installed = sorted(Path("/etc/rampd").glob("*/site.toml"))
+    if len(installed) == 1:
+        return installed[0]
+    running = demo.running()
+    if running is None:
+        raise client.Usage("which site? give --config SITE or set RAMPD_CONFIG; no demo is running here")
+    return running
+
+
+def _log(*, verbose: bool = False) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO, stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )  # fmt: skip
+    logging.getLogger("pymodbus").setLevel(logging.WARNING)
+
+
+def _run(args: argparse.Namespace) -> int:
+    _log(verbose=args.verbose)
+    config = sitecheck.load(args.config)
+    state = os.environ.get("STATE_DIRECTORY")
+    daemon = Daemon(config, shadow=args.shadow, state_dir=Path(state) if state else None)
+    uvloop.run(daemon.run())
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    composed = compose(sitecheck.load(args.site))
+    if args.json:
+        print(json.dumps(summary.summary(composed)))
+    else:
+        print("\n".join(summary.lines(composed)))
+    return 0
+
+
+def _sim(args: argparse.Namespace) -> int:
+    config = sitecheck.load(args.config)
+    uvloop.run(
+        simulate.run(
+            config, seed=args.seed, faults=args.faults, truth=args.truth,
+            ready=lambda text: print(f"rampd sim: {text}", file=sys.stderr, flush=True),
+        )
+    )  # fmt: skip
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    return asyncio.run(demo.run(racks=args.racks, seconds=args.seconds, seed=args.seed, as_json=args.json))
+
+
+def _maps_list(_: argparse.Namespace) -> int:
+    for name in maps.names():
+        device_map = maps.load(name)
+        print(f"{name:<16} {device_map.kind:<6} {device_map.title}")
+    return 0
+
+
+def _maps_show(args: argparse.Namespace) -> int:
+    try:
+        device_map = maps.load(args.name)
+    except KeyError:
+        return _fail(f"there is no map {args.name!r}; known: {', '.join(maps.names())}", USAGE)
+    print(f"{device_map.name}: {device_map.title}\n{device_map.verified}")
+    for source in device_map.source:
+        print(f"  source {source}")
+    for register in device_map.registers():
+        scale = "" if register.scale == 1.0 and register.offset == 0.0 else f" x {register.scale:g} + {register.offset:g}"
+        unit = maps.UNITS[register.name.rsplit("_", 1)[-1]]
+        print(
+            f"  {register.at:#06x} {register.at:6d} FC{register.function:02d} {register.encoding.name.lower():<4} "
+            f"{register.order.name} {register.name:<18} {unit:<6}{scale}"
+        )
+    return 0
+
+
+def _maps_lint(args: argparse.Namespace) -> int:
+    if not args.files:
+        for name in maps.names():
+            maps.load(name)
+        print(f"{len(maps.names())} maps, no problem")
+        return 0
+    for path in args.files:
+        try:
+            maps.parse(path.read_text(encoding="utf-8"), str(path))
+        except OSError as error:
+            return _fail(f"{path}: {error.strerror}", UNAVAILABLE)
+        except UnicodeDecodeError:
+            return _fail(f"{path}: not UTF-8", CONFIGURATION)
+    print(f"{len(args.files)} maps, no problem")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

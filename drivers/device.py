@@ -8,15 +8,17 @@ from rampd.drivers.maps import DeviceMap
 from rampd.drivers.modbus import Endpoint, find_sunspec, read_frame
 from rampd.drivers.plan import Read, plan
 from rampd.drivers.register import Register
-from rampd.ext.decode import Decoder, FieldSpec
+from rampd.ext.decode import Decoder
 from rampd.ext.link import Exchange, Unit
 
 SLOW_FACTOR = 10
 """Values marked slow are read every so many periods."""
 
 
-def field_spec(register: Register, read_at: int, slot: int) -> FieldSpec:
-    """A register of an answer that begins at `read_at`, as the decoder takes it."""
+def field_spec(
+    register: Register, read_at: int, slot: int
+) -> tuple[int, int, int, int, float, float, float, float, tuple[int, ...], int, int, int]:
+    """A register of an answer that begins at `read_at`, as `Decoder` takes it."""
     factor_at = -1 if register.factor_at is None else register.factor_at - read_at
     return (
         register.at - read_at, register.encoding, register.order, register.words, register.scale, register.offset,

@@ -2,17 +2,17 @@ from collections.abc import Sequence
 
 from rampd.ext.image import InputWall
 
-FieldSpec = tuple[int, int, int, int, float, float, float, float, Sequence[int], int, int, int]
-"""Register offset in the answer, encoding, word order, words, scale, offset, low, high, sentinels, mask, register
-offset of the decimal exponent (-1: none), slot; the enums are those of `rampd.drivers.register`."""
+_FieldSpec = tuple[int, int, int, int, float, float, float, float, Sequence[int], int, int, int]
 
 class Decoder:
     """Decodes the registers of one answer into the slots of an image.
 
+    A field is (register offset in the answer, encoding, word order, words, scale, offset, low, high, sentinels, mask,
+    register offset of the decimal exponent or -1, slot); the enums are those of `rampd.drivers.register`.
     Raises ValueError when a field lies outside the answer, reads beyond it, or has more than four sentinels.
     """
 
-    def __init__(self, fields: Sequence[FieldSpec], registers: int) -> None: ...
+    def __init__(self, fields: Sequence[_FieldSpec], registers: int) -> None: ...
     @property
     def count(self) -> int: ...
     @property

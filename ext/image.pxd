@@ -100,6 +100,8 @@ cdef struct State:              # the step's own memory
     double disturbance_w        # meter minus model: what the racks do not explain
     double total_w              # asked of the racks in sum
     double model_w              # the racks' model in sum
+    double least_w              # what the meter could be brought to, given time
+    double most_w
     double firm_up_w            # deliverable within five seconds
     double firm_down_w
     double grain_w              # step that only stepped racks could take
@@ -155,6 +157,8 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t late_ns
     int64_t busy_ns
     int64_t skipped
+    int64_t late_sum_ns
+    int64_t busy_sum_ns
     int64_t fault
     int64_t seq                 # the command being followed
     int64_t verb
@@ -169,6 +173,8 @@ cdef struct Outputs:            # the read-only snapshot
     double disturbance_w
     double total_w
     double model_w
+    double least_w              # what the meter could be brought to, given time
+    double most_w
     double firm_up_w            # what the racks could deliver within five seconds
     double firm_down_w
     int64_t *vetoes             # [VETOES]
@@ -224,6 +230,7 @@ cdef class InputWall:
 cdef class OutputWall:
     cdef Wall wall
     cdef Outputs own            # the control thread writes here
+    cdef Py_ssize_t racks
     cdef Outputs buffers[3]
     cdef void *memory
     cdef size_t size

@@ -1,3 +1,5 @@
+from array import array
+
 class Configuration:
     """Memory of the configuration that step and guard read; fill it once through `views.limits`.
 
@@ -25,6 +27,8 @@ class OutputWall:
 
     def __init__(self, configuration: Configuration) -> None: ...
     def latch(self) -> int: ...
+    def moved(self, last_w: array[float]) -> list[int]:
+        """Racks whose set point differs from `last_w` and may be written; brings `last_w` up to date."""
 
 class Memory:
     """What step and guard remember from tick to tick."""

@@ -201,6 +201,7 @@ cdef class OutputWall:
     def __cinit__(self, Configuration configuration):
         cdef int i
         cdef const Site *site = &configuration.limits.site
+        self.racks = site.racks
         self.size = lay_outputs(&self.own, NULL, site)
         self.memory = allocate(4 * self.size)
         lay_outputs(&self.own, <char *>self.memory, site)
@@ -222,6 +223,18 @@ cdef class OutputWall:
     def latch(self):
         rampd_wall_latch(&self.wall)
         return <uintptr_t>&self.buffers[self.wall.front]
+
+    def moved(self, double[::1] last_w):
+        cdef const Outputs *out = &self.buffers[self.wall.front]
+        cdef Py_ssize_t i
+        cdef list found = []
+        if last_w.shape[0] != self.racks:
+            raise ValueError(f"{last_w.shape[0]} set points for {self.racks} racks")
+        for i in range(self.racks):
+            if out.active[i] and out.setpoint_w[i] != last_w[i]:
+                last_w[i] = out.setpoint_w[i]
+                found.append(i)
+        return found
 
 
 cdef class Memory:

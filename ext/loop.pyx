@@ -59,6 +59,8 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.disturbance_w = state.disturbance_w
     out.total_w = state.total_w
     out.model_w = state.model_w
+    out.least_w = state.least_w
+    out.most_w = state.most_w
     out.firm_up_w = state.firm_up_w
     out.firm_down_w = state.firm_down_w
     for i in range(VETOES):
@@ -102,8 +104,10 @@ cdef class Loop:
         out.fault = fault
         out.at_ns = now_ns
         out.late_ns = now_ns - due_ns
+        out.late_sum_ns += out.late_ns
         out.late_bins[bin_of(out.late_ns)] += 1
         out.busy_ns = monotonic_ns() - now_ns
+        out.busy_sum_ns += out.busy_ns
         out.busy_bins[bin_of(out.busy_ns)] += 1
         self.outputs.publish()
 

@@ -8,18 +8,27 @@ not bounds-checked, so every index comes from the composition.
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rampd.ext import image
 
-if TYPE_CHECKING:
-    from ctypes import _Pointer
 
-    Doubles = _Pointer[ctypes.c_double]
-    Longs = _Pointer[ctypes.c_int64]
-    Ints = _Pointer[ctypes.c_int32]
-    Bytes = _Pointer[ctypes.c_uint8]
+class Doubles(Protocol):
+    """A C array of double."""
 
+    def __getitem__(self, i: int, /) -> float: ...
+    def __setitem__(self, i: int, value: float, /) -> None: ...
+
+
+class Longs(Protocol):
+    """A C array of integers: int64_t, int32_t or uint8_t."""
+
+    def __getitem__(self, i: int, /) -> int: ...
+    def __setitem__(self, i: int, value: int, /) -> None: ...
+
+
+Ints = Longs
+Bytes = Longs
 Struct = TypeVar("Struct", bound=type[ctypes.Structure])
 
 _TYPES: dict[str, Any] = {
@@ -158,6 +167,8 @@ class State(ctypes.Structure):
     disturbance_w: float
     total_w: float
     model_w: float
+    least_w: float
+    most_w: float
     firm_up_w: float
     firm_down_w: float
     grain_w: float
@@ -221,6 +232,8 @@ class Outputs(ctypes.Structure):
     late_ns: int
     busy_ns: int
     skipped: int
+    late_sum_ns: int
+    busy_sum_ns: int
     fault: int
     seq: int
     verb: int
@@ -235,6 +248,8 @@ class Outputs(ctypes.Structure):
     disturbance_w: float
     total_w: float
     model_w: float
+    least_w: float
+    most_w: float
     firm_up_w: float
     firm_down_w: float
     vetoes: Longs

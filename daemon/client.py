@@ -1,0 +1,204 @@
+"""The client commands: a command over MQTT and its life, and the hall at a glance."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import sys
+import uuid
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
+from getpass import getuser
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiomqtt
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from rampd.daemon import sitecheck
+from rampd.daemon.config import Config
+from rampd.daemon.mqtt import connect, reply_payload
+
+FAILED: Final = 1
+ANSWER_S: Final = 5.0
+Result = TypeVar("Result")
+
+
+class Unavailable(Exception):
+    """Broker or daemon cannot be reached; the message says what to look at."""
+
+
+class Usage(Exception):
+    """Words on the command line that make no command."""
+
+
+def power(text: str) -> dict[str, float]:
+    """The power of a command: 8MW, 800kW, 500W, 40%, +2MW, -2MW. Raises Usage."""
+    found = re.fullmatch(r"([+-]?)(\d+(?:\.\d+)?)\s*(%|MW|kW|W)", text.strip())
+    if found is None:
+        raise Usage(f"{text!r} is no power; write 8MW, 800kW, 40%, +2MW or -2MW, with its unit")
+    sign, number, unit = found[1], float(found[2]), found[3]
+    if unit == "%":
+        if sign:
+            raise Usage("a percentage is of the site's maximum and has no sign")
+        return {"percent": number}
+    watts = number * {"MW": 1e6, "kW": 1e3, "W": 1.0}[unit]
+    return {"by_w": -watts if sign == "-" else watts} if sign else {"power_w": watts}
+
+
+def envelope(reason: str, valid_s: float = 30.0) -> dict[str, Any]:
+    """What every command carries."""
+    now = datetime.now(UTC)
+    return {
+        "id": str(uuid.uuid4()),
+        "issued_at": now.isoformat(timespec="milliseconds"),
+        "expires_at": (now + timedelta(seconds=valid_s)).isoformat(timespec="milliseconds"),
+        "who": f"{_user()}@{os.uname().nodename}",
+        "reason": reason,
+    }
+
+
+def _user() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def set_power(args: argparse.Namespace, site: Path) -> int:
+    """`rampd set`."""
+    command = envelope(args.reason) | power(args.power)
+    if args.ramp is not None:
+        command["ramp_s"] = args.ramp
+    if args.lease is not None:
+        command["lease_s"] = args.lease
+    if args.best_effort:
+        command["best_effort"] = True
+    return _run(_command("setpoint", command, sitecheck.load(site), as_json=args.json))
+
+
+def verb(name: str, args: argparse.Namespace, site: Path) -> int:
+    """`rampd release`, `hold`, `estop`, `reset`."""
+    command = envelope(args.reason)
+    if getattr(args, "lease", None) is not None:
+        command["lease_s"] = args.lease
+    return _run(_command(name, command, sitecheck.load(site), as_json=args.json))
+
+
+def status(args: argparse.Namespace, site: Path) -> int:
+    """`rampd status`."""
+    return _run(_status(sitecheck.load(site), watch=args.watch, as_json=args.json))
+
+
+def _run(work: Awaitable[Result]) -> Result:
+    async def run() -> Result:
+        return await work
+
+    return asyncio.run(run())
+
+
+async def _command(name: str, command: dict[str, Any], config: Config, *, as_json: bool) -> int:
+    """Publishes and prints the life of the command; 0 when it was reached or, for the other verbs, accepted."""
+    root = f"{config.mqtt.prefix}/{config.site.id}"
+    ends = {"rejected": FAILED, "reached": 0, "partial": FAILED, "failed": FAILED, "ended": FAILED}
+    if name in ("release", "reset"):
+        ends["accepted"] = 0
+    try:
+        async with connect(config.mqtt, name=f"rampd-cli-{command['id']}") as (bus, _):
+            await bus.subscribe(f"{root}/ack/{command['id']}", qos=1)
+            await bus.publish(f"{root}/cmd/{name}", json.dumps(command), qos=1)
+            messages = bus.messages
+            heard = False
+            while True:
+                try:
+                    async with asyncio.timeout(None if heard else ANSWER_S):
+                        message = await anext(messages)
+                except TimeoutError:
+                    raise Unavailable(
+                        f"rampd does not answer on {root}: is it running, and connected to {config.mqtt.host}:{config.mqtt.port}?"
+                    ) from None
+                heard = True
+                ack = reply_payload(message)
+                _print_ack(ack, as_json=as_json)
+                if ack["stage"] in ends:
+                    return ends[ack["stage"]]
+    except (aiomqtt.MqttError, OSError) as error:
+        raise Unavailable(f"broker {config.mqtt.host}:{config.mqtt.port}: {error}") from error
+
+
+def _print_ack(ack: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(ack), flush=True)
+        return
+    at_power = "" if ack["power_w"] is None else f"{ack['power_w'] / 1e6:9.3f} MW"
+    code = "" if ack["code"] == "ok" else f"{ack['code']}: "
+    print(f"{ack['at'][11:23]}  {ack['stage']:<9}{at_power}  {code}{ack['message']}".rstrip(), flush=True)
+
+
+async def _status(config: Config, *, watch: bool, as_json: bool) -> int:
+    root = f"{config.mqtt.prefix}/{config.site.id}"
+    seen: dict[str, dict[str, Any]] = {}
+    console = Console()
+    try:
+        async with connect(config.mqtt, name=f"rampd-status-{uuid.uuid4().hex[:8]}") as (bus, _):
+            await bus.subscribe([(f"{root}/status", 1), (f"{root}/state", 1)])
+            with Live(console=console, auto_refresh=False) if watch and not as_json else _Quiet() as live:
+                messages = bus.messages
+                while True:
+                    try:
+                        async with asyncio.timeout(ANSWER_S):
+                            message = await anext(messages)
+                    except TimeoutError:
+                        raise Unavailable(f"nothing on {root}/state: is rampd running?") from None
+                    seen[str(message.topic).rsplit("/", 1)[-1]] = reply_payload(message)
+                    if "state" not in seen or "status" not in seen:
+                        continue
+                    if as_json:
+                        print(json.dumps({"status": seen["status"], "state": seen["state"]}), flush=True)
+                    elif isinstance(live, Live):
+                        live.update(table(config, seen), refresh=True)
+                    else:
+                        console.print(table(config, seen))
+                    if not watch:
+                        return 0 if seen["status"].get("state") == "online" else FAILED
+    except (aiomqtt.MqttError, OSError) as error:
+        raise Unavailable(f"broker {config.mqtt.host}:{config.mqtt.port}: {error}") from error
+
+
+class _Quiet:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout.flush()
+
+
+def table(config: Config, seen: dict[str, dict[str, Any]]) -> Table:
+    """The hall at a glance."""
+    state = seen["state"]
+
+    def mw(key: str) -> str:
+        value = state.get(key)
+        return "-" if value is None else f"{value / 1e6:.3f} MW"
+
+    out = Table(box=None, show_header=False, pad_edge=False)
+    out.add_column(style="dim")
+    out.add_column()
+    out.add_row("site", f"{config.site.id}  {seen['status'].get('state', '?')}  {state['at']}")
+    out.add_row("power", f"{mw('power_w')}  reference {mw('reference_w')}  requested {mw('requested_w')}")
+    out.add_row("mode", f"{state['mode']}, {state['envelope']} envelope, held by {state['binding']}")
+    out.add_row("range", f"{mw('min_w')} to {mw('max_w')}")
+    out.add_row("in 5 s", f"{mw('firm_down_5s_w')} down, {mw('firm_up_5s_w')} up")
+    hertz = state.get("frequency_hz")
+    out.add_row("frequency", "-" if hertz is None else f"{hertz:.3f} Hz")
+    out.add_row("racks", ", ".join(f"{n} {name}" for name, n in state["racks"].items() if n))
+    safe = ", ".join(f"{f['scope']}: {f['reason']} ({f['action']})" for f in state["failsafe"])
+    out.add_row("failsafe", safe or "none")
+    if state.get("command_id"):
+        out.add_row("command", state["command_id"])
+    return out

@@ -1,0 +1,321 @@
+"""Prometheus metrics from the newest snapshot: site-wide families by prometheus-client, per-device ones by ext.expose.
+
+Nothing is counted twice: the scrape reads what the loop, the links and the desk already keep. A stale value has no
+series; `rampd_device_up 0` stays.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+import rampd
+from rampd.daemon.actuate import Actuation
+from rampd.daemon.commands import Desk
+from rampd.daemon.poll import Wheel
+from rampd.daemon.site import Composed, Point
+from rampd.drivers.device import ModbusDevice
+from rampd.drivers.modbus import Endpoint
+from rampd.ext import codes, views
+from rampd.ext.expose import Series
+
+RACK_STATES: Final = ("available", "stale", "unresponsive", "manual", "locked")
+LATE_BINS: Final = range(4, 21)
+
+
+@dataclass
+class Sources:
+    """Where the numbers come from."""
+
+    composed: Composed
+    inputs: views.Inputs
+    snapshot: Callable[[], views.Outputs]
+    endpoints: list[Endpoint]
+    devices: list[ModbusDevice]
+    wheel: Wheel
+    actuation: Actuation
+    desk: Desk
+    mqtt_connected: Callable[[], bool]
+    mqtt_pending: Callable[[], int]
+    reload_good: bool = True
+    loop_block_ns: int = 0
+
+
+def label(text: str) -> str:
+    """A label value, escaped as the text format wants it."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+@dataclass
+class Family:
+    """A gauge with one series per row of `labels`; `read` fills values and marks in the same order."""
+
+    name: str
+    help: str
+    labels: list[str]
+    read: Callable[[array[float], bytearray], None]
+    series: Series = field(init=False)
+    values: array[float] = field(init=False)
+    shown: bytearray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.series = Series([f"{self.name}{{{row}}} ".encode() for row in self.labels])
+        self.values = array("d", bytes(8 * len(self.labels)))
+        self.shown = bytearray(len(self.labels))
+
+    def render(self) -> bytes:
+        """The family with its head."""
+        self.read(self.values, self.shown)
+        head = f"# HELP {self.name} {self.help}\n# TYPE {self.name} gauge\n"
+        return head.encode() + self.series.render(self.values, self.shown)
+
+
+class Exposition:
+    """Renders /metrics in the text format or OpenMetrics."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.registry = CollectorRegistry()
+        self.registry.register(_SiteCollector(sources))
+        self.families = list(_families(sources))
+        ramp = Histogram(
+            "rampd_ramp_duration_seconds", "Time from a set point to its meter reading.", registry=self.registry,
+            buckets=(1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 300.0, 900.0),
+        )  # fmt: skip
+        sources.desk.observe = ramp.observe
+
+    def render(self, *, as_openmetrics: bool = False) -> bytes:
+        """The whole exposition."""
+        rest = b"".join(family.render() for family in self.families)
+        if not as_openmetrics:
+            return generate_latest(self.registry) + rest
+        head: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return head.removesuffix(b"# EOF\n") + rest + b"# EOF\n"
+
+
+def _families(sources: Sources) -> Iterator[Family]:
+    """The families with a series per rack, loop or device."""
+    composed = sources.composed
+    racks = [
+        f'rack="{label(r.id)}",kind="{r.kind}",feeder="{label(f)}",loop="{label(r.loop)}"'
+        for r, f in zip(composed.racks, composed.feeders, strict=True)
+    ]
+    yield Family("rampd_rack_power_watts", "Measured power of a rack.", racks, _slots(sources, composed.rack_points, "power_w"))
+    by_rack = [f'rack="{label(r.id)}"' for r in composed.racks]
+    yield Family("rampd_rack_setpoint_watts", "Power limit in force for a rack.", by_rack, lambda v, s: _setpoints(sources, v, s))
+    states = [f'rack="{label(r.id)}",state="{state}"' for r in composed.racks for state in RACK_STATES]
+    yield Family("rampd_rack_state", "1 for the state a rack is in, 0 for the others.", states, lambda v, s: _states(sources, v, s))
+    loops = [f'loop="{label(loop.id)}"' for loop in composed.config.loops]
+    points = composed.loop_points
+    yield Family("rampd_loop_supply_celsius", "Coolant temperature to the racks.", loops, _slots(sources, points, "supply_c"))
+    yield Family("rampd_loop_return_celsius", "Coolant temperature from the racks.", loops, _slots(sources, points, "return_c"))
+    yield Family(
+        "rampd_loop_flow_liters_per_second", "Coolant flow of a loop.", loops, _slots(sources, points, "flow_lpm", 1 / 60)
+    )
+    devices = [f'device="{label(device.id)}"' for device in sources.devices]
+    yield Family("rampd_device_up", "1 while a device answers.", devices, lambda v, s: _up(sources, v, s))
+    yield Family("rampd_sample_age_seconds", "Age of the oldest fast reading of a device.", devices, lambda v, s: _ages(sources, v, s))
+
+
+def _stale_ns(composed: Composed, point: Point) -> int:
+    control = composed.config.control
+    kinds = {"meter": control.meter_stale_s, "rack": control.rack_stale_s}
+    return round(kinds.get(point.kind, control.loop_stale_s) * 1e9)
+
+
+def _slots(
+    sources: Sources, points: Iterable[Point], name: str, factor: float = 1.0
+) -> Callable[[array[float], bytearray], None]:
+    """Readings, shown while they are good and fresh."""
+    rows = [(point.slots[name], _stale_ns(sources.composed, point)) for point in points]
+    inputs = sources.inputs
+
+    def read(values: array[float], shown: bytearray) -> None:
+        now_ns = time.monotonic_ns()
+        for i, (slot, stale_ns) in enumerate(rows):
+            values[i] = inputs.value[slot] * factor
+            shown[i] = inputs.quality[slot] == codes.GOOD and now_ns - inputs.at_ns[slot] <= stale_ns
+
+    return read
+
+
+def _setpoints(sources: Sources, values: array[float], shown: bytearray) -> None:
+    out = sources.snapshot()
+    for i in range(len(values)):
+        values[i] = out.setpoint_w[i]
+        shown[i] = out.active[i]
+
+
+def rack_state(out: views.Outputs, inputs: views.Inputs, i: int) -> str:
+    """The one word for what a rack is."""
+    state = inputs.rack_state[i]
+    if state == codes.UNRESPONSIVE:
+        return "unresponsive"
+    if state == codes.MANUAL:
+        return "manual"
+    if state == codes.LOCKED:
+        return "locked"
+    return "available" if out.active[i] and not out.stale[i] else "stale"
+
+
+def _states(sources: Sources, values: array[float], shown: bytearray) -> None:
+    out = sources.snapshot()
+    for i in range(len(sources.composed.racks)):
+        found = rack_state(out, sources.inputs, i)
+        for k, state in enumerate(RACK_STATES):
+            values[i * len(RACK_STATES) + k] = found == state
+            shown[i * len(RACK_STATES) + k] = 1
+
+
+def _up(sources: Sources, values: array[float], shown: bytearray) -> None:
+    for i, device in enumerate(sources.devices):
+        values[i] = device.endpoint.link.connected and not device.unit.open and device.unit.heard_ns > 0
+        shown[i] = 1
+
+
+def _ages(sources: Sources, values: array[float], shown: bytearray) -> None:
+    now_ns = time.monotonic_ns()
+    for i, device in enumerate(sources.devices):
+        fast = [slot for name, slot in device.slots.items() if not device.map.values[name].slow]
+        at_ns = min(sources.inputs.at_ns[slot] for slot in fast)
+        values[i] = (now_ns - at_ns) * 1e-9
+        shown[i] = at_ns > 0
+
+
+def _histogram(name: str, text: str, bins: list[int], total_s: float) -> HistogramMetricFamily:
+    """Cumulative buckets from counts by power of two of microseconds; the ends are folded."""
+    first, last = LATE_BINS.start, LATE_BINS.stop
+    running = sum(bins[:first])
+    buckets: list[tuple[str, float]] = []
+    for k in range(first, last):
+        running += bins[k]
+        buckets.append((repr((1 << k) / 1e6), float(running)))
+    buckets.append(("+Inf", float(running + sum(bins[last:]))))
+    family = HistogramMetricFamily(name, text)
+    family.add_metric([], buckets=buckets, sum_value=total_s)
+    return family
+
+
+class _SiteCollector(Collector):
+    """Families with few series."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.s = sources
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing to check for doubles: this collector owns its registry."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """All site-wide families from one snapshot."""
+        out = self.s.snapshot()
+        yield InfoMetricFamily("rampd_build", "Version of rampd.", value={"version": rampd.__version__})
+        yield from self._power(out)
+        yield from self._loop(out)
+        yield from self._field()
+        yield from self._desk()
+
+    def _power(self, out: views.Outputs) -> Iterator[Metric]:
+        site = self.s.composed.config.site
+        power = GaugeMetricFamily("rampd_site_power_watts", "Grid purchase at the site meter.")
+        if out.meter_good:
+            power.add_metric([], out.power_w)
+        yield power
+        setpoint = GaugeMetricFamily("rampd_site_setpoint_watts", "Site set points: commanded, ramped, given to the racks.", labels=["kind"])
+        limit = GaugeMetricFamily("rampd_site_limit_watts", "Limits of the site's purchase.", labels=["kind"])
+        firm = GaugeMetricFamily("rampd_firm_capacity_watts", "Change of the purchase the racks could deliver.", labels=["direction", "horizon"])
+        error = GaugeMetricFamily("rampd_ramp_error_watts", "Meter minus reference.")
+        if out.started:
+            for kind, value in (("requested", out.goal_w), ("reference", out.reference_w), ("applied", out.total_w)):
+                setpoint.add_metric([kind], value)
+            firm.add_metric(["down", "5s"], out.firm_down_w)
+            firm.add_metric(["up", "5s"], out.firm_up_w)
+            if out.meter_good:
+                error.add_metric([], out.power_w - out.reference_w)
+        for kind, mw in (("import", site.import_limit_mw), ("max", site.max_mw), ("min", site.min_mw)):
+            limit.add_metric([kind], mw * 1e6)
+        yield from (setpoint, limit, firm, error)
+        frequency = GaugeMetricFamily("rampd_frequency_hertz", "Grid frequency at the site meter.")
+        slot = self.s.composed.meter.slots.get("frequency_hz")
+        stale_ns = round(self.s.composed.config.control.meter_stale_s * 1e9)
+        if slot is not None and self.s.inputs.quality[slot] == codes.GOOD and time.monotonic_ns() - self.s.inputs.at_ns[slot] <= stale_ns:
+            frequency.add_metric([], self.s.inputs.value[slot])
+        yield frequency
+
+    def _loop(self, out: views.Outputs) -> Iterator[Metric]:
+        late = [out.late_bins[k] for k in range(32)]
+        busy = [out.busy_bins[k] for k in range(32)]
+        yield _histogram("rampd_tick_late_seconds", "How late a tick began.", late, out.late_sum_ns * 1e-9)
+        yield _histogram("rampd_tick_seconds", "How long a tick took.", busy, out.busy_sum_ns * 1e-9)
+        yield CounterMetricFamily("rampd_ticks_skipped", "Control periods missed.", value=out.skipped)
+        yield CounterMetricFamily("rampd_polls_skipped", "Turns of the poll wheel missed.", value=self.s.wheel.skipped)
+        block = GaugeMetricFamily("rampd_event_loop_block_seconds", "Longest recent stall of the event loop.", value=self.s.loop_block_ns * 1e-9)
+        yield block
+        vetoes = CounterMetricFamily("rampd_guard_vetoes", "Set points that the guard withheld.", labels=["reason"])
+        for veto in codes.Veto:
+            if veto is not codes.Veto.VETOES:
+                vetoes.add_metric([veto.name.removeprefix("VETO_").lower()], out.vetoes[veto])
+        yield vetoes
+        yield self._failsafe(out)
+
+    def _failsafe(self, out: views.Outputs) -> Metric:
+        family = GaugeMetricFamily("rampd_failsafe_active", "Failsafe conditions that hold, as steps of the ladder.", labels=["scope", "reason"])
+        for scope, reason, action in failsafes(self.s.composed, out, self.s.inputs):
+            family.add_metric([scope, reason], action)
+        return family
+
+    def _field(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily("rampd_modbus_requests", "Modbus requests by outcome.", labels=["link", "function", "result"])
+        bins = [0] * 32
+        total_ns = 0
+        for endpoint in self.s.endpoints:
+            for (function, result), count in endpoint.link.counters().items():
+                if count or result == "ok":
+                    requests.add_metric([endpoint.name, function, result], count)
+            found, spent_ns = endpoint.link.latency()
+            bins = [a + b for a, b in zip(bins, found, strict=True)]
+            total_ns += spent_ns
+        yield requests
+        yield _histogram("rampd_modbus_request_seconds", "Time to a good Modbus answer.", bins, total_ns * 1e-9)
+        writes = CounterMetricFamily("rampd_writes", "Rack set points by stage of delivery.", labels=["stage"])
+        for stage in ("sent", "accepted", "latched", "failed", "ignored", "foreign", "refreshed", "programmed"):
+            writes.add_metric([stage], self.s.actuation.stages[stage])
+        yield writes
+
+    def _desk(self) -> Iterator[Metric]:
+        commands = CounterMetricFamily("rampd_commands", "Commands by verb, stage and code.", labels=["verb", "stage", "code"])
+        for (verb, stage, code), count in self.s.desk.counts.items():
+            commands.add_metric([verb, stage, code], count)
+        yield commands
+        yield GaugeMetricFamily("rampd_mqtt_connected", "1 while connected to the broker.", value=self.s.mqtt_connected())
+        yield GaugeMetricFamily("rampd_events_pending", "Messages kept for the broker.", value=self.s.mqtt_pending())
+        yield GaugeMetricFamily("rampd_config_last_reload_successful", "1 when the last reload was good.", value=self.s.reload_good)
+
+
+def failsafes(composed: Composed, out: views.Outputs, inputs: views.Inputs) -> Iterator[tuple[str, str, int]]:
+    """The failsafe conditions that hold: (scope, reason, step of the ladder)."""
+    if not out.meter_good:
+        yield "site", "meter", int(codes.ACT_NO_RAISE)
+    for i, loop in enumerate(composed.config.loops):
+        if out.loop_action[i] > codes.ACT_NONE:
+            yield loop.id, "cooling", out.loop_action[i]
+    stale = sum(1 for i in range(len(composed.racks)) if out.stale[i])
+    if stale:
+        yield "racks", "stale", int(codes.ACT_NO_RAISE)
+    if any(inputs.rack_state[i] == codes.UNRESPONSIVE for i in range(len(composed.racks))):
+        yield "racks", "unresponsive", int(codes.ACT_HOLD)

@@ -1,0 +1,245 @@
+"""The MQTT side: status with last will, state, telemetry and meta out; commands in; acknowledgements back.
+
+aiomqtt does not reconnect by itself: the loop is written out here. Every session subscribes anew, checks the broker's
+answer, says what it is, and tests itself by a message to its own topic, so that a broker that hangs is noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import ssl
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+import rampd
+from rampd.daemon.commands import Desk, Reply
+from rampd.daemon.config import Mqtt
+from rampd.daemon.messages import LARGEST, stamp
+from rampd.daemon.show import Show
+from rampd.ext import views
+
+log = logging.getLogger("rampd.mqtt")
+
+FIRST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 5.0
+SELF_TEST_S: Final = 4.0
+MOST_PENDING: Final = 2000
+BATCH: Final = 10
+
+
+class BrokerError(Exception):
+    """A session that must be begun anew."""
+
+
+def secret(path: Path | None) -> str | None:
+    """The first line of a file, where one is named. Raises OSError."""
+    return None if path is None else path.read_text(encoding="utf-8").splitlines()[0].strip()
+
+
+def tls_context(mqtt: Mqtt) -> ssl.SSLContext | None:
+    """A fresh context at every connect, so that rotated certificates take effect."""
+    if not mqtt.tls:
+        return None
+    context = ssl.create_default_context(cafile=None if mqtt.ca_file is None else str(mqtt.ca_file))
+    if mqtt.cert_file is not None:
+        context.load_cert_chain(mqtt.cert_file, mqtt.key_file)
+    return context
+
+
+@asynccontextmanager
+async def connect(mqtt: Mqtt, *, name: str, will: aiomqtt.Will | None = None) -> AsyncIterator[tuple[aiomqtt.Client, bool]]:
+    """A client and whether it speaks MQTT 5: 5 where the broker has it, else 3.1.1."""
+    versions = {"5": [5], "3.1.1": [4], "auto": [5, 4]}[mqtt.version]
+    for version in versions:
+        client = aiomqtt.Client(
+            mqtt.host, mqtt.port, identifier=name, username=mqtt.username, password=secret(mqtt.password_file),
+            protocol=aiomqtt.ProtocolVersion(version), will=will, keepalive=mqtt.keepalive_s, tls_context=tls_context(mqtt),
+            timeout=5.0, max_queued_incoming_messages=1000, max_queued_outgoing_messages=10000,
+        )  # fmt: skip
+        try:
+            await client.__aenter__()
+        except aiomqtt.MqttError as error:
+            if version == versions[-1] or "rotocol" not in str(error):
+                raise
+            continue
+        try:
+            yield client, version == 5
+        finally:
+            await client.__aexit__(None, None, None)
+        return
+
+
+class Bus:
+    """The site on its broker. `send` may be called at any time; what cannot go now is kept, bounded."""
+
+    def __init__(
+        self, mqtt: Mqtt, site_id: str, show: Show, snapshot: Callable[[], views.Outputs], dead_man_s: int
+    ) -> None:
+        self.mqtt = mqtt
+        self.root = f"{mqtt.prefix}/{site_id}"
+        self.site_id = site_id
+        self.show = show
+        self.snapshot = snapshot
+        self.dead_man_s = dead_man_s
+        self.session = uuid.uuid4().hex[:12]
+        self.since = stamp()
+        self.connected = False
+        self.dropped = 0
+        self.outbox: deque[Reply] = deque()
+        self.changed = asyncio.Event()
+        self.desk: Desk | None = None
+        self._wake = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._modern = False
+
+    def send(self, reply: Reply) -> None:
+        """Queues an acknowledgement; beyond the bound the oldest goes, counted."""
+        if len(self.outbox) >= MOST_PENDING:
+            self.outbox.popleft()
+            self.dropped += 1
+        self.outbox.append(reply)
+        self._wake.set()
+        self.changed.set()
+
+    def _status(self, state: str) -> bytes:
+        payload = {"state": state, "session": self.session, "version": rampd.__version__, "since": self.since}
+        return json.dumps(payload).encode()
+
+    async def run(self) -> None:
+        """Connects, serves, and begins again after any loss; says so once per outage."""
+        pause_s = FIRST_PAUSE_S
+        reported = ""
+        will = aiomqtt.Will(f"{self.root}/status", self._status("offline"), qos=1, retain=True)
+        while True:
+            try:
+                async with connect(self.mqtt, name=f"rampd-{self.site_id}-{self.session}", will=will) as (client, modern):
+                    self._modern = modern
+                    await self._serve(client)
+            except* (aiomqtt.MqttError, BrokerError, OSError) as group:
+                problem = str(group.exceptions[0])
+                if self.connected:
+                    pause_s = FIRST_PAUSE_S
+                if problem != reported:
+                    log.warning("broker %s:%d: %s; trying on", self.mqtt.host, self.mqtt.port, problem)
+                    reported = problem
+            finally:
+                self.connected = False
+            await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 jitter, not a secret
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        granted = await client.subscribe([(f"{self.root}/cmd/#", 1), (f"{self.root}/selftest/{self.session}", 0)])
+        if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
+            raise BrokerError(f"the broker refused the subscription to {self.root}/cmd/#")
+        await client.publish(f"{self.root}/status", self._status("online"), qos=1, retain=True)
+        log.info("broker %s:%d: connected, MQTT %s", self.mqtt.host, self.mqtt.port, "5" if self._modern else "3.1.1")
+        self.connected = True
+        self._wake.set()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(client))
+                group.create_task(self._reply(client))
+                group.create_task(self._state(client))
+                group.create_task(self._telemetry(client))
+                group.create_task(self._meta(client))
+                group.create_task(self._self_test(client))
+        except asyncio.CancelledError:
+            await self._farewell(client)
+            raise
+
+    async def _farewell(self, client: aiomqtt.Client) -> None:
+        """A clean stop says so itself; the will is for the other kind."""
+        try:
+            async with asyncio.timeout(1.0):
+                await client.publish(f"{self.root}/status", self._status("stopping"), qos=1, retain=True)
+                await client.publish(f"{self.root}/status", self._status("offline"), qos=1, retain=True)
+        except (aiomqtt.MqttError, TimeoutError) as error:
+            log.warning("the broker did not take the farewell: %s", error)
+
+    async def _listen(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            topic = str(message.topic)
+            if topic.startswith(f"{self.root}/selftest/"):
+                self._heard.set()
+                continue
+            verb = topic.removeprefix(f"{self.root}/cmd/")
+            payload = message.payload if isinstance(message.payload, bytes) else str(message.payload).encode()
+            properties = message.properties
+            reply = getattr(properties, "ResponseTopic", None)
+            correlation = getattr(properties, "CorrelationData", None)
+            if self.desk is not None:
+                self.desk.receive(
+                    verb, payload[: LARGEST + 1], retained=message.retain, topic=reply, correlation=correlation
+                )
+
+    async def _reply(self, client: aiomqtt.Client) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self.outbox:
+                reply = self.outbox[0]
+                topic = reply.topic or f"{self.root}/ack/{reply.payload['id']}"
+                properties = None
+                if self._modern and reply.correlation is not None:
+                    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+                    properties.CorrelationData = reply.correlation
+                await client.publish(topic, json.dumps(reply.payload), qos=1, properties=properties)
+                if self.outbox and self.outbox[0] is reply:
+                    self.outbox.popleft()
+
+    async def _state(self, client: aiomqtt.Client) -> None:
+        while True:
+            payload = self.show.state(self.snapshot())
+            await client.publish(f"{self.root}/state", json.dumps(payload), qos=1, retain=True)
+            self.changed.clear()
+            try:
+                async with asyncio.timeout(1.0):
+                    await self.changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _telemetry(self, client: aiomqtt.Client) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        while True:
+            for k, (topic, payload) in enumerate(self.show.telemetry(self.snapshot())):
+                await client.publish(f"{self.root}/{topic}", json.dumps(payload))
+                if k % BATCH == BATCH - 1:
+                    await asyncio.sleep(0)
+            due_s = max(due_s + 1.0, loop.time())
+            await asyncio.sleep(due_s - loop.time())
+
+    async def _meta(self, client: aiomqtt.Client) -> None:
+        for topic, payload in self.show.meta(self.dead_man_s):
+            await client.publish(f"{self.root}/{topic}", json.dumps(payload), qos=1, retain=True)
+
+    async def _self_test(self, client: aiomqtt.Client) -> None:
+        while True:
+            self._heard.clear()
+            await client.publish(f"{self.root}/selftest/{self.session}", b"?")
+            try:
+                async with asyncio.timeout(SELF_TEST_S):
+                    await self._heard.wait()
+            except TimeoutError:
+                raise BrokerError("our own message did not come back: the broker hangs or denies it") from None
+            await asyncio.sleep(SELF_TEST_S)
+
+
+def reply_payload(message: aiomqtt.Message) -> dict[str, Any]:
+    """An acknowledgement or state as a client reads it. Raises ValueError on what is no JSON object."""
+    payload = message.payload if isinstance(message.payload, bytes | bytearray | str) else b""
+    found = json.loads(payload)
+    if not isinstance(found, dict):
+        raise ValueError(f"{message.topic}: not a JSON object")
+    return found

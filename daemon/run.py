@@ -1,0 +1,257 @@
+"""The daemon: everything composed, started, watched and stopped, in one TaskGroup."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from rampd.daemon import sitecheck, supervise
+from rampd.daemon.actuate import CHECK_S, Actuation, Target
+from rampd.daemon.commands import Desk, Reply
+from rampd.daemon.config import Config
+from rampd.daemon.journal import Journal
+from rampd.daemon.metrics import Exposition, Sources
+from rampd.daemon.mqtt import Bus
+from rampd.daemon.poll import Wheel, discover
+from rampd.daemon.show import Show
+from rampd.daemon.site import Composed, Point, compose
+from rampd.daemon.sitefile import ConfigError
+from rampd.daemon.web import application, serve
+from rampd.drivers.device import ModbusDevice
+from rampd.drivers.modbus import Endpoint
+from rampd.drivers.rack_modbus import ModbusRack
+from rampd.drivers.racks import DeadMan
+from rampd.ext import views
+from rampd.ext.image import InputWall, Memory, OutputWall
+from rampd.ext.loop import Loop
+
+log = logging.getLogger("rampd.run")
+
+REALTIME_PRIORITY: Final = 50
+FOLLOW_S: Final = 0.1
+
+
+class Stopped(Exception):
+    """A clean end was asked for."""
+
+
+class Daemon:
+    """One site under control. `shadow` computes everything and writes nothing to racks."""
+
+    def __init__(self, config: Config, *, shadow: bool = False, state_dir: Path | None = None) -> None:
+        self.config = config
+        self.shadow = shadow
+        self.composed: Composed = compose(config)
+        limits = self.composed.limits
+        self.wall = InputWall(limits)
+        self.outputs = OutputWall(limits)
+        self.inputs = views.inputs(self.wall)
+        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.loop = Loop(limits, self.wall, self.outputs, Memory(limits), self.wake_fd)
+        self.endpoints = self._endpoints()
+        self.devices = [self._device(point) for point in self.composed.points]
+        self.wheel = Wheel(self.wall, self.endpoints.values())
+        self.journal = Journal.open(None if state_dir is None else state_dir / "commands.json")
+        self.desk = Desk(self.composed, self.inputs, self.journal, self._send)
+        self.show = Show(self.composed, self.inputs, self.desk)
+        self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, config.control.deadman_s)
+        self.bus.desk = self.desk
+        self.block_ns = 0
+        self._stop = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self.actuation = Actuation(
+            self.outputs, self.inputs, self._targets(), round(config.control.actuation_deadline_s * 1e9), self._spawn
+        )
+        self.sources = Sources(
+            self.composed, self.inputs, self.snapshot, list(self.endpoints.values()), self.devices, self.wheel,
+            self.actuation, self.desk, lambda: self.bus.connected, lambda: len(self.bus.outbox),
+        )  # fmt: skip
+        self.watch = supervise.Watch(
+            tick=lambda: self.snapshot().tick, fault=lambda: self.snapshot().fault,
+            actuation_ns=lambda: self.actuation.pulse_ns, overdue=lambda: self.actuation.overdue,
+            allowed_ns=round(2e9 * config.control.actuation_deadline_s),
+        )  # fmt: skip
+
+    def _send(self, reply: Reply) -> None:
+        self.bus.send(reply)
+
+    def _spawn(self, coroutine: object) -> None:
+        if self._group is not None:
+            self._group.create_task(coroutine)  # type: ignore[arg-type]
+
+    def snapshot(self) -> views.Outputs:
+        """The newest outputs; valid until the next call."""
+        return views.outputs(self.outputs)
+
+    def _endpoints(self) -> dict[str, Endpoint]:
+        found: dict[str, Endpoint] = {}
+        narrowest: dict[str, int] = {}
+        for point in self.composed.points:
+            address = point.device.address
+            narrowest[address] = min(narrowest.get(address, 16), point.map.in_flight)
+        for point in self.composed.points:
+            address = point.device.address
+            if address not in found:
+                found[address] = Endpoint(self.wall, point.host, point.port, narrowest[address])
+        return found
+
+    def _device(self, point: Point) -> ModbusDevice:
+        endpoint = self.endpoints[point.device.address]
+        return ModbusDevice(point.id, endpoint, point.device.unit, point.map, point.slots, point.device.period_s)
+
+    def _targets(self) -> list[Target]:
+        control = self.config.control
+        devices = {device.id: device for device in self.devices}
+        targets = []
+        for i, (rack, point) in enumerate(zip(self.composed.racks, self.composed.rack_points, strict=True)):
+            fallback_w = (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw) * 1e3
+            driver = ModbusRack(devices[rack.id], self.inputs, DeadMan(control.deadman_s, fallback_w))
+            setpoint = point.map.setpoint
+            if setpoint is None:
+                raise ValueError(f"map {point.map.name} has no [setpoint]")
+            # Refreshes are spread, so that a hall at rest does not write to all racks at once.
+            refresh_ns = round(control.deadman_s * 1e9 / 3 * (0.8 + 0.2 * (i % 16) / 16))
+            verify_ns = round((setpoint.accept_s + 2 * point.device.period_s) * 1e9)
+            targets.append(Target(rack.id, driver, point.slots[setpoint.readback], verify_ns, refresh_ns))
+        return targets
+
+    # What runs.
+
+    async def run(self, *, on_ready: Callable[[int], None] = lambda _: None) -> None:
+        """Runs until SIGTERM, SIGINT or `stop`. `on_ready` gets the HTTP port. Raises WebError when it is taken."""
+        loop = asyncio.get_running_loop()
+        exposition = Exposition(self.sources)
+        runner = await serve(application(exposition, self._health, self._ready), self.config.http)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_reader(self.wake_fd, self._woken)
+        thread = threading.Thread(target=self._control, name="rampd-control", daemon=True)
+        gc.collect()
+        gc.freeze()
+        self.desk.resume()
+        thread.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._start(group)
+                port = runner.addresses[0][1]
+                group.create_task(self._supervise(lambda: on_ready(port)))
+                await self._stop.wait()
+                supervise.notify("STOPPING=1")
+                raise Stopped
+        except* Stopped:
+            log.info("stopping: the racks keep their limits until their dead-men end them")
+        finally:
+            self._group = None
+            self.loop.stop()
+            await asyncio.to_thread(thread.join)
+            loop.remove_reader(self.wake_fd)
+            os.close(self.wake_fd)
+            if self.journal.dirty:
+                self.journal.write(self.journal.text())
+            await runner.cleanup()
+            gc.unfreeze()
+
+    def stop(self) -> None:
+        """Ends `run`."""
+        self._stop.set()
+
+    def _start(self, group: asyncio.TaskGroup) -> None:
+        for endpoint in self.endpoints.values():
+            group.create_task(endpoint.run(), name=f"link {endpoint.name}")
+        for device in self.devices:
+            if device.base is None:
+                group.create_task(discover(device, self.wheel), name=f"discover {device.id}")
+            else:
+                self.wheel.add(device)
+        group.create_task(self.wheel.run(), name="poll")
+        group.create_task(self._follow(), name="follow")
+        group.create_task(self.bus.run(), name="mqtt")
+
+    def _control(self) -> None:
+        """The control thread: real-time when permitted, else as the system schedules it."""
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
+            log.info("control loop: SCHED_FIFO %d", REALTIME_PRIORITY)
+        except OSError as error:
+            log.info("control loop: ordinary scheduling, real time is not permitted (%s)", error)
+        self.loop.run()
+
+    def _woken(self) -> None:
+        """After each tick: set points go out at once."""
+        os.eventfd_read(self.wake_fd)
+        if not self.shadow:
+            self.actuation.pulse(time.monotonic_ns())
+
+    async def _follow(self) -> None:
+        """Ten times a second: delivery, the command's life, the journal, and how long the event loop was away."""
+        loop = asyncio.get_running_loop()
+        period_s = min(CHECK_S, FOLLOW_S)
+        while True:
+            began_s = loop.time()
+            await asyncio.sleep(period_s)
+            late_ns = round((loop.time() - began_s - period_s) * 1e9)
+            # A peak that fades: long enough to be seen by a scrape, not for ever.
+            self.block_ns = max(late_ns, self.block_ns - self.block_ns // 100)
+            self.sources.loop_block_ns = self.block_ns
+            now_ns = time.monotonic_ns()
+            if not self.shadow:
+                self.actuation.check(now_ns)
+            self.desk.tick(self.snapshot(), now_ns)
+            if self.journal.dirty:
+                await asyncio.to_thread(self.journal.write, self.journal.text())
+
+    async def _supervise(self, on_ready: Callable[[], None]) -> None:
+        """READY once the site is under control, then the watchdog, fed last."""
+        while self._ready():
+            await asyncio.sleep(FOLLOW_S)
+        feed_s = supervise.watchdog_s()
+        supervise.notify(f"READY=1\nSTATUS={len(self.composed.racks)} racks under control")
+        on_ready()
+        log.info("ready: %d racks, %.2f MW", len(self.composed.racks), self.snapshot().power_w / 1e6)
+        last = ""
+        while True:
+            await asyncio.sleep(feed_s or 1.0)
+            problem = self.watch.problem(time.monotonic_ns()) if not self.shadow else ""
+            if problem != last:
+                log.error("watchdog not fed: %s", problem) if problem else log.info("watchdog fed again")
+                last = problem
+            if not problem:
+                supervise.notify("WATCHDOG=1")
+
+    def _health(self) -> str:
+        out = self.snapshot()
+        age_s = (time.monotonic_ns() - out.at_ns) * 1e-9
+        if out.fault:
+            return f"the control loop reports fault {out.fault}"
+        return f"the last tick is {age_s:.1f} s old" if age_s > 1.0 + 5.0 / self.config.control.hz else ""
+
+    def _ready(self) -> str:
+        out = self.snapshot()
+        if not out.started:
+            return "the site meter has not been read yet"
+        if not out.meter_good:
+            return "the site meter is stale"
+        if not any(out.active[i] for i in range(len(self.composed.racks))):
+            return "no rack answers yet"
+        return self._health()
+
+    def _reload(self) -> None:
+        """Validates the site file; what changed takes effect at the next start, and an invalid file changes nothing."""
+        try:
+            fresh = sitecheck.load(self.config.path)
+        except ConfigError as error:
+            self.sources.reload_good = False
+            log.error("reload refused, the running configuration stays:\n%s", error)
+            return
+        self.sources.reload_good = True
+        log.info("configuration valid, %s", "unchanged" if fresh == self.config else "changes take effect at a restart")

@@ -1,0 +1,116 @@
+"""What `rampd check` says of a site: size, tree, cooling, traffic, and what happens when rampd falls silent."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from rampd.daemon.site import Composed
+from rampd.drivers.device import SLOW_FACTOR
+from rampd.drivers.plan import plan
+
+
+def summary(composed: Composed) -> dict[str, Any]:
+    """The site in figures; MW, requests per second."""
+    config = composed.config
+    kinds = Counter(rack.kind for rack in composed.racks)
+    watts = {kind: sum(r.max_kw for r in composed.racks if r.kind == kind) / 1e3 for kind in kinds}
+    armed = [
+        point.map.setpoint is not None and point.map.setpoint.deadman is not None for point in composed.rack_points
+    ]
+    holding = [rack for rack, has in zip(composed.racks, armed, strict=True) if not has]
+    falls = sum(
+        rack.max_kw - (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw)
+        for rack, has in zip(composed.racks, armed, strict=True)
+        if has
+    )
+    rates: dict[str, float] = {}
+    for point in composed.points:
+        reads = plan(
+            point.map.registers(), max_regs=point.map.max_regs, max_gap=point.map.max_gap, barriers=point.map.barriers
+        )
+        per_s = sum(1.0 / (point.device.period_s * (SLOW_FACTOR if read.slow else 1)) for read in reads)
+        rates[point.device.address] = rates.get(point.device.address, 0.0) + per_s
+    busiest = max(rates, key=lambda address: rates[address])
+    return {
+        "site": config.site.id,
+        "max_mw": config.site.max_mw,
+        "import_limit_mw": config.site.import_limit_mw,
+        "default_mw": config.site.default_mw,
+        "racks": len(composed.racks),
+        "kinds": dict(kinds),
+        "it_mw": {kind: round(mw, 3) for kind, mw in watts.items()},
+        "floor_mw": round(sum(rack.min_kw for rack in composed.racks) / 1e3, 3),
+        "feeders": sum(node.kind == "feeder" for node in composed.nodes),
+        "nodes": len(composed.nodes),
+        "loops": len(config.loops),
+        "devices": len(composed.points),
+        "links": len(rates),
+        "requests_per_s": round(sum(rates.values()), 1),
+        "busiest_link": {"address": busiest, "requests_per_s": round(rates[busiest], 1)},
+        "lead_s": round(composed.lead_s, 2),
+        "five_second_mw": {
+            "down": round(_within(composed, up=False), 3),
+            "up": round(_within(composed, up=True), 3),
+        },
+        "without_dead_man": [rack.id for rack in holding],
+        "without_dead_man_mw": round(sum(rack.max_kw for rack in holding) / 1e3, 3),
+        "dead_man_falls_mw": round(falls / 1e3, 3),
+        "dead_man_s": config.control.deadman_s,
+    }
+
+
+def _within(composed: Composed, *, up: bool) -> float:
+    """MW that the racks can move within five seconds by their own figures, dispatched envelope included."""
+    total_kw = 0.0
+    for rack in composed.racks:
+        slope, dead_s = (rack.up_kw_per_s, rack.dead_up_s) if up else (rack.down_kw_per_s, rack.dead_down_s)
+        total_kw += min(rack.max_kw - rack.min_kw, slope * max(0.0, 5.0 - dead_s))
+    dispatched = composed.config.dispatched
+    rate = dispatched.up_mw_per_s if up else dispatched.down_mw_per_s
+    return min(total_kw / 1e3, rate * 5.0)
+
+
+def lines(composed: Composed) -> list[str]:
+    """The summary for people."""
+    s = summary(composed)
+    kinds = ", ".join(f"{n} {kind} ({s['it_mw'][kind]:g} MW)" for kind, n in s["kinds"].items())
+    holding = s["without_dead_man"]
+    silent = (
+        f"all racks fall back after {s['dead_man_s']} s, {s['dead_man_falls_mw']:g} MW at most"
+        if not holding
+        else f"{len(holding)} racks hold for ever ({s['without_dead_man_mw']:g} MW): {', '.join(holding[:5])}"
+        f"{', ...' if len(holding) > 5 else ''}"
+    )
+    return [
+        f"{s['site']}: {s['max_mw']:g} MW at 100 %, import limit {s['import_limit_mw']:g} MW, "
+        f"default {s['default_mw']:g} MW",
+        f"  racks      {s['racks']}: {kinds}; least {s['floor_mw']:g} MW",
+        f"  tree       {s['feeders']} feeders, {s['nodes']} nodes",
+        *_tree(composed),
+        f"  cooling    {s['loops']} loops",
+        f"  devices    {s['devices']} on {s['links']} links, {s['requests_per_s']:g} requests/s; "
+        f"busiest {s['busiest_link']['address']} with {s['busiest_link']['requests_per_s']:g}/s",
+        f"  in 5 s     {s['five_second_mw']['down']:g} MW down, {s['five_second_mw']['up']:g} MW up, by the racks' figures",
+        f"  if silent  {silent}",
+    ]
+
+
+def _tree(composed: Composed) -> list[str]:
+    """One line per main and feeder: its limit and the racks below."""
+    parents = {node.id: node.parent for node in composed.nodes}
+    load: Counter[str] = Counter()
+    count: Counter[str] = Counter()
+    for rack in composed.racks:
+        name = rack.node
+        while name:
+            load[name] += math.ceil(rack.max_kw)
+            count[name] += 1
+            name = parents[name]
+    return [
+        f"    {node.id:<12} limit {node.rating_kw * node.derating / 1e3:8.3f} MW, {count[node.id]:4d} racks of "
+        f"{load[node.id] / 1e3:8.3f} MW"
+        for node in composed.nodes
+        if node.kind in ("main", "feeder")
+    ]

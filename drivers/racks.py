@@ -1,0 +1,36 @@
+"""What every kind of rack offers to actuation, whatever it speaks."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class DeadMan:
+    """What a rack does by itself when nobody writes to it: after `after_s` it goes to `fallback_w`."""
+
+    after_s: int
+    fallback_w: float
+
+
+class RackDriver(Protocol):
+    """A rack that takes a power limit. One write is under way at a time; the caller sees to that."""
+
+    @property
+    def tolerance_w(self) -> float:
+        """How far a read-back may differ from what was written: the resolution of the register."""
+
+    @property
+    def dead_man(self) -> DeadMan | None:
+        """What was programmed, None for a device that holds its last limit for ever."""
+
+    def set_limit(self, limit_w: float) -> asyncio.Future[bytes | None]:
+        """Sends a limit in W; the future ends when the device accepted it, or with ModbusError."""
+
+    async def program(self) -> None:
+        """Programs the dead-man, where the device has one. Raises ModbusError."""
+
+    def programmed(self) -> bool | None:
+        """Whether the dead-man reads back as programmed; None while that is not known."""
