@@ -1,4 +1,7 @@
-"""The command `rampd`: parses, calls, prints. Exit codes: 0 done, 1 failed, 2 usage, 69 unavailable, 78 configuration."""
+"""The command `rampd`: parses, calls, prints.
+
+Exit codes: 0 done, 1 failed, 2 usage, 69 service unavailable, 78 configuration.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
     sim.add_argument("--truth", type=Path, metavar="FILE", help="what the plant truly did, a JSON object a line")
     sim.set_defaults(handler=_sim)
 
-    show = commands.add_parser("demo", help="a simulated hall, a broker, the daemon and a dispatch: 100 % -> 40 % -> 100 %")
+    show = commands.add_parser(
+        "demo", help="a simulated hall, a broker, the daemon and a dispatch: 100 % -> 40 % -> 100 %"
+    )
     show.add_argument("--racks", type=_racks, default=12, help="size of the hall (default 12)")
     show.add_argument("--seconds", type=_seconds, default=90.0, help="length of the dispatch (default 90)")
     show.add_argument("--seed", type=int, default=1, help="same seed, same hall (default 1)")
@@ -69,7 +74,12 @@ def parser() -> argparse.ArgumentParser:
 def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     def add(name: str, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text)
-        sub.add_argument("--config", type=Path, metavar="SITE", help="the site file (default: $RAMPD_CONFIG, the only one in /etc/rampd, the running demo)")
+        sub.add_argument(
+            "--config",
+            type=Path,
+            metavar="SITE",
+            help="the site file (default: $RAMPD_CONFIG, the only one in /etc/rampd, the running demo)",
+        )
         sub.add_argument("--json", action="store_true", help="JSON on stdout")
         return sub
 
@@ -233,7 +243,9 @@ def _maps_show(args: argparse.Namespace) -> int:
     for source in device_map.source:
         print(f"  source {source}")
     for register in device_map.registers():
-        scale = "" if register.scale == 1.0 and register.offset == 0.0 else f" x {register.scale:g} + {register.offset:g}"
+        scale = (
+            "" if register.scale == 1.0 and register.offset == 0.0 else f" x {register.scale:g} + {register.offset:g}"
+        )
         unit = maps.UNITS[register.name.rsplit("_", 1)[-1]]
         print(
             f"  {register.at:#06x} {register.at:6d} FC{register.function:02d} {register.encoding.name.lower():<4} "

@@ -120,7 +120,7 @@ async def _command(name: str, command: dict[str, Any], config: Config, *, as_jso
                         message = await anext(messages)
                 except TimeoutError:
                     raise Unavailable(
-                        f"rampd does not answer on {root}: is it running, and connected to {config.mqtt.host}:{config.mqtt.port}?"
+                        f"rampd does not answer on {root}: is it running, and on {config.mqtt.host}:{config.mqtt.port}?"
                     ) from None
                 heard = True
                 ack = reply_payload(message)

@@ -58,7 +58,9 @@ class Live:
 class Desk:
     """All commands of a site. `receive` takes one from outside, `tick` follows the live one."""
 
-    def __init__(self, composed: Composed, inputs: views.Inputs, journal: Journal, send: Callable[[Reply], None]) -> None:
+    def __init__(
+        self, composed: Composed, inputs: views.Inputs, journal: Journal, send: Callable[[Reply], None]
+    ) -> None:
         self.composed = composed
         self.site = composed.config.site
         self.inputs = inputs
@@ -121,7 +123,9 @@ class Desk:
             raise Rejected("repeated", f"this id was handled already, its last stage was {stage}", command.id)
         if command.expires_at.timestamp() <= now:
             late_s = now - command.expires_at.timestamp()
-            raise Rejected("expired", f"expired {late_s:.1f} s ago: check the sender's clock or send it sooner", command.id)
+            raise Rejected(
+                "expired", f"expired {late_s:.1f} s ago: check the sender's clock or send it sooner", command.id
+            )
         if command.issued_at.timestamp() > now + CLOCK_SLACK_S:
             early_s = command.issued_at.timestamp() - now
             raise Rejected("clock", f"issued {early_s:.0f} s in the future: check the clocks", command.id)
@@ -263,7 +267,13 @@ class Desk:
                 self._begin(verb, command, topic, correlation)
             except Rejected as error:
                 self._say(
-                    verb, command.id, "failed", code=error.code, message=str(error), topic=topic, correlation=correlation
+                    verb,
+                    command.id,
+                    "failed",
+                    code=error.code,
+                    message=str(error),
+                    topic=topic,
+                    correlation=correlation,
                 )
         live = self.live
         if live is None or out.seq != live.seq:
@@ -320,9 +330,7 @@ class Desk:
         live.stage = stage
         self.journal.remember(live.id, stage)
         name = _NAMES[codes.Verb(live.verb)]
-        self._say(
-            name, live.id, stage, code=code, message=message, topic=live.topic, correlation=live.correlation
-        )
+        self._say(name, live.id, stage, code=code, message=message, topic=live.topic, correlation=live.correlation)
 
     def _end(self, code: str) -> None:
         if self.live is not None:

@@ -187,7 +187,8 @@ class Node(_Section):
 class Rack(Device):
     """A rack: what it may draw, how fast it answers, and its place in tree, cooling and shed order.
 
-    The highest tier number sheds first. `quantum_kw` is the step it moves in, 0 when it moves freely; `fallback_kw` is where its controller goes when rampd falls silent.
+    The highest tier number sheds first. `quantum_kw` is the step it moves in, 0 when it moves freely; `fallback_kw` is
+    where its controller goes when rampd falls silent.
     """
 
     id: Id

@@ -1,4 +1,4 @@
-"""`rampd demo`: a simulated hall, a broker and the daemon as processes of their own, and a dispatch judged from outside.
+"""`rampd demo`: a simulated hall, a broker, the daemon, each its own process, and a dispatch judged from outside.
 
 The judge reads the simulated meter with pymodbus's client and the plant's truth file; nothing of the daemon's own
 opinion enters the score.
@@ -197,7 +197,9 @@ class Dispatch:
         await asyncio.sleep(seconds)
         found = judge.score(self.samples, begun_s, from_w, target_w)
         settled = "did not settle" if found.t_s is None else f"settled in {found.t_s:.1f} s"
-        self.say(f"meter     {settled}, overshoot {found.overshoot_ratio:.1%}, final error {found.final_error_ratio:.2%}")
+        self.say(
+            f"meter     {settled}, overshoot {found.overshoot_ratio:.1%}, final error {found.final_error_ratio:.2%}"
+        )
         return found
 
 
@@ -240,15 +242,20 @@ async def _run(folder: Path, *, racks: int, seconds: float, seed: int, as_json: 
         POINTER.write_text(json.dumps({"pid": os.getpid(), "site": str(site)}), encoding="utf-8")
         where = (
             f"metrics http://127.0.0.1:{hall.http_port}/metrics   topics {config.mqtt.prefix}/{config.site.id}/# on "
-            f"127.0.0.1:{hall.mqtt_port}\nfrom a second terminal: rampd status --watch | rampd set 60% --in 5s | rampd release"
+            f"127.0.0.1:{hall.mqtt_port}\n"
+            "from a second terminal: rampd status --watch | rampd set 60% --in 5s | rampd release"
         )
         dispatch = Dispatch(config)
         down, up = await _dispatch(dispatch, seconds, parts, where, quiet=as_json)
         skipped = await _skipped(hall.http_port)
     violations = _violations(truth)
     summary = {
-        "down": asdict(down), "up": asdict(up), "limit_violations": violations, "ticks_skipped": skipped, "racks": racks,
-    }  # fmt: skip
+        "down": asdict(down),
+        "up": asdict(up),
+        "limit_violations": violations,
+        "ticks_skipped": skipped,
+        "racks": racks,
+    }
     if as_json:
         print(json.dumps(summary))
     else:
@@ -391,8 +398,10 @@ def _report(summary: dict[str, Any], config: Config) -> None:
             highlight=False,
         )
     console.print(
-        f"  limits broken in {summary['limit_violations']} samples, control periods skipped: {summary['ticks_skipped']}",
+        f"  limits broken in {summary['limit_violations']} samples, {summary['ticks_skipped']} control periods skipped",
         highlight=False,
     )
     if summary["up"]["t_s"] is None or summary["up"]["t_s"] > 5:
-        console.print("  (miners wake at 5 % a second: the way up is theirs, see docs/demo.md)", style="dim", highlight=False)
+        console.print(
+            "  (miners wake at 5 % a second: the way up is theirs, see docs/demo.md)", style="dim", highlight=False
+        )

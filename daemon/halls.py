@@ -1,7 +1,8 @@
 """Example halls of any size, as site files: what `rampd demo` runs on and what stands in examples/.
 
-Racks follow each other in rows of ten to a PDU, six PDUs to a feeder; a small hall has two feeders of one PDU. 45 % are GPU racks of 132 kW that never go below
-40 kW, the rest ASIC racks of 109 kW that shed first. Every device has a loopback address of its own.
+Racks follow each other in rows of ten to a PDU, six PDUs to a feeder; a small hall has two feeders of one PDU. 45 % are
+GPU racks of 132 kW that never go below 40 kW, the rest ASIC racks of 109 kW that shed first. Every device has a
+loopback address of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ RACKS_PER_PDU: Final = 10
 PDUS_PER_FEEDER: Final = 6
 RACKS_PER_LOOP: Final = 30
 # Purchase per kW of IT at full load: cooling, losses.
+RACK_COLUMNS: Final = (
+    "id", "kind", "node", "loop", "tier", "min_kw", "max_kw", "quantum_kw", "up_kw_per_s", "down_kw_per_s",
+    "dead_up_s", "dead_down_s", "fallback_kw", "map", "address", "unit", "period_s",
+)  # fmt: skip
 OVERHEAD: Final = 1.055
 SMALLEST: Final = 4
 LARGEST: Final = 2000
@@ -73,10 +78,7 @@ def _pdu(index: int, racks: int) -> str:
 def _racks(hall: Hall, kinds: list[str], loops: list[str], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(
-            "id kind node loop tier min_kw max_kw quantum_kw up_kw_per_s down_kw_per_s dead_up_s dead_down_s fallback_kw "
-            "map address unit period_s".split()
-        )
+        out.writerow(RACK_COLUMNS)
         for i, (kind, loop) in enumerate(zip(kinds, loops, strict=True)):
             if kind == "gpu":
                 # From one BMC to the next the cap takes 0.4 to 1.2 s to act.
@@ -101,15 +103,13 @@ def _nodes(hall: Hall, kinds: list[str], path: Path, it_kw: float) -> None:
     names = list(feeders)
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow("id kind parent rating_kw derating map address unit period_s".split())
+        out.writerow(["id", "kind", "parent", "rating_kw", "derating", "map", "address", "unit", "period_s"])
         out.writerow(["main", "main", "", math.ceil(it_kw * 1.4), 0.8, "", "", "", ""])
         for name, kw in feeders.items():
             out.writerow([name, "feeder", "main", math.ceil(kw * 1.35), 0.8, "", "", "", ""])
         for i, (name, kw) in enumerate(pdus.items()):
             feeder = names[i // PDUS_PER_FEEDER if len(pdus) > PDUS_PER_FEEDER else i]
-            out.writerow(
-                [name, "pdu", feeder, math.ceil(kw * 1.3), 0.8, "xerus-pdu", address(hall.net, 1, i), 1, 1.0]
-            )
+            out.writerow([name, "pdu", feeder, math.ceil(kw * 1.3), 0.8, "xerus-pdu", address(hall.net, 1, i), 1, 1.0])
 
 
 def _site(hall: Hall, loops: list[str], it_kw: float) -> str:

@@ -1,4 +1,4 @@
-"""What must survive a restart: the ids of commands seen, and the command that is live. One small file, replaced whole."""
+"""What must survive a restart: ids of commands seen, and the command that is live. One file, replaced whole."""
 
 from __future__ import annotations
 

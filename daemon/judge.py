@@ -59,6 +59,4 @@ def score(samples: list[tuple[float, float]], begun_s: float, from_w: float, tar
     over = max((w - target_w) / step_w for _, w in after)
     final = [w for at, w in after if at >= last_s - FINAL_S]
     error = abs(sum(final) / len(final) - target_w) / abs(step_w)
-    return Score(
-        None if settled is None else round(settled - begun_s, 2), round(max(0.0, over), 4), round(error, 4)
-    )
+    return Score(None if settled is None else round(settled - begun_s, 2), round(max(0.0, over), 4), round(error, 4))

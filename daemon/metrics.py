@@ -115,21 +115,42 @@ def _families(sources: Sources) -> Iterator[Family]:
         f'rack="{label(r.id)}",kind="{r.kind}",feeder="{label(f)}",loop="{label(r.loop)}"'
         for r, f in zip(composed.racks, composed.feeders, strict=True)
     ]
-    yield Family("rampd_rack_power_watts", "Measured power of a rack.", racks, _slots(sources, composed.rack_points, "power_w"))
+    yield Family(
+        "rampd_rack_power_watts", "Measured power of a rack.", racks, _slots(sources, composed.rack_points, "power_w")
+    )
     by_rack = [f'rack="{label(r.id)}"' for r in composed.racks]
-    yield Family("rampd_rack_setpoint_watts", "Power limit in force for a rack.", by_rack, lambda v, s: _setpoints(sources, v, s))
+    yield Family(
+        "rampd_rack_setpoint_watts", "Power limit in force for a rack.", by_rack, lambda v, s: _setpoints(sources, v, s)
+    )
     states = [f'rack="{label(r.id)}",state="{state}"' for r in composed.racks for state in RACK_STATES]
-    yield Family("rampd_rack_state", "1 for the state a rack is in, 0 for the others.", states, lambda v, s: _states(sources, v, s))
+    yield Family(
+        "rampd_rack_state",
+        "1 for the state a rack is in, 0 for the others.",
+        states,
+        lambda v, s: _states(sources, v, s),
+    )
     loops = [f'loop="{label(loop.id)}"' for loop in composed.config.loops]
     points = composed.loop_points
-    yield Family("rampd_loop_supply_celsius", "Coolant temperature to the racks.", loops, _slots(sources, points, "supply_c"))
-    yield Family("rampd_loop_return_celsius", "Coolant temperature from the racks.", loops, _slots(sources, points, "return_c"))
     yield Family(
-        "rampd_loop_flow_liters_per_second", "Coolant flow of a loop.", loops, _slots(sources, points, "flow_lpm", 1 / 60)
+        "rampd_loop_supply_celsius", "Coolant temperature to the racks.", loops, _slots(sources, points, "supply_c")
+    )
+    yield Family(
+        "rampd_loop_return_celsius", "Coolant temperature from the racks.", loops, _slots(sources, points, "return_c")
+    )
+    yield Family(
+        "rampd_loop_flow_liters_per_second",
+        "Coolant flow of a loop.",
+        loops,
+        _slots(sources, points, "flow_lpm", 1 / 60),
     )
     devices = [f'device="{label(device.id)}"' for device in sources.devices]
     yield Family("rampd_device_up", "1 while a device answers.", devices, lambda v, s: _up(sources, v, s))
-    yield Family("rampd_sample_age_seconds", "Age of the oldest fast reading of a device.", devices, lambda v, s: _ages(sources, v, s))
+    yield Family(
+        "rampd_sample_age_seconds",
+        "Age of the oldest fast reading of a device.",
+        devices,
+        lambda v, s: _ages(sources, v, s),
+    )
 
 
 def _stale_ns(composed: Composed, point: Point) -> int:
@@ -236,9 +257,15 @@ class _SiteCollector(Collector):
         if out.meter_good:
             power.add_metric([], out.power_w)
         yield power
-        setpoint = GaugeMetricFamily("rampd_site_setpoint_watts", "Site set points: commanded, ramped, given to the racks.", labels=["kind"])
+        setpoint = GaugeMetricFamily(
+            "rampd_site_setpoint_watts", "Site set points: commanded, ramped, given to the racks.", labels=["kind"]
+        )
         limit = GaugeMetricFamily("rampd_site_limit_watts", "Limits of the site's purchase.", labels=["kind"])
-        firm = GaugeMetricFamily("rampd_firm_capacity_watts", "Change of the purchase the racks could deliver.", labels=["direction", "horizon"])
+        firm = GaugeMetricFamily(
+            "rampd_firm_capacity_watts",
+            "Change of the purchase the racks could deliver.",
+            labels=["direction", "horizon"],
+        )
         error = GaugeMetricFamily("rampd_ramp_error_watts", "Meter minus reference.")
         if out.started:
             for kind, value in (("requested", out.goal_w), ("reference", out.reference_w), ("applied", out.total_w)):
@@ -253,7 +280,11 @@ class _SiteCollector(Collector):
         frequency = GaugeMetricFamily("rampd_frequency_hertz", "Grid frequency at the site meter.")
         slot = self.s.composed.meter.slots.get("frequency_hz")
         stale_ns = round(self.s.composed.config.control.meter_stale_s * 1e9)
-        if slot is not None and self.s.inputs.quality[slot] == codes.GOOD and time.monotonic_ns() - self.s.inputs.at_ns[slot] <= stale_ns:
+        if (
+            slot is not None
+            and self.s.inputs.quality[slot] == codes.GOOD
+            and time.monotonic_ns() - self.s.inputs.at_ns[slot] <= stale_ns
+        ):
             frequency.add_metric([], self.s.inputs.value[slot])
         yield frequency
 
@@ -264,7 +295,11 @@ class _SiteCollector(Collector):
         yield _histogram("rampd_tick_seconds", "How long a tick took.", busy, out.busy_sum_ns * 1e-9)
         yield CounterMetricFamily("rampd_ticks_skipped", "Control periods missed.", value=out.skipped)
         yield CounterMetricFamily("rampd_polls_skipped", "Turns of the poll wheel missed.", value=self.s.wheel.skipped)
-        block = GaugeMetricFamily("rampd_event_loop_block_seconds", "Longest recent stall of the event loop.", value=self.s.loop_block_ns * 1e-9)
+        block = GaugeMetricFamily(
+            "rampd_event_loop_block_seconds",
+            "Longest recent stall of the event loop.",
+            value=self.s.loop_block_ns * 1e-9,
+        )
         yield block
         vetoes = CounterMetricFamily("rampd_guard_vetoes", "Set points that the guard withheld.", labels=["reason"])
         for veto in codes.Veto:
@@ -274,13 +309,19 @@ class _SiteCollector(Collector):
         yield self._failsafe(out)
 
     def _failsafe(self, out: views.Outputs) -> Metric:
-        family = GaugeMetricFamily("rampd_failsafe_active", "Failsafe conditions that hold, as steps of the ladder.", labels=["scope", "reason"])
+        family = GaugeMetricFamily(
+            "rampd_failsafe_active",
+            "Failsafe conditions that hold, as steps of the ladder.",
+            labels=["scope", "reason"],
+        )
         for scope, reason, action in failsafes(self.s.composed, out, self.s.inputs):
             family.add_metric([scope, reason], action)
         return family
 
     def _field(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily("rampd_modbus_requests", "Modbus requests by outcome.", labels=["link", "function", "result"])
+        requests = CounterMetricFamily(
+            "rampd_modbus_requests", "Modbus requests by outcome.", labels=["link", "function", "result"]
+        )
         bins = [0] * 32
         total_ns = 0
         for endpoint in self.s.endpoints:
@@ -298,13 +339,19 @@ class _SiteCollector(Collector):
         yield writes
 
     def _desk(self) -> Iterator[Metric]:
-        commands = CounterMetricFamily("rampd_commands", "Commands by verb, stage and code.", labels=["verb", "stage", "code"])
+        commands = CounterMetricFamily(
+            "rampd_commands", "Commands by verb, stage and code.", labels=["verb", "stage", "code"]
+        )
         for (verb, stage, code), count in self.s.desk.counts.items():
             commands.add_metric([verb, stage, code], count)
         yield commands
-        yield GaugeMetricFamily("rampd_mqtt_connected", "1 while connected to the broker.", value=self.s.mqtt_connected())
+        yield GaugeMetricFamily(
+            "rampd_mqtt_connected", "1 while connected to the broker.", value=self.s.mqtt_connected()
+        )
         yield GaugeMetricFamily("rampd_events_pending", "Messages kept for the broker.", value=self.s.mqtt_pending())
-        yield GaugeMetricFamily("rampd_config_last_reload_successful", "1 when the last reload was good.", value=self.s.reload_good)
+        yield GaugeMetricFamily(
+            "rampd_config_last_reload_successful", "1 when the last reload was good.", value=self.s.reload_good
+        )
 
 
 def failsafes(composed: Composed, out: views.Outputs, inputs: views.Inputs) -> Iterator[tuple[str, str, int]]:

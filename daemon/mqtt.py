@@ -58,14 +58,17 @@ def tls_context(mqtt: Mqtt) -> ssl.SSLContext | None:
 
 
 @asynccontextmanager
-async def connect(mqtt: Mqtt, *, name: str, will: aiomqtt.Will | None = None) -> AsyncIterator[tuple[aiomqtt.Client, bool]]:
+async def connect(
+    mqtt: Mqtt, *, name: str, will: aiomqtt.Will | None = None
+) -> AsyncIterator[tuple[aiomqtt.Client, bool]]:
     """A client and whether it speaks MQTT 5: 5 where the broker has it, else 3.1.1."""
     versions = {"5": [5], "3.1.1": [4], "auto": [5, 4]}[mqtt.version]
     for version in versions:
         client = aiomqtt.Client(
             mqtt.host, mqtt.port, identifier=name, username=mqtt.username, password=secret(mqtt.password_file),
-            protocol=aiomqtt.ProtocolVersion(version), will=will, keepalive=mqtt.keepalive_s, tls_context=tls_context(mqtt),
-            timeout=5.0, max_queued_incoming_messages=1000, max_queued_outgoing_messages=10000,
+            protocol=aiomqtt.ProtocolVersion(version), will=will, keepalive=mqtt.keepalive_s,
+            tls_context=tls_context(mqtt), timeout=5.0, max_queued_incoming_messages=1000,
+            max_queued_outgoing_messages=10000,
         )  # fmt: skip
         try:
             await client.__aenter__()
@@ -123,7 +126,10 @@ class Bus:
         will = aiomqtt.Will(f"{self.root}/status", self._status("offline"), qos=1, retain=True)
         while True:
             try:
-                async with connect(self.mqtt, name=f"rampd-{self.site_id}-{self.session}", will=will) as (client, modern):
+                async with connect(self.mqtt, name=f"rampd-{self.site_id}-{self.session}", will=will) as (
+                    client,
+                    modern,
+                ):
                     self._modern = modern
                     await self._serve(client)
             except* (aiomqtt.MqttError, BrokerError, OSError) as group:
@@ -135,7 +141,7 @@ class Bus:
                     reported = problem
             finally:
                 self.connected = False
-            await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 jitter, not a secret
+            await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _serve(self, client: aiomqtt.Client) -> None:

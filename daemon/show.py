@@ -18,8 +18,12 @@ DEADBAND: Final = 0.005
 FULL_EVERY: Final = 10
 _MODES: Final = {codes.STAND: "default", codes.TRACK: "dispatched", codes.HOLD: "hold", codes.ESTOP: "estop"}
 _QUALITY: Final = {
-    codes.NEVER: "never", codes.GOOD: "good", codes.SENTINEL: "sentinel", codes.RANGE: "range", codes.REFUSED: "refused",
-}  # fmt: skip
+    codes.NEVER: "never",
+    codes.GOOD: "good",
+    codes.SENTINEL: "sentinel",
+    codes.RANGE: "range",
+    codes.REFUSED: "refused",
+}
 
 
 class Show:
@@ -101,11 +105,16 @@ class Show:
             stale = quality == codes.GOOD and now_ns - self.inputs.at_ns[slot] > stale_ns * slow
             mark = -1 if stale else quality
             before = last.get(name)
-            changed = before is None or before[1] != mark or abs(value - before[0]) > DEADBAND * max(abs(before[0]), 1e-9)
+            changed = (
+                before is None or before[1] != mark or abs(value - before[0]) > DEADBAND * max(abs(before[0]), 1e-9)
+            )
             if full or changed:
                 last[name] = (value, mark)
                 good = mark == codes.GOOD
-                found[name] = {"v": round(value, 4) if good else None, "q": "stale" if stale else _QUALITY[codes.Quality(quality)]}
+                found[name] = {
+                    "v": round(value, 4) if good else None,
+                    "q": "stale" if stale else _QUALITY[codes.Quality(quality)],
+                }
         return found
 
     def meta(self, dead_man_s: int) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -7,8 +7,9 @@ import difflib
 import io
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -81,7 +82,9 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = int(found[1]) if (found := re.search(r"line (\d+)", str(error))) else 1
-        raise ConfigError([Problem(str(path), line, f"not TOML: {error}", "correct the syntax at this line")]) from error
+        raise ConfigError(
+            [Problem(str(path), line, f"not TOML: {error}", "correct the syntax at this line")]
+        ) from error
     positions = Positions(text)
     problems: list[Problem] = []
     document = _validate(SiteFile, data, lambda place: (str(path), positions.line(place)), problems)
@@ -161,10 +164,15 @@ def _table(
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if name in model.model_fields}
         _place(row, (str(path), line), places, problems)
         row = {name: cell for name, cell in row.items() if cell}
-        item = _validate(model, row, lambda _: (str(path), line), problems)
+        item = _validate(model, row, partial(_always, (str(path), line)), problems)
         if item is not None:
             found.append(item)
     return tuple(found)
+
+
+def _always(at: tuple[str, int], _: Place) -> tuple[str, int]:
+    """The place of a row is its line, whatever the key."""
+    return at
 
 
 def _place(
@@ -181,7 +189,9 @@ def _place(
         places[name] = at
 
 
-def _validate(model: type[Model], data: Any, locate: Any, problems: list[Problem]) -> Model | None:
+def _validate(
+    model: type[Model], data: Any, locate: Callable[[Place], tuple[str, int]], problems: list[Problem]
+) -> Model | None:
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -192,13 +202,17 @@ def _validate(model: type[Model], data: Any, locate: Any, problems: list[Problem
             message = item["msg"].removeprefix("Value error, ")
             given = item.get("input")
             if item["type"] == "extra_forbidden":
-                problems.append(Problem(file, line, f"unknown key {key!r}", _nearest(str(place[-1]), _inside(model, place))))
+                problems.append(
+                    Problem(file, line, f"unknown key {key!r}", _nearest(str(place[-1]), _inside(model, place)))
+                )
                 continue
             if item["type"] == "missing":
                 problems.append(Problem(file, line, f"{key} is missing", f"add {place[-1]} here"))
                 continue
             shown = f" (got {given!r})" if isinstance(given, str | int | float) else ""
-            problems.append(Problem(file, line, f"{key or 'file'}: {message}{shown}", _remedy(key, item["type"], given)))
+            problems.append(
+                Problem(file, line, f"{key or 'file'}: {message}{shown}", _remedy(key, item["type"], given))
+            )
         return None
 
 

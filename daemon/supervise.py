@@ -1,4 +1,4 @@
-"""systemd's view: READY when the site is under control, WATCHDOG last and only while everything that must move moves."""
+"""systemd's view: READY when the site is under control, WATCHDOG last, while all that must move moves."""
 
 from __future__ import annotations
 

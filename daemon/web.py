@@ -49,6 +49,8 @@ async def serve(app: web.Application, http: Http) -> web.AppRunner:
         await web.TCPSite(runner, http.host, http.port).start()
     except OSError as error:
         await runner.cleanup()
-        raise WebError(f"http {http.host}:{http.port}: {error.strerror or error}; change [http] or free the port") from error
+        raise WebError(
+            f"http {http.host}:{http.port}: {error.strerror or error}; change [http] or free the port"
+        ) from error
     log.info("http://%s:%d/metrics", *runner.addresses[0][:2])
     return runner

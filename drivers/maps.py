@@ -1,7 +1,7 @@
 """Device maps: a device type is one data file, checked by a schema and a linter.
 
 A map names the values of a device in the words of `UNITS`, one line a register. It holds no commands and no
-expressions. The maps that ship are TOML files in `drivers/maps/`; a site may bring its own in a folder of the same form.
+expressions. The maps that ship are TOML files in `drivers/maps/`; a site may bring its own in a folder.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str, folder: Path | None = None) -> DeviceMap:
-    """A map by name, from the site's own folder first. Raises KeyError when there is none, MapError when it is wrong."""
+    """A map by name, the site's own folder first. Raises KeyError when there is none, MapError when wrong."""
     if folder is not None and (own := folder / f"{name}.toml").is_file():
         return parse(own.read_text(encoding="utf-8"), str(own))
     if name not in names():

@@ -1,4 +1,5 @@
-# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """Shares a total among racks: tier by tier, max-min fair within a tier, under the limits of the tree.
 
 Progressive filling: x = lo + min(1, weight * level) * (hi - lo), one level for a whole tier, held back where a node is
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def sweep(limits: Limits, state: State, tier: int, top: int, level: float) -> None:
-    """Flow and slope of the subtree of `top` at a fill level of one tier; limits below `top` apply, its own does not."""
+    """Flow and slope of the subtree of `top` at one tier's fill level; limits below `top` apply, its own not."""
     end = limits.node_end[top]
     for v in range(top, end):
         state.flow_w[v] = 0.0
@@ -47,7 +48,7 @@ def sweep(limits: Limits, state: State, tier: int, top: int, level: float) -> No
 
 
 def solve(limits: Limits, state: State, tier: int, top: int, room_w: float) -> float:
-    """The level at which the subtree of `top` draws `room_w`: Newton from the left on a concave, piecewise linear sum."""
+    """The level at which the subtree of `top` draws `room_w`: Newton from the left on a concave, linear-piece sum."""
     level = 0.0
     for _ in range(limits.site.nodes + limits.site.groups + 2):
         sweep(limits, state, tier, top, level)

@@ -1,9 +1,13 @@
 from collections.abc import Sequence
+from typing import Self
+
+from typing_extensions import disjoint_base
 
 from rampd.ext.image import InputWall
 
 _FieldSpec = tuple[int, int, int, int, float, float, float, float, Sequence[int], int, int, int]
 
+@disjoint_base
 class Decoder:
     """Decodes the registers of one answer into the slots of an image.
 
@@ -12,7 +16,7 @@ class Decoder:
     Raises ValueError when a field lies outside the answer, reads beyond it, or has more than four sentinels.
     """
 
-    def __init__(self, fields: Sequence[_FieldSpec], registers: int) -> None: ...
+    def __new__(cls, fields: Sequence[_FieldSpec], registers: int) -> Self: ...
     @property
     def count(self) -> int: ...
     @property

@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, auto_pickle=False, autotestdict=False
 """Bulk decode of a read answer into the image: word order, sentinel, mask, scale, plausible range, age and quality."""
 
 from libc.math cimport isfinite, isnan
@@ -63,8 +64,8 @@ cdef inline double number(uint64_t raw, int encoding) noexcept nogil:
 
 cdef inline double power_of_ten(int exponent) noexcept nogil:
     cdef double power = 1.0
-    cdef int k
-    for k in range(exponent if exponent > 0 else -exponent):
+    cdef int _
+    for _ in range(exponent if exponent > 0 else -exponent):
         power *= 10.0
     return power if exponent >= 0 else 1.0 / power
 
@@ -108,7 +109,7 @@ cdef class Decoder:
             f = &self.fields[i]
             (at, encoding, order, words, scale, offset, low, high, sentinels, mask, factor_at, slot) = fields[i]
             if at < 0 or at + words > registers or not -1 <= factor_at < registers or len(sentinels) > SENTINELS:
-                raise ValueError(f"field {i} lies outside the answer of {registers} registers, or has too many sentinels")
+                raise ValueError(f"field {i} lies outside {registers} registers, or has too many sentinels")
             f.at = 2 * at
             f.encoding = encoding
             f.order = order

@@ -1,4 +1,5 @@
-# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """What may be believed and what must not rise: freshness of meter, racks and cooling, and the action that follows.
 
 Guilty until fresh: a rack takes part once its power, and its read-back where it has one, were read. The worst action of
@@ -67,7 +68,7 @@ def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int
 
 
 def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """Sets what this tick may believe: meter, loop actions, racks' staleness and actions, first adoption of set points."""
+    """Sets what this tick may believe: meter, loop actions, racks' staleness and actions; adopts racks first seen."""
     meter(inputs, limits, state, now_ns)
     for loop in range(limits.site.loops):
         action = cooling(inputs, limits, state, loop, now_ns)

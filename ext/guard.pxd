@@ -2,8 +2,8 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    AVAILABLE, DISPATCHED, ESTOP, GOOD, SECOND_NS, STAND, VETO_COOLING, VETO_FALL, VETO_LEVEL, VETO_NODE, VETO_RISE, VETO_SAFE,
-    VETO_STALE)
+    AVAILABLE, DISPATCHED, ESTOP, GOOD, SECOND_NS, STAND, VETO_COOLING, VETO_FALL, VETO_LEVEL, VETO_NODE, VETO_RISE,
+    VETO_SAFE, VETO_STALE)
 
 cdef bint good(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
 cdef void veto(image.Watch *watch, int64_t i, int64_t why) noexcept nogil

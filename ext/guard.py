@@ -1,8 +1,9 @@
-# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
-"""Vetoes what breaks the envelope. It knows the configuration, the raw image and what it let pass itself; nothing else.
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""Vetoes what breaks the envelope. It knows the configuration, the raw image and what it let pass; nothing else.
 
-A set point that breaks a rule of its rack stays where it was, or falls. When the sum at a node breaks, every raise below
-it is withdrawn; when it stays broken, the racks below go to their least.
+A set point that breaks a rule of its rack stays where it was, or falls. When the sum at a node breaks, every raise
+below it is withdrawn; when it stays broken, the racks below go to their least.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, auto_pickle=False, autotestdict=False
 """Memory of the process image and the triple-buffered wall between asyncio and the control thread."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
@@ -146,7 +147,7 @@ cdef class Configuration:
     def __cinit__(self, *, int64_t slots, int64_t racks, int64_t nodes, int64_t loops, int64_t groups, int64_t tiers,
                   int64_t history):
         if min(slots, racks, nodes, loops, groups, tiers) < 1 or history < 2:
-            raise ValueError("an image has at least one slot, rack, node, loop, group and tier, and two ticks of history")
+            raise ValueError("an image has at least one slot, rack, node, loop, group and tier, and two ticks of past")
         self.limits.site.slots = slots
         self.limits.site.racks = racks
         self.limits.site.nodes = nodes

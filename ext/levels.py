@@ -1,4 +1,5 @@
-# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """Racks that move in whole steps (miners on or off): the shares rounded so that the sum stays right.
 
 Every share is rounded down; the steps left over go back one by one, first to racks that already have them, so that

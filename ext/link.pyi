@@ -1,6 +1,8 @@
 from asyncio import Future, Protocol, Transport
 from collections.abc import Callable
 
+from typing_extensions import disjoint_base
+
 from rampd.ext.decode import Decoder
 from rampd.ext.image import InputWall
 
@@ -12,6 +14,7 @@ class ModbusError(Exception):
     code: int
     def __init__(self, message: str, code: int = 0) -> None: ...
 
+@disjoint_base
 class Unit:
     """Breaker of one unit: after three misses in a row it is asked only once a pause until it answers."""
 
@@ -22,6 +25,7 @@ class Unit:
     @property
     def open(self) -> bool: ...
 
+@disjoint_base
 class Exchange:
     """A request frame, encoded once, and what its answer must be; cyclic reads carry the decoder of their answer.
 
@@ -33,12 +37,11 @@ class Exchange:
     @property
     def unit(self) -> Unit: ...
 
+@disjoint_base
 class Link(Protocol):
     """The protocol of one connection; `lost` is called when it ends. One link serves one connection after the other."""
 
-    def __init__(
-        self, wall: InputWall, in_flight: int, lost: Callable[[BaseException | None], None]
-    ) -> None: ...
+    def __init__(self, wall: InputWall, in_flight: int, lost: Callable[[BaseException | None], None]) -> None: ...
     def connection_made(self, transport: Transport) -> None: ...  # type: ignore[override]
     @property
     def in_flight(self) -> int: ...
@@ -49,7 +52,10 @@ class Link(Protocol):
     def read(self, exchange: Exchange, now_ns: int) -> bool:
         """Asks for a cyclic read, unless it is still under way, its unit is dead, or the link is down."""
     def request(self, exchange: Exchange, future: Future[bytes | None]) -> None:
-        """A write or a one-off; `future` ends with the registers read, or None, or ModbusError. At most one at a time per exchange."""
+        """A write or a one-off, one at a time per exchange.
+
+        `future` ends with the registers read, or None, or ModbusError.
+        """
     def sweep(self, now_ns: int) -> int:
         """Ends what is past its deadline. Three in a row without any answer, and the connection is given up."""
     def abort(self) -> None:

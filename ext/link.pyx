@@ -1,9 +1,10 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, auto_pickle=False, autotestdict=False
 """One Modbus/TCP connection: ids, deadlines, checks and decode above pymodbus's frames.
 
-Every attempt has an id of its own. An answer counts only with our id, unit, function and length; what is late or foreign
-is dropped and counted, and not one byte of it becomes a value. Cyclic reads complete inside `data_received`; futures
-are for writes and one-offs, which go first.
+Every attempt has an id of its own. An answer counts only with our id, unit, function and length; what is late or
+foreign is dropped and counted, and not one byte of it becomes a value. Cyclic reads complete inside `data_received`;
+futures are for writes and one-offs, which go first.
 """
 
 from collections import deque
@@ -109,7 +110,7 @@ cdef class Link:
         self.silent = 0
         self.faults = 0
 
-    def connection_lost(self, error):
+    def connection_lost(self, exc):
         self.transport = None
         self.write = None
         for exchange in [*self.pending, *self.writes, *self.reads]:
@@ -117,7 +118,7 @@ cdef class Link:
         self.pending.clear()
         self.writes.clear()
         self.reads.clear()
-        self.lost(error)
+        self.lost(exc)
 
     def eof_received(self):
         return False
@@ -240,7 +241,8 @@ cdef class Link:
         return 0
 
     cdef int send(self, Exchange exchange) except -1:
-        cdef bytes frame = PyBytes_FromStringAndSize(PyBytes_AS_STRING(exchange.frame), PyBytes_GET_SIZE(exchange.frame))
+        cdef bytes kept = exchange.frame
+        cdef bytes frame = PyBytes_FromStringAndSize(PyBytes_AS_STRING(kept), PyBytes_GET_SIZE(kept))
         cdef char *head = PyBytes_AS_STRING(frame)
         self.last_id = (self.last_id + 1) & 0xFFFF
         if self.last_id == 0:
@@ -276,7 +278,7 @@ cdef class Link:
         return True
 
     def request(self, Exchange exchange not None, future):
-        """A write or a one-off; `future` ends with the registers read, or None, or ModbusError. At most one at a time per exchange."""
+        """A write or a one-off, one at a time per exchange."""
         if exchange.busy:
             raise ValueError("this exchange is still under way")
         if self.transport is None:
@@ -325,7 +327,8 @@ cdef class Link:
     def counters(self):
         """Requests by (function, result)."""
         return {
-            (name, RESULT_NAMES[k]): self.counts[i][k] for i, name in enumerate(("read", "write")) for k in range(RESULTS)
+            (name, RESULT_NAMES[k]): self.counts[i][k]
+            for i, name in enumerate(("read", "write")) for k in range(RESULTS)
         }
 
     def latency(self):

@@ -1,5 +1,8 @@
+from typing_extensions import disjoint_base
+
 from rampd.ext.image import Configuration, InputWall, Memory, OutputWall
 
+@disjoint_base
 class Loop:
     """latch -> step -> guard -> publish, once a period, without the GIL.
 

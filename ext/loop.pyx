@@ -1,4 +1,5 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, auto_pickle=False, autotestdict=False
 """The control thread: absolute deadlines, latch -> step -> guard -> publish, and never the GIL."""
 
 from libc.stdint cimport int64_t, uint64_t

@@ -8,7 +8,8 @@ cdef double delayed(const image.Limits *limits, const image.State *state, int64_
 cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 cdef void shift(const image.Limits *limits, image.State *state, double by_w) noexcept nogil
 @cython.locals(ours=bint)
-cdef void advance(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
+cdef void advance(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                  double dt_s) noexcept nogil
 @cython.locals(first=int64_t, last=int64_t, ago=int64_t, k=int64_t)
 cdef void compare(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

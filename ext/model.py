@@ -1,4 +1,5 @@
-# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """What the racks must be drawing by now, and what the meter shows beyond it.
 
 A cap acts after its dead time and moves no faster than the rack's slope; power = min(cap, demand). Demand is measured

@@ -1,4 +1,5 @@
-# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """The reference: what the meter should show now, moving from where it is to the command's goal within its envelope.
 
 A command that lives no longer is replaced by the default, along the normal ramp, and raises only where the site

@@ -1,4 +1,5 @@
-# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """One tick of the control: judge, model, reference, target, bounds, allocation, moves.
 
 A pure function of the image, the configuration, the command, its own memory and `now`. It reads no clock, file or
@@ -62,7 +63,7 @@ def standing(limits: Limits, state: State) -> float:
 
 
 def target(limits: Limits, state: State, dt_s: float) -> float:
-    """What the racks must draw in sum so that the meter shows the reference, within the import limit and the envelope."""
+    """What the racks must draw in sum so that the meter shows the reference, within import limit and envelope."""
     site = limits.site
     gain = 1.0 + site.loss_ratio
     want_w = (state.reference_w - state.disturbance_w) / gain

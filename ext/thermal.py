@@ -1,4 +1,5 @@
-# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """What the cooling carries: each loop's cap on the sum of its racks, from its own measurements.
 
 Q = rho * cp * flow * (return limit - supply): what the present flow takes away before the return is too hot. Between

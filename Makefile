@@ -1,0 +1,103 @@
+# What CI runs is `make check test`. Everything else a person needs is one word as well.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# Debian packages: what the extension is built with, what the demo runs, what the tests are made with.
+BUILD_PACKAGES := gcc g++ python3-venv python3-dev
+DEMO_PACKAGES := mosquitto
+TEST_PACKAGES := mosquitto mosquitto-clients prometheus mbpoll rt-tests libmodbus-dev pkg-config systemd
+
+EXT_SOURCES := $(filter-out ext/codes.py ext/views.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
+MODULES := image loop link decode expose
+
+.PHONY: help setup test-setup demo test check format docs bench soak clean build dist
+.SILENT: help
+
+help:
+	echo "make demo     set up, then a dispatch on a simulated hall, live in the terminal"
+	echo "make test     set up, then all tests"
+	echo "make check    ruff, mypy --strict, cython-lint, stubtest, docs in step"
+	echo "make bench    all benchmarks; make -s bench-NAME prints one JSON line last: $(patsubst bench/%.py,%,$(wildcard bench/*.py))"
+	echo "make docs     write the generated lists in docs/ and examples/"
+	echo "make soak     an hour of dispatches on 400 racks"
+	echo "make dist     sdist and wheel in dist/"
+	echo "make clean    remove everything that was built"
+
+setup: $(VENV)/.demo-packages build
+
+test-setup: setup $(VENV)/.test-packages
+
+build: $(VENV)/.built
+
+# Installs only what is missing, so that a machine that has everything needs neither root nor network.
+define apt
+	missing=""; for package in $(1); do \
+	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q "ok installed" || missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ]; then echo "installing$$missing" >&2; \
+	  $(SUDO) apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >&2; fi
+endef
+
+$(VENV)/bin/python: Makefile
+	$(PYTHON) -c 'import sys; sys.exit("rampd needs Python 3.11 or later, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(call apt,$(BUILD_PACKAGES))
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
+	touch $@
+
+# A stale extension hides edits of its source: on any change it is built from nothing.
+$(VENV)/.built: $(VENV)/bin/python pyproject.toml $(EXT_SOURCES)
+	rm -rf build ext/*.c ext/*.cpp ext/*.so
+	$(BIN)/python -m pip install -q --group dev
+	$(BIN)/python -m pip install -q --no-build-isolation -e .
+	touch $@
+
+# Where no mosquitto can be installed, the demo uses a broker from the package index.
+$(VENV)/.demo-packages: $(VENV)/bin/python
+	($(call apt,$(DEMO_PACKAGES))) || $(BIN)/python -m pip install -q "amqtt>=0.12,<0.13"
+	touch $@
+
+$(VENV)/.test-packages: $(VENV)/bin/python
+	$(call apt,$(TEST_PACKAGES))
+	$(BIN)/python -m pip install -q "amqtt>=0.12,<0.13"
+	touch $@
+
+demo: setup
+	$(BIN)/rampd demo
+
+test: test-setup
+	$(BIN)/python -m pytest
+
+check: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint ext
+	$(BIN)/python -m mypy.stubtest $(addprefix rampd.ext.,$(MODULES))
+	$(BIN)/python docs/generate.py --check
+
+format: build
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: build
+	$(BIN)/python docs/generate.py
+
+bench: test-setup $(patsubst bench/%.py,bench-%,$(wildcard bench/*.py))
+
+bench-%: build
+	$(BIN)/python bench/$*.py
+
+soak: setup
+	$(BIN)/rampd demo --racks 400 --seconds 3600 --json
+
+dist: build
+	rm -rf dist
+	$(BIN)/python -m build -q
+
+clean:
+	rm -rf build dist *.egg-info ext/*.c ext/*.cpp ext/*.so $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
