@@ -306,22 +306,31 @@ class Desk:
             if live.verb == codes.HOLD or self.mean_w <= out.least_w + 0.01 * self.site.max_mw * 1e6:
                 self._stage("reached")
             return
-        goal_w = out.goal_w
+        goal_w, short = self._reachable(out)
         span_w = abs(goal_w - live.from_w) if not math.isnan(live.from_w) else 0.0
         band_w = max(0.01 * span_w, 0.0025 * self.site.max_mw * 1e6)
-        if abs(self.mean_w - goal_w) > band_w or out.reference_w != goal_w:
+        if abs(self.mean_w - goal_w) > band_w or out.reference_w != out.goal_w:
             live.within_ns = 0
         elif live.within_ns == 0:
             live.within_ns = now_ns
         if live.within_ns and now_ns - live.within_ns >= REACHED_S * 1e9:
             if live.verb == codes.TRACK:
                 self.observe((live.within_ns - live.begun_ns) * 1e-9)
-            self._stage("reached")
+            message = f"the racks want no more: {short / 1e6:.3f} MW below the set point" if short else ""
+            self._stage("reached", code="demand" if short else "ok", message=message)
         elif now_ns > live.deadline_ns and live.stage == "started":
             done_w = abs(self.mean_w - live.from_w)
             missing_w = abs(self.mean_w - goal_w)
             stage: Stage = "partial" if done_w > 0.1 * span_w else "failed"
             self._stage(stage, code="short", message=f"{missing_w / 1e6:.3f} MW short of {goal_w / 1e6:.3f} MW")
+
+    def _reachable(self, out: views.Outputs) -> tuple[float, float]:
+        """What an up-command can reach, min(goal, demand), and how far that is below the goal; W."""
+        free = (codes.WHY_SHARE, codes.WHY_MAX, codes.WHY_DEMAND)
+        wanting = out.goal_w > out.most_w and out.site_why == codes.SITE_ROOM
+        if wanting and all(out.why[i] in free for i in range(len(self.composed.racks))):
+            return out.most_w, out.goal_w - out.most_w
+        return out.goal_w, 0.0
 
     def _stage(self, stage: Stage, *, code: str = "ok", message: str = "") -> None:
         live = self.live

@@ -178,8 +178,9 @@ cdef struct Outputs:            # the read-only snapshot
     double firm_up_w            # what the racks could deliver within five seconds
     double firm_down_w
     int64_t *vetoes             # [VETOES]
-    int64_t *late_bins          # [LATE_BINS] histogram of late_ns, see loop
+    int64_t *late_bins          # [BINS] histogram of late_ns, see loop
     int64_t *busy_bins
+    int64_t *recent_late_ns     # [RECENT] by tick, the newest overwrite the oldest
     double *setpoint_w          # [racks]
     double *demand_w
     uint8_t *active             # [racks] may be written
@@ -191,6 +192,7 @@ cdef struct Outputs:            # the read-only snapshot
 
 cdef enum:
     BINS = 32                   # log2 microseconds
+    RECENT = 256
 
 cdef struct Wall:               # a triple buffer: one writer, one reader, one atomic word
     uint32_t middle             # bits 0-1 index, bit 2 fresh

@@ -79,6 +79,7 @@ cdef size_t lay_outputs(Outputs *x, char *base, const Site *site) noexcept:
     x.vetoes = <int64_t *>take(base, &o, VETOES * 8)
     x.late_bins = <int64_t *>take(base, &o, BINS * 8)
     x.busy_bins = <int64_t *>take(base, &o, BINS * 8)
+    x.recent_late_ns = <int64_t *>take(base, &o, RECENT * 8)
     x.setpoint_w = <double *>take(base, &o, site.racks * 8)
     x.demand_w = <double *>take(base, &o, site.racks * 8)
     x.active = <uint8_t *>take(base, &o, site.racks)

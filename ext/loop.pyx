@@ -106,6 +106,7 @@ cdef class Loop:
         out.at_ns = now_ns
         out.late_ns = now_ns - due_ns
         out.late_sum_ns += out.late_ns
+        out.recent_late_ns[state.tick % image.RECENT] = out.late_ns
         out.late_bins[bin_of(out.late_ns)] += 1
         out.busy_ns = monotonic_ns() - now_ns
         out.busy_sum_ns += out.busy_ns

@@ -59,28 +59,34 @@ def rest(limits: Limits, state: State, may_raise: bool) -> None:
 
 
 def take(inputs: Inputs, limits: Limits, state: State) -> None:
-    """Begins a new command from the present reference, or from the present power where that is nearer to the goal."""
+    """Begins a new command from the present reference, or from the present power where that is nearer to the goal.
+
+    Racks that draw less than they may, or cannot go as low as they were told, would only take up the first part of
+    the ramp.
+    """
     command = inputs.command
     state.seq = command.seq
     state.verb = command.verb
     state.lapsed = 0
-    if command.verb == STAND:
-        rest(limits, state, True)
-        return
+    power_w = inputs.value[limits.site.power_slot] if state.meter_good else state.reference_w
     if command.verb == ESTOP:
         state.envelope = EMERGENCY
         state.goal_w = 0.0
         return
-    state.envelope = command.envelope
-    power_w = inputs.value[limits.site.power_slot]
     if command.verb == HOLD:
-        state.goal_w = min(state.reference_w, power_w) if state.meter_good else state.reference_w
+        state.envelope = command.envelope
+        state.goal_w = min(state.reference_w, power_w)
         state.reference_w = state.goal_w
         return
-    state.goal_w = goal(limits, command.target_w)
-    if state.meter_good and state.goal_w < state.reference_w:
-        # Racks that draw less than they may would only take up the first part of the ramp.
+    if command.verb == STAND:
+        rest(limits, state, True)
+    else:
+        state.envelope = command.envelope
+        state.goal_w = goal(limits, command.target_w)
+    if state.goal_w < state.reference_w:
         state.reference_w = min(state.reference_w, max(power_w, state.goal_w))
+    else:
+        state.reference_w = max(state.reference_w, min(power_w, state.goal_w))
     state.rate_w_per_s = pace(inputs, limits, state)
 
 

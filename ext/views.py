@@ -255,6 +255,7 @@ class Outputs(ctypes.Structure):
     vetoes: Longs
     late_bins: Longs
     busy_bins: Longs
+    recent_late_ns: Longs
     setpoint_w: Doubles
     demand_w: Doubles
     active: Bytes

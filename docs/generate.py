@@ -1,0 +1,141 @@
+"""Writes the lists in docs/ and the example sites from the code; `--check` only says what is out of step."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from rampd.daemon import cli, halls, metrics, sitecheck
+from rampd.daemon.config import Loop, Meter, Node, Rack, SiteFile
+from rampd.daemon.run import Daemon
+from rampd.drivers import maps
+from rampd.drivers.maps import UNITS
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = (halls.Hall("bench-12", 12), halls.Hall("hall-48mw", 400))
+NOTE = "<!-- written by docs/generate.py -->\n"
+
+
+def bounds(info: FieldInfo) -> str:
+    """The reason a number must stay within."""
+    words = []
+    for item in info.metadata:
+        for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
+            if getattr(item, name, None) is not None:
+                words.append(f"{sign} {getattr(item, name):g}")
+    return ", ".join(words)
+
+
+def rows(model: type[BaseModel]) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        if name in ("meter", "loop", "node") and model is SiteFile:
+            continue
+        default = "required" if info.is_required() else json.dumps(info.default, default=str)
+        yield f"| `{name}` | {bounds(info)} | {default} |"
+
+
+def site_file() -> str:
+    out = [NOTE, "# The site file\n", "Units stand in the keys. Unknown keys are errors.\n"]
+    sections: list[tuple[str, type[BaseModel]]] = []
+    for name, info in SiteFile.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            sections.append((f"[{name}]", info.annotation))
+    sections += [("[[meter]]", Meter), ("[[loop]]", Loop), ("[[node]], and the columns of fleet.nodes", Node)]
+    sections.append(("columns of fleet.racks", Rack))
+    for title, model in sections:
+        out += [
+            f"## {title}\n",
+            f"{(model.__doc__ or '').strip()}\n",
+            "| key | within | default |",
+            "| --- | --- | --- |",
+        ]
+        out += [*rows(model), ""]
+    return "\n".join(out)
+
+
+def map_list() -> str:
+    out = [NOTE, "# Device maps\n", "`rampd maps show NAME` prints one, `rampd maps lint FILE` checks your own.\n"]
+    for name in maps.names():
+        found = maps.load(name)
+        out += [f"## {name}\n", f"{found.title}. {found.verified[0].upper()}{found.verified[1:]}.\n"]
+        out += [f"Source: {source}\n" for source in found.source]
+        out += ["| register | function | type | order | value | unit |", "| --- | --- | --- | --- | --- | --- |"]
+        for register in found.registers():
+            unit = UNITS[register.name.rsplit("_", 1)[-1]]
+            out.append(
+                f"| {register.at} | {register.function} | {register.encoding.name.lower()} | {register.order.name} "
+                f"| {register.name} | {unit} |"
+            )
+        out.append("")
+    return "\n".join(out)
+
+
+def metric_list() -> str:
+    out = [NOTE, "# Metrics\n", "| metric | type | labels | what |", "| --- | --- | --- | --- |"]
+    with tempfile.TemporaryDirectory() as folder:
+        daemon = Daemon(sitecheck.load(halls.write(halls.Hall("docs", 12), Path(folder))))
+    exposition = metrics.Exposition(daemon.sources)
+    for family in exposition.registry.collect():
+        labels = ", ".join(getattr(family, "_labelnames", ()))
+        name = family.name + ("_total" if family.type == "counter" else "_info" if family.type == "info" else "")
+        out.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    for wide in exposition.families:
+        labels = ", ".join(part.split("=")[0] for part in wide.labels[0].split('",'))
+        out.append(f"| `{wide.name}` | gauge | {labels} | {wide.help} |")
+    return "\n".join([*out, ""])
+
+
+def commands() -> str:
+    top = cli.parser()
+    out = [NOTE, "# The command rampd\n"]
+    actions: Any = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    for name, sub in actions.choices.items():
+        sub.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)
+        out += [f"## rampd {name}\n", f"```text\n{sub.format_help().strip()}\n```\n"]
+    out.append("Exit codes: 0 done, 1 failed, 2 usage, 69 service unavailable, 78 configuration.\n")
+    return "\n".join(out)
+
+
+def documents() -> dict[Path, str]:
+    """Every generated file with its content."""
+    found = {
+        ROOT / "docs" / "site-file.md": site_file(),
+        ROOT / "docs" / "maps.md": map_list(),
+        ROOT / "docs" / "metrics.md": metric_list(),
+        ROOT / "docs" / "cli.md": commands(),
+        ROOT / "docs" / "site.schema.json": json.dumps(SiteFile.model_json_schema(), indent=1) + "\n",
+        ROOT / "docs" / "map.schema.json": json.dumps(maps.DeviceMap.model_json_schema(), indent=1) + "\n",
+    }
+    for hall in EXAMPLES:
+        with tempfile.TemporaryDirectory() as folder:
+            halls.write(hall, Path(folder))
+            for path in sorted(Path(folder).iterdir()):
+                found[ROOT / "examples" / hall.id / path.name] = path.read_text(encoding="utf-8")
+    return found
+
+
+def main() -> int:
+    checking = "--check" in sys.argv[1:]
+    wrong = []
+    for path, text in documents().items():
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        wrong.append(path)
+        if not checking:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    for path in wrong:
+        print(f"{path.relative_to(ROOT)}: {'out of step, run make docs' if checking else 'written'}")
+    return 1 if checking and wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
