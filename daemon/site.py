@@ -203,7 +203,7 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     site.rack_stale_ns = round(control.rack_stale_s * 1e9)
     site.loop_stale_ns = round(control.loop_stale_s * 1e9)
     site.meter_delay_ns = round(control.meter_delay_s * 1e9)
-    site.align_ticks = max(1, round((0.5 * delay_s + 0.2) * control.hz))
+    site.align_ticks = max(1, round((0.5 * delay_s + 0.3) * control.hz))
     site.after_hold = config.lease.after == "hold"
     site.raise_after = config.lease.raise_after
     site.max_w = config.site.max_mw * 1e6

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import ACT_DERATE, ACT_NO_RAISE, ACT_NONE, ACT_SAFE, GOOD, SECOND_NS
+    from rampd.ext.codes import ACT_DERATE, ACT_NO_RAISE, ACT_NONE, ACT_SAFE, ENDLESS, GOOD, SECOND_NS
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
 
 def fresh(inputs: Inputs, slot: int, stale_ns: int, now_ns: int) -> bool:
-    """Whether a slot holds a good value that is not too old."""
-    return slot >= 0 and inputs.quality[slot] == GOOD and now_ns - inputs.at_ns[slot] <= stale_ns
+    """Whether a slot holds a good value that is not too old, and is a number whatever its quality says."""
+    if slot < 0 or inputs.quality[slot] != GOOD or now_ns - inputs.at_ns[slot] > stale_ns:
+        return False
+    return inputs.value[slot] * 0.0 == 0.0
 
 
 def level(limits: Limits, i: int, asked_w: float) -> float:
@@ -72,7 +74,8 @@ def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     meter(inputs, limits, state, now_ns)
     for loop in range(limits.site.loops):
         action = cooling(inputs, limits, state, loop, now_ns)
-        if action >= state.loop_action[loop]:
+        if action >= state.loop_action[loop] or state.loop_w[loop] >= ENDLESS:
+            # Worse at once; and before its first good reading there is nothing to clear.
             state.loop_action[loop] = action
             state.loop_clear_ns[loop] = now_ns
         elif now_ns - state.loop_clear_ns[loop] >= 10 * SECOND_NS:
@@ -104,6 +107,7 @@ def adopt(inputs: Inputs, limits: Limits, state: State, i: int, now_ns: int) -> 
     state.applied_w[i] = found_w
     state.asked_w[i] = found_w
     state.cap_w[i] = found_w
-    state.demand_w[i] = limits.max_w[i]
+    margin_w = max(0.05 * limits.max_w[i], 1.2 * limits.quantum_w[i])
+    state.demand_w[i] = limits.max_w[i] if power_w >= found_w - margin_w else max(power_w, limits.min_w[i])
     for k in range(limits.site.history):
         state.past_w[k * limits.site.racks + i] = found_w

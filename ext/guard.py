@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 
 def good(inputs: Inputs, slot: int, stale_ns: int, now_ns: int) -> bool:
-    """Whether a slot may be believed now."""
-    return slot >= 0 and inputs.quality[slot] == GOOD and now_ns - inputs.at_ns[slot] <= stale_ns
+    """Whether a slot may be believed now: good, fresh, and a number whatever its quality says."""
+    if slot < 0 or inputs.quality[slot] != GOOD or now_ns - inputs.at_ns[slot] > stale_ns:
+        return False
+    return inputs.value[slot] * 0.0 == 0.0
 
 
 def veto(watch: Watch, i: int, why: int) -> None:
@@ -52,7 +54,7 @@ def meet(inputs: Inputs, limits: Limits, watch: Watch, i: int, now_ns: int) -> N
         if not good(inputs, limits.limit_slot[i], limits.site.rack_stale_ns, now_ns):
             return
         seen_w = max(seen_w, inputs.value[limits.limit_slot[i]])
-    watch.last_w[i] = min(seen_w, limits.max_w[i])
+    watch.last_w[i] = 0.0 if seen_w <= 0.0 else min(max(seen_w, limits.min_w[i]), limits.max_w[i])
     watch.known[i] = 1
 
 
@@ -92,12 +94,6 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
     for i in range(site.racks):
         if watch.known[i]:
             change_w += out_w[i] - watch.last_w[i]
-    if change_w > watch.rise_w:
-        for i in range(site.racks):
-            if watch.known[i] and out_w[i] > watch.last_w[i]:
-                change_w -= out_w[i] - watch.last_w[i]
-                out_w[i] = watch.last_w[i]
-                veto(watch, i, VETO_RISE)
     free = command.verb == ESTOP or (
         inputs.quality[site.power_slot] == GOOD and inputs.value[site.power_slot] > site.import_w
     )
@@ -110,6 +106,12 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
                 veto(watch, i, VETO_FALL)
                 if -change_w <= watch.fall_w:
                     break
+    if change_w > watch.rise_w:
+        for i in range(site.racks):
+            if watch.known[i] and out_w[i] > watch.last_w[i]:
+                change_w -= out_w[i] - watch.last_w[i]
+                out_w[i] = watch.last_w[i]
+                veto(watch, i, VETO_RISE)
     if change_w > 0.0:
         watch.rise_w -= min(change_w, watch.rise_w)
     else:

@@ -85,6 +85,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
 cdef struct State:              # the step's own memory
     int64_t tick
     int64_t now_ns
+    int64_t first_ns            # of the first tick
     int64_t started             # the first good meter reading was seen
     int64_t seq                 # of the command being followed
     int64_t verb

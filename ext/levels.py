@@ -56,6 +56,7 @@ def quantise(limits: Limits, state: State) -> None:
             continue
         spare_w += state.share_w[i] - whole_w
         state.share_w[i] = whole_w
+        state.floor_w[i] = whole_w
         grain_w = max(grain_w, step_w)
     state.grain_w = 0.0 if smooth else grain_w
     if grain_w == 0.0:
@@ -69,6 +70,8 @@ def quantise(limits: Limits, state: State) -> None:
             raised_w = state.share_w[i] + step_w
             has_it = state.applied_w[i] >= raised_w - 0.01 * step_w
             if (turn == 0) != has_it or raised_w > state.hi_w[i] * (1.0 + 1e-9):
+                continue
+            if state.share_w[i] != state.floor_w[i]:
                 continue
             if raised_w > state.reach_w[i] or not room(limits, state, i, step_w):
                 continue

@@ -31,7 +31,7 @@ def delayed(limits: Limits, state: State, i: int) -> float:
 
 
 def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
-    """Demand of a rack from a new reading: what it draws while its cap does not bind, else slowly upward."""
+    """Demand of a rack from a new reading: what it draws while its cap does not bind, else at least that."""
     slot = limits.power_slot[i]
     if state.stale[i] or inputs.at_ns[slot] == state.seen_ns[i]:
         return
@@ -41,19 +41,39 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     margin_w = max(0.05 * width_w, 1.2 * limits.quantum_w[i])
     settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w
     if settled and measured_w < state.cap_w[i] - margin_w:
-        state.demand_w[i] += 0.5 * (measured_w - state.demand_w[i])
+        # Noise is smoothed, a change of work is followed.
+        error_w = measured_w - state.demand_w[i]
+        state.demand_w[i] += error_w * (0.5 if abs(error_w) > margin_w else 0.1)
     elif settled:
-        state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w) + 0.1 * width_w)
+        state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w))
 
 
-def shift(limits: Limits, state: State, by_w: float) -> None:
-    """A rack enters the model or changes what it is modelled by: no part of that is a change at the meter."""
+def aligned(inputs: Inputs, limits: Limits, now_ns: int) -> int:
+    """How many ticks ago the newest meter reading shows."""
+    age_ns = now_ns - inputs.at_ns[limits.site.power_slot] + limits.site.meter_delay_ns
+    return min(max(age_ns // limits.site.period_ns, 0), limits.site.history - 1)
+
+
+def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
+    """A rack enters the model or changes what it is modelled by: no part of that is a change at the meter.
+
+    What the feedback has learned of it already is taken back, and not more.
+    """
     if not state.started:
         return
-    state.disturbance_w -= (1.0 + limits.site.loss_ratio) * by_w
     state.total_w += by_w
     for k in range(limits.site.history):
         state.past_model_w[k] += by_w
+    gain = 1.0 + limits.site.loss_ratio
+    one_w = state.disturbance_w
+    other_w = one_w - gain * by_w
+    if not state.meter_good:
+        state.disturbance_w = other_w
+        return
+    ago = aligned(inputs, limits, state.now_ns)
+    past = (state.tick - 1 + limits.site.history - ago) % limits.site.history
+    found_w = inputs.value[limits.site.power_slot] - gain * state.past_model_w[past]
+    state.disturbance_w = min(max(found_w, min(one_w, other_w)), max(one_w, other_w))
 
 
 def advance(inputs: Inputs, limits: Limits, state: State, dt_s: float) -> None:
@@ -77,7 +97,7 @@ def advance(inputs: Inputs, limits: Limits, state: State, dt_s: float) -> None:
         elif not state.stale[i]:
             power_w = max(0.0, inputs.value[limits.power_slot[i]])
         if state.ours[i] != ours:
-            shift(limits, state, power_w - state.power_w[i])
+            shift(inputs, limits, state, power_w - state.power_w[i])
             state.ours[i] = ours
         state.power_w[i] = power_w
         total_w += power_w
@@ -97,8 +117,8 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         return
     history = limits.site.history
     width = limits.site.align_ticks
-    ago = (now_ns - at_ns + limits.site.meter_delay_ns) // limits.site.period_ns
-    first = min(max(ago - width, 0), history - 1)
+    ago = aligned(inputs, limits, now_ns)
+    first = max(ago - width, 0)
     last = min(ago + width, history - 1, state.tick)
     least_w = state.past_model_w[(state.tick + history - first) % history]
     most_w = least_w
@@ -114,6 +134,8 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         state.goal_w = found_w
         state.disturbance_w = found_w - gain * state.model_w
         state.total_w = state.model_w
+        for k in range(history):
+            state.past_model_w[k] = state.model_w
     else:
         # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
         most_w = gain * (most_w + 0.6 * state.grain_w)
@@ -124,7 +146,7 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
             error_w = rest_w - most_w
         elif rest_w < least_w:
             error_w = rest_w - least_w
-        since_s = min((at_ns - state.meter_at_ns) * 1e-9, 1.0)
+        since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
         state.disturbance_w += error_w * since_s / (limits.site.feedback_s + since_s)
     state.meter_at_ns = at_ns
 

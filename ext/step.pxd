@@ -21,5 +21,6 @@ cdef void share(const image.Limits *limits, image.State *state, double total_w) 
 @cython.locals(urgent=bint, small=bint)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef void firm(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
+cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef int64_t step(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

@@ -192,7 +192,8 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
         if not share_w >= 0.0 or share_w > limits.max_w[i] * (1.0 + 1e-9):
             return FAULT_SETPOINT
         if share_w >= state.hi_w[i] and state.action[i] < ACT_NO_RAISE:
-            share_w += state.head_w[i]
+            # Headroom grows slowly: it is a raise like any other.
+            share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + 0.005 * limits.max_w[i]))
         share_w = min(share_w, limits.max_w[i])
         urgent = share_w < state.applied_w[i] and (state.action[i] >= ACT_SAFE or state.envelope == EMERGENCY)
         if not urgent and (state.tick + i) % limits.site.phases != 0:
@@ -228,10 +229,25 @@ def firm(inputs: Inputs, limits: Limits, state: State) -> None:
     state.firm_down_w = gain * down_w
 
 
+def waiting(limits: Limits, state: State) -> bool:
+    """Whether the hall is still being taken over: racks are missing, and have not been missing for long.
+
+    Shares among the racks that happen to be known first would move racks for nothing.
+    """
+    if state.now_ns - state.first_ns > limits.site.rack_stale_ns or state.verb == ESTOP:
+        return False
+    for i in range(limits.site.racks):
+        if not state.known[i]:
+            return True
+    return False
+
+
 def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     """One tick; set points end in `asked_w`. Returns a fault code, FAULT_NONE when all is well."""
     dt_s = limits.site.period_ns * 1e-9
-    if state.now_ns > 0:
+    if state.now_ns == 0:
+        state.first_ns = now_ns
+    else:
         if now_ns <= state.now_ns:
             return FAULT_CLOCK
         dt_s = min((now_ns - state.now_ns) * 1e-9, 1.0)
@@ -247,6 +263,10 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
             state.asked_w[i] = state.applied_w[i]
         return FAULT_NONE
     follow(inputs, limits, state, now_ns, dt_s)
+    if waiting(limits, state):
+        for i in range(limits.site.racks):
+            state.asked_w[i] = state.applied_w[i]
+        return FAULT_NONE
     bounds(inputs, limits, state)
     narrow(inputs, limits, state)
     state.total_w = target(limits, state, dt_s)

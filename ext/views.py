@@ -152,6 +152,7 @@ class State(ctypes.Structure):
 
     tick: int
     now_ns: int
+    first_ns: int
     started: int
     seq: int
     verb: int
