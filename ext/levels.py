@@ -51,6 +51,9 @@ def quantise(limits: Limits, state: State) -> None:
         if step_w <= 0.0:
             smooth = smooth or state.lo_w[i] < state.share_w[i] < state.hi_w[i]
             continue
+        if state.head_w[i] > 0.0 and state.share_w[i] >= state.hi_w[i]:
+            # It has all it wants: its set point stands above that, see step.move.
+            continue
         whole_w = step_w * floor(state.share_w[i] / step_w + 1e-6)
         if whole_w < state.lo_w[i]:
             continue
@@ -71,7 +74,7 @@ def quantise(limits: Limits, state: State) -> None:
             has_it = state.applied_w[i] >= raised_w - 0.01 * step_w
             if (turn == 0) != has_it or raised_w > state.hi_w[i] * (1.0 + 1e-9):
                 continue
-            if state.share_w[i] != state.floor_w[i]:
+            if state.share_w[i] != state.floor_w[i] or (state.head_w[i] > 0.0 and state.share_w[i] >= state.hi_w[i]):
                 continue
             if raised_w > state.reach_w[i] or not room(limits, state, i, step_w):
                 continue

@@ -4,7 +4,7 @@ from rampd.ext cimport image
 from rampd.ext.codes cimport AVAILABLE
 
 cdef double delayed(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
-@cython.locals(settled=bint, slot=int64_t)
+@cython.locals(settled=bint, rising=bint, slot=int64_t)
 cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(age_ns=int64_t)
 cdef int64_t aligned(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil

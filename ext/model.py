@@ -39,7 +39,10 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     measured_w = inputs.value[slot]
     width_w = limits.max_w[i]
     margin_w = max(0.05 * width_w, 1.2 * limits.quantum_w[i])
-    settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w
+    # A rack that still rises is on its way, not at its demand.
+    rising = measured_w > state.seen_w[i] + 0.01 * width_w
+    state.seen_w[i] = measured_w
+    settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not rising
     if settled and measured_w < state.cap_w[i] - margin_w:
         # Noise is smoothed, a change of work is followed.
         error_w = measured_w - state.demand_w[i]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
+    from math import floor
+
     from rampd.ext.allocate import allocate, give_way
     from rampd.ext.codes import (
         ACT_NO_RAISE,
@@ -106,7 +108,7 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         hi_w = min(limits.max_w[i], max(lo_w, state.demand_w[i]))
         why = WHY_MAX if hi_w == limits.max_w[i] else WHY_DEMAND
         # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
-        state.head_w[i] = min(limits.max_w[i] - hi_w, 0.08 * limits.max_w[i])
+        state.head_w[i] = min(limits.max_w[i] - hi_w, max(0.08 * limits.max_w[i], 1.2 * limits.quantum_w[i]))
         if not state.known[i]:
             lo_w = 0.0
             hi_w = 0.0
@@ -193,7 +195,10 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
             return FAULT_SETPOINT
         if share_w >= state.hi_w[i] and state.action[i] < ACT_NO_RAISE:
             # Headroom grows slowly: it is a raise like any other.
-            share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + 0.005 * limits.max_w[i]))
+            pace_w = max(0.005 * limits.max_w[i], limits.quantum_w[i])
+            share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
+            if limits.quantum_w[i] > 0.0:
+                share_w = max(state.lo_w[i], limits.quantum_w[i] * floor(share_w / limits.quantum_w[i] + 1e-6))
         share_w = min(share_w, limits.max_w[i])
         urgent = share_w < state.applied_w[i] and (state.action[i] >= ACT_SAFE or state.envelope == EMERGENCY)
         if not urgent and (state.tick + i) % limits.site.phases != 0:

@@ -200,6 +200,7 @@ class State(ctypes.Structure):
     loop_part: Doubles
     loop_clear_ns: Longs
     seen_ns: Longs
+    seen_w: Doubles
     known: Bytes
     ours: Bytes
     stale: Bytes

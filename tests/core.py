@@ -1,0 +1,245 @@
+"""Small worlds for the core: a few racks, nodes and loops as one configuration, its walls and its memory.
+
+A world is built healthy: the meter shows 800 kW, every rack draws its most, every loop is cool, all of it read now.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rampd.ext import codes, views
+from rampd.ext.image import Configuration, InputWall, Memory, OutputWall
+from rampd.ext.loop import Loop
+from tests import interpreted
+
+NS: Final = 1_000_000_000
+START_S: Final = 1000.0
+PER_LOOP: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rack:
+    """A rack; `node` and `loop` are places in the world's lists, dead times are seconds."""
+
+    min_w: float = 20e3
+    max_w: float = 100e3
+    node: int = 0
+    loop: int = 0
+    tier: int = 0
+    weight: float = 1.0
+    quantum_w: float = 0.0
+    up_w_per_s: float = 1e6
+    down_w_per_s: float = 1e6
+    dead_up_s: float = 0.0
+    dead_down_s: float = 0.0
+    readback: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A point of the tree: parents first, -1 above the root."""
+
+    limit_w: float = 1e12
+    parent: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Cooling:
+    """A cooling loop's thresholds; `leak` says whether it has leak bits."""
+
+    warn_c: float = 38.0
+    derate_c: float = 40.0
+    trip_c: float = 45.0
+    return_c: float = 60.0
+    min_flow_lpm: float = 100.0
+    leak: bool = True
+
+
+@dataclass(slots=True)
+class World:
+    """One configuration with its walls, its memory and every view of them. `now_s` is the time of the next tick."""
+
+    configuration: Configuration
+    wall: InputWall
+    out: OutputWall
+    memory: Memory
+    loop: Loop
+    limits: views.Limits
+    inputs: views.Inputs
+    state: views.State
+    watch: views.Watch
+    now_s: float = START_S
+
+    @property
+    def now_ns(self) -> int:
+        return round(self.now_s * NS)
+
+    def put(self, slot: int, value: float, *, age_s: float = 0.0, quality: int = codes.GOOD) -> None:
+        """A reading as the decoder leaves it."""
+        self.inputs.value[slot] = value
+        self.inputs.at_ns[slot] = self.now_ns - round(age_s * NS)
+        self.inputs.quality[slot] = quality
+
+    def meter(self, power_w: float, **reading: Any) -> None:
+        self.put(self.limits.site.power_slot, power_w, **reading)
+
+    def rack(self, i: int, power_w: float, limit_w: float | None = None, **reading: Any) -> None:
+        """Power and read-back of a rack; without a limit, the set point it was given is what it shows."""
+        self.put(self.limits.power_slot[i], power_w, **reading)
+        if self.limits.limit_slot[i] >= 0:
+            shown_w = self.inputs.value[self.limits.limit_slot[i]] if limit_w is None else limit_w
+            self.put(self.limits.limit_slot[i], shown_w, **reading)
+
+    def cool(
+        self, loop: int, *, supply_c: float = 32.0, return_c: float = 44.0, flow_lpm: float = 2000.0,
+        leak: float = 0.0, **reading: Any,
+    ) -> None:  # fmt: skip
+        self.put(self.limits.supply_slot[loop], supply_c, **reading)
+        self.put(self.limits.return_slot[loop], return_c, **reading)
+        self.put(self.limits.flow_slot[loop], flow_lpm, **reading)
+        if self.limits.leak_slot[loop] >= 0:
+            self.put(self.limits.leak_slot[loop], leak, **reading)
+
+    def command(
+        self, verb: int, target_w: float = 0.0, *, envelope: int = codes.DISPATCHED, ramp_s: float = 0.0,
+        rate_w_per_s: float = 0.0, lease_s: float = 900.0,
+    ) -> None:  # fmt: skip
+        """A new command, under the next number."""
+        command = self.inputs.command
+        command.seq += 1
+        command.verb = verb
+        command.envelope = envelope
+        command.target_w = target_w
+        command.ramp_s = ramp_s
+        command.rate_w_per_s = rate_w_per_s
+        command.expires_ns = self.now_ns + round(lease_s * NS)
+
+    def refresh(self) -> None:
+        """Every reading as it stands, read again now."""
+        for slot in range(self.limits.site.slots):
+            self.inputs.at_ns[slot] = self.now_ns
+
+    def tick(self, seconds: float = 0.05) -> views.Outputs:
+        """One compiled tick after so many seconds; whatever the image holds is published as it stands."""
+        self.now_s += seconds
+        self.wall.publish(self.now_ns)
+        self.loop.tick_at(self.now_ns)
+        return views.outputs(self.out)
+
+    def guard(self, *asked_w: float) -> list[float]:
+        """What the interpreted guard lets pass now."""
+        for i, power_w in enumerate(asked_w):
+            self.state.asked_w[i] = power_w
+        interpreted.guard.check(
+            self.inputs, self.limits, self.watch, self.state.asked_w, self.state.applied_w, self.now_ns
+        )
+        return self.state.applied_w[: len(asked_w)]
+
+    def vetoes(self) -> dict[str, int]:
+        """The guard's vetoes so far, by their names, without those that never were."""
+        counts = self.watch.vetoes[: codes.VETOES]
+        return {codes.Veto(i).name.removeprefix("VETO_"): n for i, n in enumerate(counts) if n}
+
+    def bytes(self) -> dict[str, bytes]:
+        """State and guard memory: scalars and arrays by name, pointers left out."""
+        return dump(self.state, self.lengths()) | dump(self.watch, self.lengths())
+
+    def lengths(self) -> dict[str, int]:
+        """Elements of every array of State and Watch."""
+        site = self.limits.site
+        racks = [
+            "asked_w", "applied_w", "cap_w", "power_w", "demand_w", "lo_w", "hi_w", "share_w", "head_w",
+            "floor_w", "reach_w", "seen_ns", "seen_w", "known", "ours", "stale", "action", "why", "last_w", "vetoed",
+        ]  # fmt: skip
+        nodes = ["used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach"]
+        loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_clear_ns", "loop_action"]
+        return (
+            dict.fromkeys(racks, site.racks)
+            | dict.fromkeys(nodes, site.nodes)
+            | dict.fromkeys(loops, site.loops)
+            | {"past_w": site.history * site.racks, "past_model_w": site.history, "range_w": site.groups}
+            | {"group_fill": site.groups, "vetoes": int(codes.VETOES)}
+        )
+
+
+def dump(struct: ctypes.Structure, lengths: dict[str, int]) -> dict[str, bytes]:
+    """Every field of a struct as raw bytes; arrays by their lengths."""
+    found = {}
+    name_of = type(struct).__name__
+    for name, kind in type(struct)._fields_:
+        value = getattr(struct, name)
+        if hasattr(kind, "contents"):
+            size = lengths[name] * ctypes.sizeof(kind._type_)
+            found[f"{name_of}.{name}"] = ctypes.string_at(ctypes.cast(value, ctypes.c_void_p), size)
+        else:
+            found[f"{name_of}.{name}"] = bytes(kind(value))
+    return found
+
+
+def world(
+    racks: Sequence[Rack] = (Rack(),), nodes: Sequence[Node] = (Node(),), loops: Sequence[Cooling] = (Cooling(),), *,
+    hz: float = 20.0, **site: Any,
+) -> World:  # fmt: skip
+    """A world of these racks, nodes and loops; `site` overrides scalars of the configuration."""
+    tiers = max(rack.tier for rack in racks) + 1
+    groups = sorted({(rack.tier, rack.node, rack.weight) for rack in racks})
+    group_of = {group: g for g, group in enumerate(groups)}
+    longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
+    configuration = Configuration(
+        slots=1 + 2 * len(racks) + PER_LOOP * len(loops), racks=len(racks), nodes=len(nodes), loops=len(loops),
+        groups=len(groups), tiers=tiers, history=math.ceil((longest_s + 3.0) * hz) + 2,
+    )  # fmt: skip
+    limits = views.limits(configuration)
+    scalars: dict[str, Any] = {
+        "phases": 1, "period_ns": round(NS / hz), "power_slot": 0, "frequency_slot": -1, "meter_stale_ns": 2 * NS,
+        "rack_stale_ns": 5 * NS, "loop_stale_ns": 10 * NS, "meter_delay_ns": 0, "align_ticks": 2, "after_hold": 0,
+        "raise_after": 0, "max_w": 1e6, "min_w": 0.0, "import_w": 1.1e6, "default_w": 1e6, "loss_ratio": 0.0,
+        "feedback_s": 1.0, "lead_s": 1.0, "normal_up": 10e3, "normal_down": 10e3, "dispatched_up": 400e3,
+        "dispatched_down": 400e3,
+    }  # fmt: skip
+    for name, value in (scalars | site).items():
+        setattr(limits.site, name, value)
+    for i, rack in enumerate(racks):
+        for name in ("min_w", "max_w", "up_w_per_s", "down_w_per_s", "weight", "quantum_w", "tier", "node", "loop"):
+            getattr(limits, name)[i] = getattr(rack, name)
+        limits.dead_up[i] = 1 + round(rack.dead_up_s * hz)
+        limits.dead_down[i] = 1 + round(rack.dead_down_s * hz)
+        limits.group[i] = group_of[rack.tier, rack.node, rack.weight]
+        limits.power_slot[i] = 1 + 2 * i
+        limits.limit_slot[i] = 2 + 2 * i if rack.readback else -1
+    ends = [v + 1 for v in range(len(nodes))]
+    for v in range(len(nodes) - 1, 0, -1):
+        ends[nodes[v].parent] = max(ends[nodes[v].parent], ends[v])
+    for v, node in enumerate(nodes):
+        limits.node_parent[v] = node.parent
+        limits.node_end[v] = ends[v]
+        limits.node_w[v] = node.limit_w
+    for g, (_, node_at, weight) in enumerate(groups):
+        limits.group_node[g] = node_at
+        limits.full_at[g] = 1.0 / weight
+    places = [(tier, node_at) for tier, node_at, _ in groups]
+    for tier in range(tiers):
+        for v in range(len(nodes) + 1):
+            limits.group_first[tier * (len(nodes) + 1) + v] = bisect_left(places, (tier, v))
+    for k, cooling in enumerate(loops):
+        slot = 1 + 2 * len(racks) + PER_LOOP * k
+        limits.supply_slot[k], limits.return_slot[k], limits.flow_slot[k] = slot, slot + 1, slot + 2
+        limits.leak_slot[k] = slot + 3 if cooling.leak else -1
+        for name in ("warn_c", "derate_c", "trip_c", "return_c", "min_flow_lpm"):
+            getattr(limits, name)[k] = getattr(cooling, name)
+    wall, out, memory = InputWall(configuration), OutputWall(configuration), Memory(configuration)
+    made = World(
+        configuration, wall, out, memory, Loop(configuration, wall, out, memory, -1), limits, views.inputs(wall),
+        views.state(memory), views.watch(memory),
+    )  # fmt: skip
+    made.meter(800e3)
+    for i, rack in enumerate(racks):
+        made.rack(i, rack.max_w, rack.max_w)
+    for k in range(len(loops)):
+        made.cool(k)
+    return made

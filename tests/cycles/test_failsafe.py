@@ -1,0 +1,121 @@
+"""What may be believed: meter, racks and loops, tick by tick, at 20 Hz and compiled as in the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rampd.ext import codes
+from tests.core import Rack, World, world
+
+NONE, NO_RAISE, DERATE, SAFE = codes.ACT_NONE, codes.ACT_NO_RAISE, codes.ACT_DERATE, codes.ACT_SAFE
+
+
+def settled() -> World:
+    """Twenty seconds of health."""
+    made = world([Rack(), Rack()])
+    run(made, 20.0)
+    assert made.state.action[:2] == bytes([NONE, NONE]) or list(made.state.action[:2]) == [NONE, NONE]
+    return made
+
+
+def run(made: World, seconds: float, given: Callable[[World], object] = lambda _: None) -> int:
+    """Fresh readings, changed by `given`, for so long; the action of the first rack afterwards."""
+    for _ in range(round(seconds / 0.05)):
+        made.now_s += 0.05
+        made.refresh()
+        given(made)
+        made.tick(0.0)
+    return int(made.state.action[0])
+
+
+CONDITIONS = {
+    # name: what is so, action of rack 0 and 1 (both on loop 0)
+    "warm":                     (lambda w: w.cool(0, supply_c=38.0), [NO_RAISE, NO_RAISE]),
+    "not yet warm":             (lambda w: w.cool(0, supply_c=37.9), [NONE, NONE]),
+    "hot":                      (lambda w: w.cool(0, supply_c=40.0), [DERATE, DERATE]),
+    "too hot":                  (lambda w: w.cool(0, supply_c=45.0), [SAFE, SAFE]),
+    "low flow":                 (lambda w: w.cool(0, flow_lpm=99.9), [DERATE, DERATE]),
+    "least flow":               (lambda w: w.cool(0, flow_lpm=100.0), [NONE, NONE]),
+    "leak":                     (lambda w: w.cool(0, leak=1.0), [SAFE, SAFE]),
+    "CDU stale":                (lambda w: w.cool(0, age_s=10.01), [NO_RAISE, NO_RAISE]),
+    "CDU just fresh":           (lambda w: w.cool(0, age_s=10.0), [NONE, NONE]),
+    "leak seen, CDU stale":     (lambda w: w.cool(0, leak=1.0, age_s=60.0), [SAFE, SAFE]),
+    "bad temperature":          (lambda w: w.cool(0, supply_c=99.0, quality=codes.SENTINEL), [NO_RAISE, NO_RAISE]),
+    "rack stale":               (lambda w: w.rack(0, 100e3, age_s=5.01), [NO_RAISE, NONE]),
+    "rack just fresh":          (lambda w: w.rack(0, 100e3, age_s=5.0), [NONE, NONE]),
+    "rack refuses":             (lambda w: w.rack(0, 100e3, quality=codes.REFUSED), [NO_RAISE, NONE]),
+    "meter stale":              (lambda w: w.meter(800e3, age_s=2.01), [NO_RAISE, NO_RAISE]),
+    "meter just fresh":         (lambda w: w.meter(800e3, age_s=2.0), [NONE, NONE]),
+    "meter out of range":       (lambda w: w.meter(800e3, quality=codes.RANGE), [NO_RAISE, NO_RAISE]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "expected"), CONDITIONS.values(), ids=CONDITIONS.keys())
+def test_condition(given: Callable[[World], object], expected: list[int]) -> None:
+    made = settled()
+    run(made, 0.05, given)
+    assert list(made.state.action[:2]) == expected
+
+
+@pytest.mark.parametrize("supply_c", [38.0, 40.0, 45.0])
+def test_a_loop_is_cleared_after_ten_quiet_seconds(supply_c: float) -> None:
+    made = settled()
+    worst = run(made, 1.0, lambda w: w.cool(0, supply_c=supply_c))
+    assert run(made, 9.9, lambda w: w.cool(0)) == worst
+    assert run(made, 0.2, lambda w: w.cool(0)) == NONE
+
+
+def test_flapping_starts_the_ten_seconds_anew() -> None:
+    made = settled()
+    for _ in range(3):
+        run(made, 0.05, lambda w: w.cool(0, supply_c=38.0))
+        assert run(made, 9.0, lambda w: w.cool(0)) == NO_RAISE
+    assert run(made, 1.2, lambda w: w.cool(0)) == NONE
+
+
+def test_worse_is_at_once_and_better_only_after_ten_seconds() -> None:
+    made = settled()
+    run(made, 0.05, lambda w: w.cool(0, supply_c=38.0))
+    assert run(made, 0.05, lambda w: w.cool(0, supply_c=45.0)) == SAFE
+    assert run(made, 9.9, lambda w: w.cool(0, supply_c=40.0)) == SAFE
+    assert run(made, 0.2, lambda w: w.cool(0, supply_c=40.0)) == DERATE
+
+
+def test_guilty_until_fresh() -> None:
+    made = world([Rack(), Rack(), Rack(readback=False)])
+    for slot in range(made.limits.site.slots):
+        made.inputs.quality[slot] = codes.NEVER
+    assert not any(made.tick().active[:3])
+    made.meter(800e3)
+    made.put(made.limits.power_slot[0], 70e3)
+    made.put(made.limits.power_slot[2], 60e3)
+    out = made.tick()
+    # Power alone is enough only where there is no read-back.
+    assert list(out.active[:3]) == [0, 0, 1]
+    assert out.setpoint_w[2] == 60e3
+    made.rack(0, 70e3, 80e3)
+    out = made.tick()
+    assert list(out.active[:3]) == [1, 0, 1]
+    assert out.setpoint_w[0] == 80e3
+    assert list(out.stale[:3]) == [0, 1, 0]
+
+
+def test_at_first_the_meter_is_good_at_once_later_after_a_second() -> None:
+    made = world()
+    assert made.tick().meter_good
+    run(made, 3.0, lambda w: w.meter(800e3, age_s=3.0))
+    assert not made.state.meter_good
+    run(made, 0.95)
+    assert not made.state.meter_good
+    run(made, 0.1)
+    assert made.state.meter_good
+
+
+def test_a_second_without_a_break() -> None:
+    made = settled()
+    for _ in range(3):
+        run(made, 0.05, lambda w: w.meter(800e3, age_s=3.0))
+        run(made, 0.9)
+        assert not made.state.meter_good

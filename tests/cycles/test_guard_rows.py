@@ -1,0 +1,280 @@
+"""The guard, rule by rule: what stood, what was asked, what was so, what goes out, what was counted.
+
+Three racks of 20 to 100 kW: a and b at one PDU and one loop, c at another of each. Budgets are full: 100 kW up (80 kW/s
+dispatched) and 100 kW down within a second, 10 kW up without a lease. All powers in kW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from rampd.ext import codes
+from tests import interpreted
+from tests.core import Cooling, Node, Rack, World, world
+
+Given = Callable[[World], object]
+NAN, INF = float("nan"), float("inf")
+
+
+def hall(pdu_kw: float = 1000.0, main_kw: float = 1000.0, **rack: bool) -> World:
+    return world(
+        [Rack(node=1, **rack), Rack(node=1), Rack(node=2, loop=1)],
+        [Node(main_kw * 1e3), Node(pdu_kw * 1e3, 0), Node(1e12, 0)],
+        [Cooling(), Cooling(leak=False)],
+        dispatched_up=80e3, dispatched_down=80e3, normal_up=8e3, normal_down=8e3, import_w=500e3,
+    )  # fmt: skip
+
+
+def standing(made: World, *last_kw: float) -> World:
+    """Racks that draw and show what they were given, a live dispatched command, and full budgets."""
+    made.meter(300e3)
+    for i, kw in enumerate(last_kw):
+        made.rack(i, kw * 1e3, kw * 1e3)
+    made.command(codes.TRACK, 300e3)
+    made.guard(*(kw * 1e3 for kw in last_kw))
+    made.now_s += 1.0
+    made.refresh()
+    made.guard(*(kw * 1e3 for kw in last_kw))
+    assert made.vetoes() == {}
+    assert made.watch.last_w[:3] == [kw * 1e3 for kw in last_kw]
+    made.now_s += 1.0
+    made.refresh()
+    return made
+
+
+@dataclass(frozen=True)
+class Row:
+    last: tuple[float, float, float]
+    asked: tuple[float, float, float]
+    out: tuple[float, float, float]
+    vetoes: dict[str, int]
+    given: tuple[Given, ...] = ()
+    pdu_kw: float = 1000.0
+    main_kw: float = 1000.0
+
+
+def no_lease(w: World) -> None:
+    w.inputs.command.verb = codes.STAND
+
+
+def lapsed(w: World) -> None:
+    w.inputs.command.expires_ns = w.now_ns
+
+
+def normal(w: World) -> None:
+    w.inputs.command.envelope = codes.NORMAL
+
+
+def estop(w: World) -> None:
+    w.inputs.command.verb = codes.ESTOP
+
+
+def all_at(supply_c: float) -> Given:
+    return lambda w: (w.cool(0, supply_c=supply_c), w.cool(1, supply_c=supply_c))
+
+
+def state_of_b(rack_state: int) -> Given:
+    return lambda w: w.inputs.rack_state.__setitem__(1, rack_state)
+
+
+LOW = (40.0, 40.0, 40.0)
+HIGH = (100.0, 100.0, 100.0)
+ROWS = {
+    # 1. A level the rack has.
+    "nothing asked":                  Row(LOW, LOW, LOW, {}),
+    "off is a level":                 Row(LOW, (0.0, 40.0, 40.0), (0.0, 40.0, 40.0), {}),
+    "the least is a level":           Row(LOW, (20.0, 40.0, 40.0), (20.0, 40.0, 40.0), {}),
+    "the most is a level":            Row(LOW, (100.0, 40.0, 40.0), (100.0, 40.0, 40.0), {}),
+    "below the least":                Row(LOW, (19.999, 40.0, 40.0), LOW, {"LEVEL": 1}),
+    "above the most":                 Row(LOW, (100.001, 40.0, 40.0), LOW, {"LEVEL": 1}),
+    "negative":                       Row(LOW, (-0.001, 40.0, 40.0), LOW, {"LEVEL": 1}),
+    "not a number":                   Row(LOW, (NAN, 40.0, 50.0), (40.0, 40.0, 50.0), {"LEVEL": 1}),
+    "endless":                        Row(LOW, (INF, -INF, 40.0), LOW, {"LEVEL": 2}),
+    # 4. No raise on what is not known; falls are free of that.
+    "raise":                          Row(LOW, (50.0, 60.0, 70.0), (50.0, 60.0, 70.0), {}),
+    "meter just fresh":               Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {},
+                                          (lambda w: w.meter(300e3, age_s=2.0),)),
+    "meter stale":                    Row(LOW, (50.0, 40.0, 30.0), (40.0, 40.0, 30.0), {"STALE": 1},
+                                          (lambda w: w.meter(300e3, age_s=2.01),)),
+    "meter out of range":             Row(LOW, (50.0, 40.0, 40.0), LOW, {"STALE": 1},
+                                          (lambda w: w.meter(300e3, quality=codes.RANGE),)),
+    "rack just fresh":                Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {},
+                                          (lambda w: w.rack(0, 40e3, age_s=5.0),)),
+    "rack stale":                     Row(LOW, (50.0, 50.0, 40.0), (40.0, 50.0, 40.0), {"STALE": 1},
+                                          (lambda w: w.rack(0, 40e3, age_s=5.01),)),
+    "rack stale may fall":            Row(LOW, (30.0, 40.0, 40.0), (30.0, 40.0, 40.0), {},
+                                          (lambda w: w.rack(0, 40e3, age_s=60.0),)),
+    "rack refused":                   Row(LOW, (50.0, 40.0, 40.0), LOW, {"STALE": 1},
+                                          (lambda w: w.rack(0, 40e3, quality=codes.REFUSED),)),
+    "supply just cool":               Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {},
+                                          (lambda w: w.cool(0, supply_c=37.99),)),
+    "supply warm":                    Row(LOW, (50.0, 50.0, 50.0), (40.0, 40.0, 50.0), {"COOLING": 2},
+                                          (lambda w: w.cool(0, supply_c=38.0),)),
+    "CDU stale":                      Row(LOW, (40.0, 40.0, 50.0), LOW, {"COOLING": 1},
+                                          (lambda w: w.cool(1, age_s=10.01),)),
+    # 3. The sum, up: 100 kW with a dispatched lease, 10 kW without.
+    "rise within the budget":         Row(LOW, (80.0, 80.0, 60.0), (80.0, 80.0, 60.0), {}),
+    "rise beyond it":                 Row(LOW, (80.0, 80.0, 61.0), LOW, {"RISE": 3}),
+    "what falls makes room":          Row(LOW, (80.0, 30.0, 100.0), (80.0, 30.0, 100.0), {}),
+    "raises go, falls stay":          Row(LOW, (100.0, 39.0, 100.0), (40.0, 39.0, 40.0), {"RISE": 2}),
+    "no lease, normal rate":          Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, (no_lease,)),
+    "no lease, faster":               Row(LOW, (50.1, 40.0, 40.0), LOW, {"RISE": 1}, (no_lease,)),
+    "lease ended":                    Row(LOW, (50.1, 40.0, 40.0), LOW, {"RISE": 1}, (lapsed,)),
+    "normal envelope":                Row(LOW, (50.1, 40.0, 40.0), LOW, {"RISE": 1}, (normal,)),
+    # 3. The sum, down: 100 kW, more only for a reason.
+    "fall within the budget":         Row(HIGH, (50.0, 50.0, 100.0), (50.0, 50.0, 100.0), {}),
+    "fall beyond it":                 Row(HIGH, (60.0, 60.0, 60.0), (100.0, 60.0, 60.0), {"FALL": 1}),
+    "fall far beyond it":             Row(HIGH, (0.0, 0.0, 90.0), (100.0, 100.0, 90.0), {"FALL": 2}),
+    "stop":                           Row(HIGH, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), {}, (estop,)),
+    "above the import limit":         Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 20.0), {},
+                                          (lambda w: w.meter(500.1e3),)),
+    "at the import limit":            Row(HIGH, (20.0, 20.0, 99.0), (100.0, 20.0, 99.0), {"FALL": 1},
+                                          (lambda w: w.meter(500e3),)),
+    "a bad meter is no reason":       Row(HIGH, (20.0, 20.0, 99.0), (100.0, 20.0, 99.0), {"FALL": 1},
+                                          (lambda w: w.meter(900e3, quality=codes.RANGE),)),
+    "hot loops fall freely":          Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 20.0), {}, (all_at(40.0),)),
+    "warm is not hot":                Row(HIGH, (20.0, 20.0, 100.0), (100.0, 20.0, 100.0), {"FALL": 1},
+                                          (all_at(39.9),)),
+    "cold racks wait for hot ones":   Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 100.0), {"FALL": 1},
+                                          (lambda w: w.cool(0, supply_c=40.0),)),
+    "a bad temperature is no reason": Row(HIGH, (20.0, 20.0, 100.0), (100.0, 20.0, 100.0), {"FALL": 1},
+                                          (lambda w: w.cool(0, supply_c=50.0, quality=codes.SENTINEL),)),
+    "a leak is a reason":             Row(HIGH, (0.0, 0.0, 100.0), (0.0, 0.0, 100.0), {},
+                                          (lambda w: w.cool(0, leak=1.0),)),
+    "a bad leak bit is none":         Row(HIGH, (20.0, 20.0, 100.0), (100.0, 20.0, 100.0), {"FALL": 1},
+                                          (lambda w: w.cool(0, leak=1.0), lambda w: w.inputs.quality.__setitem__(
+                                              w.limits.leak_slot[0], codes.SENTINEL))),
+    # 2. Sums at the nodes: the larger of last, new and measured; the most where that is not known.
+    "PDU just full":                  Row(LOW, (60.0, 40.0, 40.0), (60.0, 40.0, 40.0), {}, pdu_kw=100.0),
+    "PDU too full":                   Row(LOW, (60.1, 40.0, 50.0), (40.0, 40.0, 50.0), {"NODE": 1}, pdu_kw=100.0),
+    "all raises below go":            Row(LOW, (55.0, 50.0, 50.0), (40.0, 40.0, 50.0), {"NODE": 2}, pdu_kw=100.0),
+    "main too full":                  Row(LOW, (60.0, 40.0, 45.0), LOW, {"NODE": 2}, main_kw=130.0),
+    "room is not given twice":        Row(LOW, (70.0, 20.0, 40.0), (40.0, 20.0, 40.0), {"NODE": 1}, pdu_kw=100.0),
+    "measured above the set point":   Row(LOW, (45.0, 40.0, 40.0), LOW, {"NODE": 1},
+                                          (lambda w: w.rack(1, 60e3),), pdu_kw=100.0),
+    "measured beyond its most":       Row(LOW, (60.0, 40.0, 40.0), (60.0, 40.0, 40.0), {},
+                                          (lambda w: w.rack(2, 900e3),), main_kw=200.0),
+    "a stale neighbour at its most":  Row(LOW, (41.0, 40.0, 40.0), LOW, {"NODE": 1},
+                                          (lambda w: w.rack(1, 40e3, age_s=6.0),), pdu_kw=140.0),
+    "a stale neighbour with room":    Row(LOW, (41.0, 40.0, 40.0), (41.0, 40.0, 40.0), {},
+                                          (lambda w: w.rack(1, 40e3, age_s=6.0),), pdu_kw=141.0),
+    "a neighbour in manual":          Row(LOW, (41.0, 40.0, 40.0), LOW, {"NODE": 1}, (state_of_b(codes.MANUAL),),
+                                          pdu_kw=140.0),
+    "a neighbour that is deaf":       Row(LOW, (41.0, 40.0, 40.0), LOW, {"NODE": 1}, (state_of_b(codes.UNRESPONSIVE),),
+                                          pdu_kw=140.0),
+    "a full PDU may fall":            Row(LOW, (30.0, 40.0, 40.0), (30.0, 40.0, 40.0), {}, pdu_kw=50.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_row(row: Row) -> None:
+    made = standing(hall(), *row.last)
+    made.limits.node_w[0], made.limits.node_w[1] = row.main_kw * 1e3, row.pdu_kw * 1e3
+    for so in row.given:
+        so(made)
+    out = made.guard(*(kw * 1e3 for kw in row.asked))
+    assert [w / 1e3 for w in out] == pytest.approx(row.out, abs=1e-9)
+    assert made.vetoes() == row.vetoes
+    assert sum(made.watch.vetoed[:3]) == sum(row.vetoes.values())
+    assert made.watch.last_w[:3] == out
+
+
+FIRST_SIGHT = {
+    # what the rack shows: power, read-back -> known, last let pass
+    "both fresh":               (lambda w: w.rack(0, 50e3, 60e3), 1, 60e3),
+    "draws more than it may":   (lambda w: w.rack(0, 70e3, 60e3), 1, 70e3),
+    "never above its most":     (lambda w: w.rack(0, 70e3, 900e3), 1, 100e3),
+    "power stale":              (lambda w: w.rack(0, 50e3, 60e3, age_s=6.0), 0, 0.0),
+    "power never read":         (lambda w: w.rack(0, 50e3, 60e3, quality=codes.NEVER), 0, 0.0),
+    "read-back stale":          (lambda w: w.inputs.at_ns.__setitem__(w.limits.limit_slot[0], 0), 0, 0.0),
+    "no read-back":             (lambda w: w.limits.limit_slot.__setitem__(0, -1) or w.rack(0, 50e3), 1, 50e3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "known", "last_w"), FIRST_SIGHT.values(), ids=FIRST_SIGHT.keys())
+def test_first_sight_of_a_rack(given: Given, known: int, last_w: float) -> None:
+    made = hall()
+    given(made)
+    out = made.guard(0.0, 100e3, 100e3)
+    assert (made.watch.known[0], out[0]) == (known, 0.0)
+    made.now_s += 0.05
+    made.refresh()
+    made.guard(0.0, 100e3, 100e3)
+    assert made.vetoes() == {}
+    again = hall()
+    given(again)
+    assert again.guard(NAN, 100e3, 100e3)[0] == last_w
+    assert again.vetoes() == ({"LEVEL": 1} if known else {})
+
+
+def test_an_unknown_rack_gets_nothing_and_counts_at_its_most() -> None:
+    made = hall(pdu_kw=150.0)
+    made.rack(0, 40e3, 40e3, quality=codes.NEVER)
+    made.rack(1, 40e3, 40e3)
+    made.command(codes.TRACK, 300e3)
+    made.guard(40e3, 40e3, 100e3)
+    made.now_s += 1.0
+    assert made.guard(40e3, 51e3, 100e3) == [0.0, 40e3, 100e3]
+    assert made.vetoes() == {"NODE": 1}
+    made.now_s += 1.0
+    assert made.guard(40e3, 50e3, 100e3) == [0.0, 50e3, 100e3]
+
+
+def test_the_budget_of_a_second_is_spent_once() -> None:
+    made = standing(hall(), 20.0, 20.0, 20.0)
+    passed = []
+    for tick in range(1, 9):
+        made.now_s += 0.1
+        made.refresh()
+        passed.append(sum(made.guard(*[20e3 + 10e3 * tick] * 3)) / 1e3)
+    # 100 kW at once, then 10 kW a tick: 30 kW a tick fit until the budget is gone, and again once it has grown enough.
+    assert passed == pytest.approx([90.0, 120.0, 150.0, 180.0, 180.0, 180.0, 180.0, 180.0])
+    assert made.vetoes() == {"RISE": 12}
+
+
+def test_after_two_seconds_above_its_limit_a_node_goes_to_its_least() -> None:
+    made = standing(hall(), 80.0, 80.0, 80.0)
+    made.limits.node_w[1] = 150e3
+    seen = []
+    for _ in range(6):
+        seen.append([w / 1e3 for w in made.guard(80e3, 80e3, 80e3)])
+        made.now_s += 0.5
+        made.refresh()
+    assert seen == [[80.0, 80.0, 80.0]] * 4 + [[20.0, 20.0, 80.0]] * 2
+    assert made.vetoes() == {"SAFE": 2, "RISE": 2}
+
+
+def test_the_two_seconds_begin_anew_once_the_node_was_below_its_limit() -> None:
+    made = standing(hall(), 80.0, 80.0, 80.0)
+    for limit_kw in (150, 150, 150, 170, 150, 150, 150, 150):
+        made.limits.node_w[1] = limit_kw * 1e3
+        assert made.guard(80e3, 80e3, 80e3) == [80e3] * 3
+        made.now_s += 0.5
+        made.refresh()
+    assert made.vetoes() == {}
+
+
+def test_racks_off_or_unknown_are_left_alone_when_a_node_goes_to_its_least() -> None:
+    made = hall(pdu_kw=110.0)
+    made.rack(0, 0.0, 0.0)
+    made.rack(1, 0.0, 0.0, quality=codes.NEVER)
+    made.rack(2, 100e3, 100e3)
+    made.limits.node_w[2] = 50e3
+    made.inputs.rack_state[0] = codes.MANUAL
+    for _ in range(5):
+        out = made.guard(0.0, 0.0, 100e3)
+        made.now_s += 0.6
+        made.refresh()
+    assert out == [0.0, 0.0, 20e3]
+    assert made.vetoes() == {"SAFE": 1}
+
+
+def test_the_guard_knows_neither_step_nor_model() -> None:
+    made = standing(hall(), 40.0, 40.0, 40.0)
+    before = made.bytes()
+    interpreted.guard.check(made.inputs, made.limits, made.watch, made.state.asked_w, made.state.applied_w, made.now_ns)
+    changed = {name for name, raw in made.bytes().items() if raw != before[name] and name.startswith("State.")}
+    assert changed <= {"State.applied_w"}

@@ -1,0 +1,177 @@
+"""What the racks must be drawing by now: dead times, slopes, demand, and what the meter shows beyond the racks."""
+
+from __future__ import annotations
+
+import pytest
+
+from rampd.ext import codes
+from tests import interpreted
+from tests.core import Rack, World, world
+
+DT = 0.1
+
+
+def one(rack: Rack, *, cap_kw: float = 100.0, **site: float) -> World:
+    """One rack that has stood at its cap for ever, at 10 Hz."""
+    made = world([rack], hz=10.0, **site)
+    state = made.state
+    state.known[0] = state.ours[0] = state.meter_good = 1
+    state.applied_w[0] = state.cap_w[0] = state.power_w[0] = cap_kw * 1e3
+    state.demand_w[0] = rack.max_w
+    for k in range(made.limits.site.history):
+        state.past_w[k] = state.past_model_w[k] = cap_kw * 1e3
+    made.rack(0, cap_kw * 1e3)
+    return made
+
+
+def advance(made: World, applied_kw: float | None = None) -> float:
+    """One tick; then the set point that the guard let pass. The model's power in kW."""
+    made.state.tick += 1
+    made.now_s += DT
+    interpreted.model.advance(made.inputs, made.limits, made.state, DT)
+    if applied_kw is not None:
+        made.state.applied_w[0] = applied_kw * 1e3
+    interpreted.model.record(made.limits, made.state)
+    return round(made.state.power_w[0] / 1e3, 6)
+
+
+RESPONSES = {
+    # rack, from kW, to kW -> power in the ticks of 0.1 s after the one that wrote it
+    "at once":            (Rack(), 100, 50, [50, 50]),
+    "dead time down":     (Rack(dead_down_s=0.2), 100, 50, [100, 100, 50, 50]),
+    "dead time up":       (Rack(dead_up_s=0.3), 50, 100, [50, 50, 50, 100]),
+    "slope down":         (Rack(down_w_per_s=200e3), 100, 50, [80, 60, 50, 50]),
+    "slope up":           (Rack(up_w_per_s=100e3), 50, 75, [60, 70, 75, 75]),
+    "dead time and slope": (Rack(dead_down_s=0.1, down_w_per_s=250e3), 100, 50, [100, 75, 50]),
+    "slow up, fast down":  (Rack(dead_up_s=0.4, dead_down_s=0.1), 100, 50, [100, 50, 50]),
+    "fast up, slow down":  (Rack(dead_up_s=0.1, dead_down_s=0.4), 100, 50, [100, 100, 100, 100, 50]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", RESPONSES.values(), ids=RESPONSES.keys())
+def test_response(row: tuple[Rack, float, float, list[float]]) -> None:
+    rack, begin_kw, end_kw, expected = row
+    made = one(rack, cap_kw=begin_kw)
+    assert advance(made, end_kw) == begin_kw
+    assert [advance(made) for _ in expected] == expected
+
+
+def test_the_power_is_the_smaller_of_cap_and_demand() -> None:
+    made = one(Rack(), cap_kw=100)
+    made.state.demand_w[0] = 70e3
+    made.inputs.at_ns[1] = made.state.seen_ns[0] = 1
+    assert advance(made) == 70.0
+    assert advance(made, 60.0) == 70.0
+    assert advance(made) == 60.0
+
+
+def test_demand_falls_to_what_is_drawn_while_the_cap_does_not_bind() -> None:
+    made = one(Rack(), cap_kw=100)
+    seen = []
+    for _ in range(40):
+        made.now_s += DT
+        made.rack(0, 60e3)
+        advance(made)
+        seen.append(made.state.demand_w[0] / 1e3)
+    # By half while the work has changed, by a tenth where it may be noise.
+    # The first reading is compared with none before it: a rack that rises is not judged.
+    assert seen[:5] == [100.0, 80.0, 70.0, 65.0, 64.5]
+    assert seen[-1] == pytest.approx(60.0, abs=0.2)
+
+
+def test_demand_learns_nothing_from_an_old_or_stale_reading_nor_while_the_cap_moves() -> None:
+    made = one(Rack(), cap_kw=100)
+    made.rack(0, 60e3)
+    advance(made)
+    learned_w = made.state.demand_w[0]
+    advance(made)
+    assert made.state.demand_w[0] == learned_w
+    made.rack(0, 50e3)
+    made.state.stale[0] = 1
+    advance(made)
+    assert made.state.demand_w[0] == learned_w
+    made.state.stale[0] = 0
+    made.state.applied_w[0] = 60e3
+    advance(made)
+    assert made.state.demand_w[0] == learned_w
+
+
+def test_a_rack_that_is_not_ours_counts_as_it_shows() -> None:
+    made = one(Rack(), cap_kw=100)
+    made.inputs.rack_state[0] = codes.MANUAL
+    made.rack(0, 42e3)
+    assert advance(made) == 42.0
+    made.state.stale[0] = 1
+    made.rack(0, 80e3)
+    assert advance(made) == 42.0
+    made.state.stale[0] = 0
+    made.rack(0, -3e3)
+    assert advance(made) == 0.0
+
+
+@pytest.mark.parametrize("shown_kw", [0.0, 42.0, 100.0])
+def test_a_change_of_what_a_rack_is_modelled_by_is_no_change_at_the_meter(shown_kw: float) -> None:
+    made = one(Rack(), cap_kw=70, loss_ratio=0.02)
+    state = made.state
+    state.started = 1
+    state.meter_good = 0
+    state.disturbance_w, state.total_w, state.model_w = 30e3, 70e3, 70e3
+    made.inputs.rack_state[0] = codes.UNRESPONSIVE
+    made.rack(0, shown_kw * 1e3)
+    before_w = state.disturbance_w + 1.02 * state.model_w
+    wanted_w = state.disturbance_w + 1.02 * state.total_w
+    advance(made)
+    assert state.disturbance_w + 1.02 * state.model_w == pytest.approx(before_w)
+    assert state.disturbance_w + 1.02 * state.total_w == pytest.approx(wanted_w)
+    assert all(w == pytest.approx(shown_kw * 1e3) for w in state.past_model_w[: made.limits.site.history])
+
+
+def compare(made: World, meter_kw: float, seconds: float = 1.0) -> float:
+    """One new meter reading; the disturbance in kW afterwards."""
+    made.now_s += seconds
+    made.meter(meter_kw * 1e3)
+    interpreted.model.compare(made.inputs, made.limits, made.state, made.now_ns)
+    return round(made.state.disturbance_w / 1e3, 6)
+
+
+def test_the_first_reading_starts_from_the_present() -> None:
+    made = one(Rack(), cap_kw=70, loss_ratio=0.5)
+    made.state.model_w = 70e3
+    assert compare(made, 200.0) == 95.0
+    state = made.state
+    assert (state.started, state.reference_w, state.goal_w, state.total_w) == (1, 200e3, 200e3, 70e3)
+
+
+def test_the_disturbance_follows_with_the_feedback_time() -> None:
+    made = one(Rack(), cap_kw=70, feedback_s=1.0)
+    made.state.model_w = 70e3
+    assert compare(made, 100.0) == 30.0
+    assert [compare(made, 140.0) for _ in range(3)] == [50.0, 60.0, 65.0]
+    # The same reading again teaches nothing, nor does a bad meter.
+    made.inputs.value[0] = 900e3
+    interpreted.model.compare(made.inputs, made.limits, made.state, made.now_ns)
+    assert made.state.disturbance_w == 65e3
+    made.state.meter_good = 0
+    assert compare(made, 900.0) == 65.0
+
+
+def test_a_ramp_is_not_a_disturbance() -> None:
+    made = one(Rack(down_w_per_s=50e3), cap_kw=100, align_ticks=2)
+    made.state.model_w = 100e3
+    compare(made, 130.0)
+    true_kw = [130.0]
+    for tick in range(20):
+        true_kw.append(30.0 + advance(made, 50.0 if tick == 0 else None))
+        made.now_s -= DT
+        # The meter shows what was two ticks ago.
+        assert compare(made, true_kw[max(0, tick - 1)], DT) == pytest.approx(30.0, abs=1e-6)
+
+
+def test_half_a_step_of_miners_is_let_stand() -> None:
+    made = one(Rack(), cap_kw=70)
+    made.state.model_w = 70e3
+    compare(made, 100.0)
+    made.state.grain_w = 10e3
+    assert compare(made, 105.9) == 30.0
+    assert compare(made, 94.1) == 30.0
+    assert compare(made, 108.0) == 31.0

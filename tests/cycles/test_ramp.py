@@ -1,0 +1,188 @@
+"""The reference, second by second: limits of 400 kW/s dispatched and 10 kW/s normal, a lead of one second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rampd.ext import codes
+from tests import interpreted
+from tests.core import World, world
+
+
+def hall(reference_kw: float = 800.0, **site: float) -> World:
+    made = world(default_w=900e3, **site)
+    made.state.started = made.state.meter_good = 1
+    made.state.reference_w = made.state.goal_w = reference_kw * 1e3
+    made.meter(reference_kw * 1e3)
+    return made
+
+
+def follow(made: World, seconds: float = 1.0, ticks: int = 1) -> list[float]:
+    """The reference in kW after each tick."""
+    found = []
+    for _ in range(ticks):
+        made.now_s += seconds
+        interpreted.ramp.follow(made.inputs, made.limits, made.state, made.now_ns, seconds)
+        found.append(round(made.state.reference_w / 1e3, 6))
+    return found
+
+
+TRACK = {
+    # target kW, ramp s, rate kW/s, envelope -> reference in the next seconds, from 800 kW
+    "as fast as dispatched":     (150.0, 0.0, 0.0, codes.DISPATCHED, [400.0, 150.0, 150.0]),
+    "as fast as normal":         (700.0, 0.0, 0.0, codes.NORMAL, [790.0, 780.0, 770.0]),
+    "up as fast as normal":      (815.0, 0.0, 0.0, codes.NORMAL, [810.0, 815.0, 815.0]),
+    "in five seconds, less lead": (400.0, 5.0, 0.0, codes.DISPATCHED, [700.0, 600.0, 500.0, 400.0, 400.0]),
+    "a ramp shorter than lead":  (600.0, 1.0, 0.0, codes.DISPATCHED, [600.0, 600.0]),
+    "a ramp a little longer":    (700.0, 1.2, 0.0, codes.DISPATCHED, [700.0]),
+    "a long ramp":               (600.0, 21.0, 0.0, codes.DISPATCHED, [790.0, 780.0]),
+    "a ramp beyond its envelope": (700.0, 5.0, 0.0, codes.NORMAL, [790.0, 780.0, 770.0, 760.0, 750.0]),
+    "at a rate":                 (600.0, 0.0, 50.0, codes.DISPATCHED, [750.0, 700.0, 650.0, 600.0, 600.0]),
+    "a rate before a ramp":      (600.0, 5.0, 50.0, codes.DISPATCHED, [750.0, 700.0]),
+    "a rate beyond its envelope": (600.0, 0.0, 50.0, codes.NORMAL, [790.0, 780.0]),
+    "never above the most":      (5000.0, 0.0, 0.0, codes.DISPATCHED, [1000.0, 1000.0]),
+    "never below the least":     (-50.0, 0.0, 0.0, codes.DISPATCHED, [400.0, 100.0, 100.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", TRACK.values(), ids=TRACK.keys())
+def test_track(row: tuple[float, float, float, int, list[float]]) -> None:
+    target_kw, ramp_s, rate_kw, envelope, expected = row
+    made = hall(min_w=100e3)
+    made.command(codes.TRACK, target_kw * 1e3, ramp_s=ramp_s, rate_w_per_s=rate_kw * 1e3, envelope=envelope)
+    assert follow(made, ticks=len(expected)) == expected
+    assert made.state.verb == codes.TRACK
+
+
+def test_a_new_command_starts_from_the_present_reference() -> None:
+    made = hall()
+    made.command(codes.TRACK, 400e3, ramp_s=5.0)
+    assert follow(made, ticks=2) == [700.0, 600.0]
+    made.meter(550e3)
+    made.command(codes.TRACK, 1000e3, ramp_s=5.0)
+    assert follow(made, ticks=2) == [700.0, 800.0]
+    made.command(codes.TRACK, 780e3, rate_w_per_s=5e3)
+    made.meter(900e3)
+    assert follow(made, ticks=2) == [795.0, 790.0]
+
+
+def test_up_starts_from_the_power_where_racks_could_not_go_as_low() -> None:
+    made = hall(reference_kw=200.0)
+    made.meter(600e3)
+    made.command(codes.TRACK, 1000e3, ramp_s=5.0)
+    assert follow(made, ticks=4) == [700.0, 800.0, 900.0, 1000.0]
+
+
+def test_down_starts_from_the_power_where_racks_draw_less() -> None:
+    made = hall(reference_kw=900.0)
+    made.meter(600e3)
+    made.command(codes.TRACK, 400e3, ramp_s=5.0)
+    assert follow(made, ticks=4) == [550.0, 500.0, 450.0, 400.0]
+    made = hall(reference_kw=900.0)
+    made.meter(600e3)
+    made.state.meter_good = 0
+    made.command(codes.TRACK, 500e3, ramp_s=5.0)
+    assert follow(made) == [800.0]
+
+
+def test_the_same_number_is_the_same_command() -> None:
+    made = hall()
+    made.command(codes.TRACK, 700e3, rate_w_per_s=10e3)
+    assert follow(made) == [790.0]
+    made.inputs.command.target_w = 0.0
+    assert follow(made) == [780.0]
+
+
+def test_nothing_rises_without_a_meter() -> None:
+    made = hall()
+    made.command(codes.TRACK, 1000e3)
+    made.state.meter_good = 0
+    assert follow(made, ticks=2) == [800.0, 800.0]
+    made.state.meter_good = 1
+    assert follow(made) == [1000.0]
+    made.command(codes.TRACK, 600e3)
+    made.state.meter_good = 0
+    assert follow(made) == [600.0]
+
+
+LEASE_END = {
+    # after_hold, raise_after, reference when the lease ends -> afterwards, and where it goes (default 900 kW)
+    "default below":                (0, 0, 950.0, [940.0, 930.0], 900.0),
+    "default above, may not raise": (0, 0, 700.0, [700.0, 700.0], 700.0),
+    "default above, may raise":     (0, 1, 700.0, [710.0, 720.0], 900.0),
+    "hold":                         (1, 0, 700.0, [700.0, 700.0], 700.0),
+    "hold, though it may raise":    (1, 1, 700.0, [700.0, 700.0], 700.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", LEASE_END.values(), ids=LEASE_END.keys())
+def test_lease_end(row: tuple[int, int, float, list[float], float]) -> None:
+    after_hold, raise_after, at_kw, expected, goal_kw = row
+    made = hall(at_kw, after_hold=after_hold, raise_after=raise_after)
+    made.command(codes.TRACK, at_kw * 1e3, lease_s=2.5)
+    assert follow(made, ticks=2) == [at_kw, at_kw]
+    assert (made.state.lapsed, made.state.envelope) == (0, codes.DISPATCHED)
+    assert follow(made, ticks=2) == expected
+    assert (made.state.lapsed, made.state.envelope, made.state.verb) == (1, codes.NORMAL, codes.STAND)
+    assert made.state.goal_w == goal_kw * 1e3
+
+
+def test_a_lease_ends_at_its_nanosecond() -> None:
+    made = hall()
+    made.command(codes.TRACK, 800e3, lease_s=1.0)
+    made.inputs.command.expires_ns += 1
+    follow(made)
+    assert made.state.lapsed == 0
+    made.command(codes.TRACK, 800e3, lease_s=1.0)
+    follow(made, 0.5)
+    follow(made, 0.5)
+    assert made.state.lapsed == 1
+
+
+HOLD = {
+    # meter kW, meter good -> reference
+    "at the power where it is lower": (750e3, 1, 750.0),
+    "at the reference where not":     (850e3, 1, 800.0),
+    "at the reference, meter lost":   (750e3, 0, 800.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("power_w", "meter_good", "expected"), HOLD.values(), ids=HOLD.keys())
+def test_hold(power_w: float, meter_good: int, expected: float) -> None:
+    made = hall()
+    made.command(codes.TRACK, 200e3, rate_w_per_s=1.0)
+    made.state.meter_good = meter_good
+    made.meter(power_w)
+    made.command(codes.HOLD)
+    assert follow(made, ticks=3) == [expected] * 3
+
+
+def test_stop_is_at_once_and_outlives_its_lease() -> None:
+    made = hall()
+    made.command(codes.ESTOP, lease_s=1.5)
+    assert follow(made, ticks=4) == [0.0] * 4
+    assert (made.state.envelope, made.state.verb, made.state.lapsed) == (codes.EMERGENCY, codes.ESTOP, 0)
+
+
+RELEASE: dict[str, Callable[[World], None]] = {
+    "stop": lambda w: w.command(codes.ESTOP),
+    "track": lambda w: w.command(codes.TRACK, 0.0),
+}
+
+
+@pytest.mark.parametrize("before", RELEASE.values(), ids=RELEASE.keys())
+def test_release_returns_to_the_default_at_the_normal_rate(before: Callable[[World], None]) -> None:
+    made = hall(0.0)
+    before(made)
+    follow(made)
+    made.command(codes.STAND)
+    assert follow(made, ticks=3) == [10.0, 20.0, 30.0]
+    assert (made.state.envelope, made.state.goal_w, made.state.lapsed) == (codes.NORMAL, 900e3, 0)
+
+
+@pytest.mark.parametrize(("raise_after", "expected"), [(0, 800.0), (1, 810.0)])
+def test_before_the_first_command_it_raises_only_where_it_may(raise_after: int, expected: float) -> None:
+    assert follow(hall(raise_after=raise_after)) == [expected]
+    assert follow(hall(950.0, raise_after=raise_after)) == [940.0]

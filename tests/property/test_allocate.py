@@ -1,0 +1,360 @@
+"""The allocation against its definition: linear programmes on small trees, a certificate of optimality on large ones.
+
+Interpreted; the compiled kernel is held to the same bits elsewhere. RAMPD_LONG=1 runs ten times as many trees.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from tests import interpreted
+from tests.core import Node, Rack, World, world
+
+SEEDS = 10 if os.environ.get("RAMPD_LONG") == "1" else 1
+# What one programme leaves to the next, in parts of the largest sum.
+SLACK = 1e-8
+
+
+@dataclass
+class Case:
+    """A tree with the bounds of its racks; `total_w` is what is to be shared."""
+
+    racks: list[Rack]
+    nodes: list[Node]
+    lo_w: list[float]
+    hi_w: list[float]
+    total_w: float
+
+    def below(self, v: int) -> list[int]:
+        """Racks at and below a node."""
+        return [i for i in range(len(self.racks)) if v in self.path(self.racks[i].node)]
+
+    def path(self, v: int) -> list[int]:
+        """A node and all above it."""
+        found = []
+        while v >= 0:
+            found.append(v)
+            v = self.nodes[v].parent
+        return found
+
+    def made(self) -> World:
+        made = world(self.racks, self.nodes)
+        for i, (lo_w, hi_w) in enumerate(zip(self.lo_w, self.hi_w, strict=True)):
+            made.state.lo_w[i] = lo_w
+            made.state.hi_w[i] = hi_w
+        return made
+
+    def solved(self, total_w: float | None = None, on: World | None = None) -> list[float]:
+        """The kernel's answer."""
+        made = self.made() if on is None else on
+        state = made.state
+        asked_w = self.total_w if total_w is None else total_w
+        sum_w = interpreted.allocate.allocate(made.limits, state, state.lo_w, state.hi_w, asked_w, state.share_w)
+        shares = state.share_w[: len(self.racks)]
+        assert sum_w == pytest.approx(sum(shares), rel=1e-12)
+        return shares
+
+
+def parents(random: Random, nodes: int) -> list[int]:
+    """A random tree, parents first and every subtree in one piece."""
+    found = [-1]
+    path = [0]
+    for v in range(1, nodes):
+        del path[random.randint(1, len(path)) :]
+        found.append(path[-1])
+        path.append(v)
+    return found
+
+
+def case(random: Random, racks: int, nodes: int, *, tight: float = 0.6, tiers: int = 3) -> Case:
+    """A random tree whose lower bounds fit: a share `tight` of its nodes can be full, some without any headroom."""
+    tree = parents(random, nodes)
+    made = sorted(
+        (
+            Rack(
+                node=random.randrange(nodes), tier=random.randrange(tiers),
+                weight=random.choice([1.0, 1.0, 1.0, 0.5, 2.0, random.uniform(0.1, 10.0)]),
+            )
+            for _ in range(racks)
+        ),
+        key=lambda rack: rack.node,
+    )  # fmt: skip
+    lo_w, hi_w = [], []
+    for _ in made:
+        least_w = random.choice([0.0, random.uniform(0, 60e3)])
+        lo_w.append(least_w)
+        hi_w.append(least_w + random.choice([0.0, random.uniform(0, 90e3), 80e3, 80e3]))
+    low_w, high_w = [0.0] * nodes, [0.0] * nodes
+    for rack, a_w, b_w in zip(made, lo_w, hi_w, strict=True):
+        low_w[rack.node] += a_w
+        high_w[rack.node] += b_w
+    for v in range(nodes - 1, 0, -1):
+        low_w[tree[v]] += low_w[v]
+        high_w[tree[v]] += high_w[v]
+    limits = [
+        low_w[v] * (1 + 1e-12) + random.choice([0.0, 0.2, 0.5, 0.8, random.random()]) * (high_w[v] - low_w[v])
+        if random.random() < tight
+        else 1e12
+        for v in range(nodes)
+    ]
+    total_w = random.choice(
+        [random.uniform(low_w[0], max(high_w[0], 1.0)), 1.2 * high_w[0] + 1.0, 0.5 * low_w[0], low_w[0]]
+    )
+    return Case(made, [Node(w, p) for w, p in zip(limits, tree, strict=True)], lo_w, hi_w, total_w)
+
+
+def oracle(of: Case) -> list[float]:
+    """Caps, then the total, then every tier's total, then leximin within each tier: one linear programme after another.
+
+    Unknowns are the racks' powers above their least and one fill level, in parts of the largest sum.
+    """
+    count = len(of.racks)
+    lo, hi = np.array(of.lo_w), np.array(of.hi_w)
+    scale = max(hi.sum(), 1.0)
+    span = (hi - lo) / scale
+    # What limits the sum of which racks: nodes, then the total.
+    members = [of.below(v) for v in range(len(of.nodes))] + [list(range(count))]
+    room = [(node.limit_w - lo[below].sum()) / scale for node, below in zip(of.nodes, members, strict=False)]
+    room.append(max(0.0, (of.total_w - lo.sum()) / scale))
+    rows = [np.bincount(below, minlength=count + 1)[: count + 1].astype(float) for below in members]
+    most = [max(0.0, x) for x in room]
+    bounds = [(0.0, float(width)) for width in span] + [(0.0, None)]
+    tier_of = np.array([rack.tier for rack in of.racks])
+    weights = np.array([rack.weight for rack in of.racks])
+
+    def best(gain: np.ndarray, extra: list[np.ndarray] = [], least: list[float] = []) -> object:  # noqa: B006
+        found = linprog(
+            -gain, np.array(rows + [-row for row in extra]), np.array(most + [-x for x in least]), bounds=bounds,
+            method="highs-ds", options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+        )  # fmt: skip
+        assert found.status == 0, found.message
+        return found
+
+    everything = np.append(np.ones(count), 0.0)
+    kept = [everything]
+    least = [-best(everything).fun - SLACK]
+    for tier in sorted(set(tier_of)):
+        row = np.append((tier_of == tier).astype(float), 0.0)
+        top = -best(row, kept, least).fun
+        kept.append(row)
+        least.append(top - SLACK)
+    for tier in sorted(set(tier_of)):
+        active = {i for i in range(count) if tier_of[i] == tier and span[i] > 1e-12}
+        while active:
+            above = []
+            for i in sorted(active):
+                row = np.zeros(count + 1)
+                row[i], row[count] = 1.0, -weights[i] * span[i]
+                above.append(row)
+            level = np.append(np.zeros(count), 1.0)
+            found = best(level, kept + above, least + [0.0] * len(above))
+            marginals = found.ineqlin.marginals[len(rows) + len(kept) :]
+            # What holds the level back holds it in every solution: those racks are done.
+            done = [i for i, price in zip(sorted(active), marginals, strict=True) if price < -1e-9]
+            assert done
+            for i in done:
+                at = min(weights[i] * found.x[count] * span[i], span[i])
+                bounds[i] = (max(0.0, at - 0.01 * SLACK), min(span[i], at + 0.01 * SLACK))
+                active.discard(i)
+    return [float(a + scale * 0.5 * (b + c)) for a, (b, c) in zip(lo, bounds[:count], strict=True)]
+
+
+def certify(of: Case, share_w: list[float]) -> None:
+    """Every rack below its most has a full node above it, where nothing less protected and nobody fuller takes more."""
+    racks, nodes = of.racks, of.nodes
+    slack_w = 1e-6 * max(sum(of.hi_w), 1.0) / len(racks) ** 0.5
+    sums_w, least_w = [0.0] * len(nodes), [0.0] * len(nodes)
+    # Per node: the fullest rack of the least protected tier that takes anything.
+    last: list[tuple[int, float]] = [(-1, 0.0)] * len(nodes)
+    fill = []
+    for i, rack in enumerate(racks):
+        assert of.lo_w[i] <= share_w[i] <= of.hi_w[i]
+        span_w = of.hi_w[i] - of.lo_w[i]
+        fill.append((share_w[i] - of.lo_w[i]) / (span_w * rack.weight) if span_w > 0.0 else 0.0)
+        if share_w[i] > of.lo_w[i] + slack_w:
+            last[rack.node] = max(last[rack.node], (rack.tier, fill[i]))
+        sums_w[rack.node] += share_w[i]
+        least_w[rack.node] += of.lo_w[i]
+    for v in range(len(nodes) - 1, 0, -1):
+        up = nodes[v].parent
+        sums_w[up] += sums_w[v]
+        least_w[up] += least_w[v]
+        last[up] = max(last[up], last[v])
+    for v, node in enumerate(nodes):
+        assert sums_w[v] <= max(node.limit_w, least_w[v]) + 1e-3
+    assert sums_w[0] <= max(of.total_w, least_w[0]) + 1e-3
+    for i, rack in enumerate(racks):
+        if share_w[i] >= of.hi_w[i] - slack_w:
+            continue
+        width = slack_w / (rack.weight * (of.hi_w[i] - of.lo_w[i])) + 1e-6
+        for v in of.path(rack.node):
+            most_w = min(nodes[v].limit_w, of.total_w) if v == 0 else nodes[v].limit_w
+            full = sums_w[v] >= max(most_w, least_w[v]) - slack_w
+            tier, fullest = last[v]
+            if full and (tier < rack.tier or (tier == rack.tier and fullest <= fill[i] + width)):
+                break
+        else:
+            raise AssertionError(f"rack {i} at {share_w[i]:.3f} of {of.hi_w[i]:.3f} W is held by nothing")
+
+
+@pytest.mark.parametrize("seed", range(200 * SEEDS))
+def test_the_share_is_that_of_the_linear_programmes(seed: int) -> None:
+    random = Random(f"oracle {seed}")
+    of = case(random, random.randint(1, 40), random.randint(1, 12))
+    share_w, right_w = of.solved(), oracle(of)
+    within_w = 1e-6 * max(of.total_w, 0.1 * sum(of.hi_w), 1.0)
+    for i, (found_w, wanted_w) in enumerate(zip(share_w, right_w, strict=True)):
+        assert found_w == pytest.approx(wanted_w, abs=within_w), f"rack {i}"
+    certify(of, share_w)
+
+
+@pytest.mark.parametrize(
+    ("racks", "nodes", "trees"),
+    [(40, 12, 300), (400, 80, 40), (2_000, 300, 12), (10_000, 1_200, 6)],
+    ids=["40 racks", "400 racks", "2,000 racks", "10,000 racks"],
+)
+def test_a_certificate_of_optimality(racks: int, nodes: int, trees: int) -> None:
+    random = Random(f"certificate {racks}")
+    for _ in range(trees * SEEDS):
+        of = case(random, racks, nodes)
+        certify(of, of.solved())
+
+
+def test_the_certificate_refuses_what_is_not_fair() -> None:
+    of = Case([Rack(), Rack(), Rack(tier=1)], [Node(150e3)], [0.0] * 3, [100e3] * 3, 1e12)
+    right_w = of.solved()
+    assert right_w == [75e3, 75e3, 0.0]
+    certify(of, right_w)
+    for wrong_w in ([74e3, 76e3, 0.0], [74e3, 74e3, 2e3], [70e3, 70e3, 0.0], [76e3, 76e3, 0.0]):
+        with pytest.raises(AssertionError):
+            certify(of, wrong_w)
+
+
+@pytest.mark.parametrize("seed", range(40 * SEEDS))
+def test_more_for_all_is_less_for_nobody(seed: int) -> None:
+    random = Random(f"monotone {seed}")
+    of = case(random, random.randint(2, 40), random.randint(1, 12))
+    made = of.made()
+    most_w = 1.1 * sum(of.hi_w)
+    before_w = [0.0] * len(of.racks)
+    for part in range(26):
+        share_w = of.solved(most_w * part / 25, made)
+        assert all(b_w >= a_w - 1e-3 for a_w, b_w in zip(before_w, share_w, strict=True))
+        before_w = share_w
+
+
+@pytest.mark.parametrize("seed", range(60 * SEEDS))
+def test_no_cap_is_broken_by_a_milliwatt(seed: int) -> None:
+    random = Random(f"caps {seed}")
+    of = case(random, random.randint(1, 200), random.randint(1, 30), tight=0.95)
+    made = of.made()
+    # What the nodes keep free counts like load.
+    reserve_w = [0.0] * len(of.nodes)
+    for v in range(len(of.nodes)):
+        if random.random() < 0.3:
+            reserve_w[v] = random.uniform(0.0, 30e3)
+    for v in range(len(of.nodes) - 1, 0, -1):
+        reserve_w[of.nodes[v].parent] += reserve_w[v]
+    for v, kept_w in enumerate(reserve_w):
+        made.state.reserve_w[v] = kept_w
+    share_w = of.solved(on=made)
+    for v, node in enumerate(of.nodes):
+        below = of.below(v)
+        least_w = sum(of.lo_w[i] for i in below)
+        assert sum(share_w[i] for i in below) <= max(node.limit_w - reserve_w[v], least_w) + 1e-3
+    assert all(a <= x <= b for a, x, b in zip(of.lo_w, share_w, of.hi_w, strict=True))
+
+
+FLAT = [Node()]
+ROWS = {
+    # name: racks, nodes, lo, hi, total -> shares
+    "one rack":                 ([Rack()], FLAT, [20.0], [100.0], 60.0, [60.0]),
+    "one rack, too much":       ([Rack()], FLAT, [20.0], [100.0], 160.0, [100.0]),
+    "one rack, too little":     ([Rack()], FLAT, [20.0], [100.0], 10.0, [20.0]),
+    "no range":                 ([Rack(), Rack()], FLAT, [50.0, 20.0], [50.0, 20.0], 500.0, [50.0, 20.0]),
+    "nothing asked":            ([Rack(), Rack()], FLAT, [0.0, 0.0], [9.0, 9.0], 0.0, [0.0, 0.0]),
+    "negative total":           ([Rack(), Rack()], FLAT, [0.0, 5.0], [9.0, 9.0], -1.0, [0.0, 5.0]),
+    "equal shares of range":    ([Rack(), Rack()], FLAT, [0.0, 20.0], [100.0, 120.0], 120.0, [50.0, 70.0]),
+    "share of unequal range":   ([Rack(), Rack()], FLAT, [0.0, 0.0], [100.0, 50.0], 75.0, [50.0, 25.0]),
+    "twice the weight":         ([Rack(weight=2.0), Rack()], FLAT, [0.0, 0.0], [100.0, 100.0], 90.0, [60.0, 30.0]),
+    "weight, then full":        ([Rack(weight=2.0), Rack()], FLAT, [0.0, 0.0], [100.0, 100.0], 180.0, [100.0, 80.0]),
+    "tier 0 keeps most":        ([Rack(), Rack(tier=1)], FLAT, [0.0, 0.0], [100.0, 100.0], 130.0, [100.0, 30.0]),
+    "tier 1 sheds first":       ([Rack(), Rack(tier=1)], FLAT, [10.0, 10.0], [100.0, 100.0], 60.0, [50.0, 10.0]),
+    "a node holds back":        ([Rack(), Rack(node=1)], [Node(), Node(30.0, 0)], [0.0] * 2, [100.0] * 2, 90.0,
+                                 [60.0, 30.0]),
+    "a node without headroom":  ([Rack(), Rack(node=1)], [Node(), Node(20.0, 0)], [0.0, 20.0], [100.0] * 2, 150.0,
+                                 [100.0, 20.0]),
+    "a node already over":      ([Rack(), Rack(node=1)], [Node(), Node(5.0, 0)], [0.0, 20.0], [100.0] * 2, 150.0,
+                                 [100.0, 20.0]),
+    "the root holds back":      ([Rack(), Rack(node=1)], [Node(80.0), Node(30.0, 0)], [0.0] * 2, [100.0] * 2, 500.0,
+                                 [50.0, 30.0]),
+    "an empty node":            ([Rack(node=2)], [Node(), Node(0.0, 0), Node(70.0, 0)], [0.0], [100.0], 99.0, [70.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_rows(row: tuple[list[Rack], list[Node], list[float], list[float], float, list[float]]) -> None:
+    racks, nodes, lo_w, hi_w, total_w, shares = row
+    assert Case(racks, nodes, lo_w, hi_w, total_w).solved() == pytest.approx(shares, abs=1e-9)
+
+
+def test_the_order_of_the_racks_of_a_node_does_not_matter() -> None:
+    random = Random("order")
+    of = case(random, 30, 6)
+    order = list(range(30))
+    random.shuffle(order)
+    other = Case(
+        [of.racks[i] for i in order], of.nodes, [of.lo_w[i] for i in order], [of.hi_w[i] for i in order], of.total_w
+    )
+    share_w, shuffled_w = of.solved(), other.solved()
+    for at, i in enumerate(order):
+        assert shuffled_w[at] == pytest.approx(share_w[i], abs=1e-6)
+
+
+GIVE_WAY = {
+    # name: racks, nodes, lo, hi -> lo afterwards
+    "it fits":                ([Rack(), Rack()], [Node(100.0)], [40.0, 40.0], [90.0] * 2, [40.0, 40.0]),
+    "highest tier first":     ([Rack(), Rack(tier=1)], [Node(60.0)], [40.0, 40.0], [90.0] * 2, [40.0, 0.0]),
+    "only as many as needed": ([Rack(), Rack(), Rack()], [Node(90.0)], [40.0] * 3, [90.0] * 3, [0.0, 40.0, 40.0]),
+    "then the next tier":     ([Rack(), Rack(tier=1)], [Node(30.0)], [40.0, 40.0], [90.0] * 2, [0.0, 0.0]),
+    "not ours stays":         ([Rack(), Rack(tier=1)], [Node(60.0)], [40.0, 40.0], [90.0, 40.0], [0.0, 40.0]),
+    "below that node only":   ([Rack(tier=1), Rack(node=1)], [Node(), Node(30.0, 0)], [40.0] * 2, [90.0] * 2,
+                               [40.0, 0.0]),
+    "the root too":           ([Rack(tier=1), Rack(node=1)], [Node(50.0), Node(60.0, 0)], [40.0] * 2, [90.0] * 2,
+                               [0.0, 40.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", GIVE_WAY.values(), ids=GIVE_WAY.keys())
+def test_where_least_powers_do_not_fit_racks_go_off(
+    row: tuple[list[Rack], list[Node], list[float], list[float], list[float]],
+) -> None:
+    racks, nodes, lo_w, hi_w, after_w = row
+    made = Case(racks, nodes, lo_w, hi_w, 0.0).made()
+    state = made.state
+    count = interpreted.allocate.give_way(made.limits, state, state.lo_w, state.hi_w)
+    assert state.lo_w[: len(racks)] == after_w
+    assert count == sum(a != b for a, b in zip(lo_w, after_w, strict=True))
+    for i in range(len(racks)):
+        assert state.hi_w[i] == (hi_w[i] if after_w[i] == lo_w[i] else 0.0)
+
+
+@pytest.mark.parametrize("seed", range(40 * SEEDS))
+def test_after_giving_way_every_cap_that_racks_can_keep_is_kept(seed: int) -> None:
+    random = Random(f"give way {seed}")
+    of = case(random, random.randint(1, 60), random.randint(1, 12))
+    of.hi_w = [max(hi_w, lo_w + 1.0) for lo_w, hi_w in zip(of.lo_w, of.hi_w, strict=True)]
+    of.nodes = [Node(random.uniform(0.2, 1.2) * sum(of.lo_w[i] for i in of.below(v)) + 1.0, node.parent)
+                for v, node in enumerate(of.nodes)]  # fmt: skip
+    made = of.made()
+    state = made.state
+    interpreted.allocate.give_way(made.limits, state, state.lo_w, state.hi_w)
+    share_w = of.solved(on=made)
+    for v, node in enumerate(of.nodes):
+        assert sum(share_w[i] for i in of.below(v)) <= node.limit_w + 1e-3

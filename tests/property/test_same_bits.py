@@ -1,0 +1,131 @@
+"""The compiled tick and the interpreted kernels on the same images: every byte of their memories, tick by tick."""
+
+from __future__ import annotations
+
+import math
+import os
+from random import Random
+
+import pytest
+
+from rampd.ext import codes, views
+from rampd.ext.image import Memory
+from tests import interpreted
+from tests.core import Cooling, Node, Rack, World, dump, world
+from tests.property.test_allocate import parents
+
+SEEDS = 10 if os.environ.get("RAMPD_LONG") == "1" else 1
+TICKS = 60
+NAN, INF = float("nan"), float("inf")
+
+
+def made_of(random: Random) -> World:
+    nodes = random.randint(1, 6)
+    racks = sorted(
+        (
+            Rack(
+                min_w=random.choice([0.0, 20e3]), max_w=random.choice([50e3, 100e3]), node=random.randrange(nodes),
+                loop=random.randrange(2), tier=random.randrange(3), weight=random.choice([0.5, 1.0, 3.0]),
+                quantum_w=random.choice([0.0, 0.0, 3125.0]), up_w_per_s=random.choice([5e3, 200e3]),
+                down_w_per_s=random.choice([50e3, 400e3]), dead_up_s=random.choice([0.0, 0.1, 1.0]),
+                dead_down_s=random.choice([0.0, 0.2, 1.2]), readback=random.random() < 0.8,
+            )
+            for _ in range(random.randint(1, 10))
+        ),
+        key=lambda rack: rack.node,
+    )  # fmt: skip
+    most_w = sum(rack.max_w for rack in racks)
+    limits = [random.choice([1e12, most_w, random.uniform(0.1, 1.0) * most_w]) for _ in range(nodes)]
+    return world(
+        racks, [Node(w, p) for w, p in zip(limits, parents(random, nodes), strict=True)],
+        [Cooling(leak=random.random() < 0.5) for _ in range(2)],
+        phases=random.choice([1, 4]), align_ticks=random.choice([1, 3]), after_hold=random.randrange(2),
+        raise_after=random.randrange(2), max_w=1.1 * most_w, min_w=random.choice([0.0, 0.2 * most_w]),
+        import_w=random.uniform(0.6, 1.2) * most_w, default_w=random.uniform(0.3, 1.0) * most_w, loss_ratio=0.015,
+        feedback_s=random.choice([0.5, 2.0]), lead_s=random.choice([0.5, 2.0]), normal_up=0.02 * most_w,
+        normal_down=0.03 * most_w, dispatched_up=0.2 * most_w, dispatched_down=0.3 * most_w,
+        meter_delay_ns=random.choice([0, 100_000_000]),
+    )  # fmt: skip
+
+
+def disturb(random: Random, made: World, wild: bool) -> None:
+    """The next image: a plausible plant, with boundary values, bad qualities, odd times and, where wild, any double."""
+    site, limits = made.limits.site, made.limits
+    sum_w = 0.0
+    for i in range(site.racks):
+        draws_w = made.state.applied_w[i] if made.state.known[i] else limits.max_w[i]
+        power_w = random.choice([draws_w, 0.99 * draws_w, 0.7 * draws_w, 0.0, limits.min_w[i], limits.max_w[i]])
+        sum_w += power_w
+        if random.random() < 0.4:
+            made.rack(i, power_w, random.choice([draws_w, limits.min_w[i], 0.0]))
+        made.inputs.rack_state[i] = random.choice([codes.AVAILABLE] * 12 + list(codes.RackState))
+    if random.random() < 0.6:
+        made.meter(1.02 * sum_w + random.uniform(-1e3, 1e3))
+    for k in range(site.loops):
+        if random.random() < 0.3:
+            made.cool(
+                k, supply_c=random.choice([30.0, 30.0, 37.9, 38.0, 39.0, 40.0, 42.5, 45.0]),
+                flow_lpm=random.choice([2000.0, 2000.0, 100.0, 99.0, 10.0, 0.0]),
+                leak=random.choice([0.0, 0.0, 0.0, 1.0]),
+            )  # fmt: skip
+    for slot in range(site.slots):
+        if random.random() < 0.05:
+            made.put(slot, made.inputs.value[slot], age_s=random.choice([-0.3, 0.0, 0.07, 2.0, 2.001, 5.0, 10.0, 60.0]))
+        if random.random() < 0.02:
+            made.inputs.quality[slot] = random.choice(list(codes.Quality))
+        if wild and random.random() < 0.05:
+            made.inputs.value[slot] = random.choice(
+                [NAN, INF, -INF, 0.0, -0.0, -1.0, 1e300, -1e300, 5e-324, math.nextafter(100e3, INF), 1e-9]
+            )
+    if random.random() < 0.1:
+        verb = random.choice([codes.TRACK, codes.TRACK, codes.HOLD, codes.STAND, codes.ESTOP])
+        made.command(
+            verb, random.choice([0.0, 0.5, 1.0, 2.0]) * site.max_w,
+            envelope=random.choice([codes.NORMAL, codes.DISPATCHED]),
+            ramp_s=random.choice([0.0, 0.1, 5.0]), rate_w_per_s=random.choice([0.0, 0.0, 1e4]),
+            lease_s=random.choice([0.3, 2.0, 900.0]),
+        )  # fmt: skip
+
+
+def interpret(made: World, memory: Memory) -> int:
+    """One tick as the loop does it, by the interpreter, on a memory of its own."""
+    state, watch = views.state(memory), views.watch(memory)
+    fault = interpreted.step.step(made.inputs, made.limits, state, made.now_ns)
+    if fault != codes.FAULT_NONE:
+        for i in range(made.limits.site.racks):
+            state.asked_w[i] = state.applied_w[i]
+    interpreted.guard.check(made.inputs, made.limits, watch, state.asked_w, state.applied_w, made.now_ns)
+    interpreted.model.record(made.limits, state)
+    return int(fault)
+
+
+def play(seed: str, wild: bool) -> None:
+    random = Random(seed)
+    made = made_of(random)
+    other = Memory(made.configuration)
+    lengths = made.lengths()
+    for tick in range(TICKS):
+        disturb(random, made, wild)
+        made.now_s += random.choice([0.05, 0.05, 0.05, 0.05, 0.049, 0.3, 3.0, 0.0, -0.05])
+        made.wall.publish(made.now_ns)
+        made.loop.tick_at(made.now_ns)
+        fault = interpret(made, other)
+        out = views.outputs(made.out)
+        assert out.fault == fault
+        compiled = made.bytes()
+        for name, raw in (dump(views.state(other), lengths) | dump(views.watch(other), lengths)).items():
+            assert raw == compiled[name], f"{name} at tick {tick}"
+        racks = made.limits.site.racks
+        state = views.state(other)
+        assert out.setpoint_w[:racks] == state.applied_w[:racks] or wild
+        assert (out.tick, out.verb, out.site_why) == (state.tick, state.verb, state.site_why)
+
+
+@pytest.mark.parametrize("seed", range(40 * SEEDS))
+def test_the_same_bits_on_plausible_images(seed: int) -> None:
+    play(f"bits {seed}", wild=False)
+
+
+@pytest.mark.parametrize("seed", range(40 * SEEDS))
+def test_the_same_bits_on_any_image(seed: int) -> None:
+    play(f"wild {seed}", wild=True)
