@@ -41,7 +41,7 @@ define apt
 	  $(SUDO) apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >&2; fi
 endef
 
-$(VENV)/bin/python: Makefile
+$(VENV)/.venv: Makefile
 	$(PYTHON) -c 'import sys; sys.exit("rampd needs Python 3.11 or later, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(call apt,$(BUILD_PACKAGES))
 	$(PYTHON) -m venv $(VENV)
@@ -49,18 +49,18 @@ $(VENV)/bin/python: Makefile
 	touch $@
 
 # A stale extension hides edits of its source: on any change it is built from nothing.
-$(VENV)/.built: $(VENV)/bin/python pyproject.toml $(EXT_SOURCES)
+$(VENV)/.built: $(VENV)/.venv pyproject.toml $(EXT_SOURCES)
 	rm -rf build ext/*.c ext/*.cpp ext/*.so
 	$(BIN)/python -m pip install -q --group dev
 	$(BIN)/python -m pip install -q --no-build-isolation -e .
 	touch $@
 
 # Where no mosquitto can be installed, the demo uses a broker from the package index.
-$(VENV)/.demo-packages: $(VENV)/bin/python
+$(VENV)/.demo-packages: $(VENV)/.venv
 	($(call apt,$(DEMO_PACKAGES))) || $(BIN)/python -m pip install -q "amqtt>=0.12,<0.13"
 	touch $@
 
-$(VENV)/.test-packages: $(VENV)/bin/python
+$(VENV)/.test-packages: $(VENV)/.venv
 	$(call apt,$(TEST_PACKAGES))
 	$(BIN)/python -m pip install -q "amqtt>=0.12,<0.13"
 	touch $@
