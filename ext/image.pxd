@@ -134,6 +134,7 @@ cdef struct State:              # the step's own memory
     int64_t *loop_clear_ns
     int64_t *seen_ns            # [racks] time of the last reading used
     double *seen_w              # [racks] and its value
+    uint8_t *rising             # [racks] it was more than the one before
     uint8_t *known              # [racks] a set point was adopted
     uint8_t *ours               # [racks] the model follows its cap, else its reading
     uint8_t *stale

@@ -124,6 +124,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.loop_clear_ns = <int64_t *>take(base, &o, loops)
     x.seen_ns = <int64_t *>take(base, &o, racks)
     x.seen_w = <double *>take(base, &o, racks)
+    x.rising = <uint8_t *>take(base, &o, site.racks)
     x.known = <uint8_t *>take(base, &o, site.racks)
     x.ours = <uint8_t *>take(base, &o, site.racks)
     x.stale = <uint8_t *>take(base, &o, site.racks)

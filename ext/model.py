@@ -40,9 +40,9 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     width_w = limits.max_w[i]
     margin_w = max(0.05 * width_w, 1.2 * limits.quantum_w[i])
     # A rack that still rises is on its way, not at its demand.
-    rising = measured_w > state.seen_w[i] + 0.01 * width_w
+    state.rising[i] = measured_w > state.seen_w[i] + 0.01 * width_w
     state.seen_w[i] = measured_w
-    settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not rising
+    settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not state.rising[i]
     if settled and measured_w < state.cap_w[i] - margin_w:
         # Noise is smoothed, a change of work is followed.
         error_w = measured_w - state.demand_w[i]
@@ -79,7 +79,7 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
     state.disturbance_w = min(max(found_w, min(one_w, other_w)), max(one_w, other_w))
 
 
-def advance(inputs: Inputs, limits: Limits, state: State, dt_s: float) -> None:
+def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: float) -> None:
     """One tick of every rack's model, and their sum."""
     total_w = 0.0
     for i in range(limits.site.racks):
@@ -90,6 +90,10 @@ def advance(inputs: Inputs, limits: Limits, state: State, dt_s: float) -> None:
         cap_w = state.cap_w[i]
         if goal_w > cap_w:
             cap_w = min(goal_w, cap_w + limits.up_w_per_s[i] * dt_s)
+            if state.rising[i] and not state.stale[i]:
+                # A rack seen on its way up is no further than its slope has brought it since.
+                since_s = (now_ns - state.seen_ns[i]) * 1e-9
+                cap_w = min(cap_w, state.seen_w[i] + limits.up_w_per_s[i] * since_s + 0.02 * limits.max_w[i])
         else:
             cap_w = max(goal_w, cap_w - limits.down_w_per_s[i] * dt_s)
         state.cap_w[i] = cap_w

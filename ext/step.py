@@ -259,7 +259,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     state.now_ns = now_ns
     state.tick += 1
     judge(inputs, limits, state, now_ns)
-    advance(inputs, limits, state, dt_s)
+    advance(inputs, limits, state, now_ns, dt_s)
     compare(inputs, limits, state, now_ns)
     caps(inputs, limits, state, now_ns)
     if not state.started:

@@ -201,6 +201,7 @@ class State(ctypes.Structure):
     loop_clear_ns: Longs
     seen_ns: Longs
     seen_w: Doubles
+    rising: Bytes
     known: Bytes
     ours: Bytes
     stale: Bytes

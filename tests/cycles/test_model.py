@@ -28,7 +28,7 @@ def advance(made: World, applied_kw: float | None = None) -> float:
     """One tick; then the set point that the guard let pass. The model's power in kW."""
     made.state.tick += 1
     made.now_s += DT
-    interpreted.model.advance(made.inputs, made.limits, made.state, DT)
+    interpreted.model.advance(made.inputs, made.limits, made.state, made.now_ns, DT)
     if applied_kw is not None:
         made.state.applied_w[0] = applied_kw * 1e3
     interpreted.model.record(made.limits, made.state)
