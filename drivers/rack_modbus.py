@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from rampd.drivers.device import ModbusDevice
 from rampd.drivers.modbus import write_frame
@@ -37,7 +38,10 @@ class ModbusRack:
     def set_limit(self, limit_w: float) -> asyncio.Future[bytes | None]:
         """Sends a limit in W; the future ends when the device echoed it, or with ModbusError."""
         future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        frame = write_frame(self._device.number, self._limit.at, encode(self._limit, limit_w))
+        # Up to the next register step: rounded down, a whole number of miners would lose one.
+        step_w = abs(self._limit.scale)
+        whole_w = math.ceil(limit_w / step_w - 1e-6) * step_w
+        frame = write_frame(self._device.number, self._limit.at, encode(self._limit, whole_w))
         exchange = Exchange(frame, self._device.unit, None, round(self._timeout_s * 1e9))
         self._device.endpoint.link.request(exchange, future)
         return future
