@@ -24,6 +24,7 @@ log = logging.getLogger("rampd.commands")
 
 CLOCK_SLACK_S: Final = 30.0
 REACHED_S: Final = 1.0
+DEMAND_S: Final = 10.0
 MOST_WAITING: Final = 100
 _NAMES: Final = {codes.STAND: "release", codes.TRACK: "setpoint", codes.HOLD: "hold", codes.ESTOP: "estop"}
 
@@ -313,7 +314,9 @@ class Desk:
             live.within_ns = 0
         elif live.within_ns == 0:
             live.within_ns = now_ns
-        if live.within_ns and now_ns - live.within_ns >= REACHED_S * 1e9:
+        # Demand may still be on its way up, cooling is: that is watched longer.
+        hold_s = DEMAND_S if short else REACHED_S
+        if live.within_ns and now_ns - live.within_ns >= hold_s * 1e9:
             if live.verb == codes.TRACK:
                 self.observe((live.within_ns - live.begun_ns) * 1e-9)
             message = f"the racks want no more: {short / 1e6:.3f} MW below the set point" if short else ""
