@@ -7,17 +7,37 @@ the keys, as an operator writes them; conversion to SI happens once, in `daemon.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 SiteMw = Annotated[float, Field(gt=0, le=2000)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
+def _port(address: str) -> str:
+    if not 1 <= int(address.rsplit(":", 1)[1]) <= 65535:
+        raise ValueError("the port lies between 1 and 65535: 10.0.3.17:502")
+    return address
+
+
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*:[0-9]{1,5}$"), AfterValidator(_port)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_mixture(cls, value: Any, info: ValidationInfo) -> Any:
+        """true is no number, and 1 is not true."""
+        wants_bool = cls.model_fields[info.field_name or ""].annotation is bool
+        if wants_bool and not isinstance(value, bool):
+            raise ValueError("true or false is needed")
+        if isinstance(value, bool) and not wants_bool:
+            raise ValueError("a value is needed, not true or false")
+        return value
 
 
 class Site(_Section):
@@ -123,16 +143,9 @@ class Device(_Section):
     """How to reach a Modbus device: `address` is host:port, several units may share one."""
 
     map: str
-    address: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")]
+    address: Address
     unit: Annotated[int, Field(ge=0, le=255)] = 1
     period_s: Annotated[float, Field(ge=0.02, le=600)] = 1.0
-
-    @field_validator("address")
-    @classmethod
-    def _port(cls, address: str) -> str:
-        if not 1 <= int(address.rsplit(":", 1)[1]) <= 65535:
-            raise ValueError("the port lies between 1 and 65535: 10.0.3.17:502")
-        return address
 
 
 class Meter(Device):
@@ -167,7 +180,7 @@ class Node(_Section):
     rating_kw: Annotated[float, Field(gt=0, le=2_000_000)]
     derating: Annotated[float, Field(gt=0, le=1)] = 0.8
     map: str | None = None
-    address: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] | None = None
+    address: Address | None = None
     unit: Annotated[int, Field(ge=0, le=255)] = 1
     period_s: Annotated[float, Field(ge=0.02, le=600)] = 1.0
 

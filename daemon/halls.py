@@ -19,11 +19,11 @@ PORT: Final = 1502
 RACKS_PER_PDU: Final = 10
 PDUS_PER_FEEDER: Final = 6
 RACKS_PER_LOOP: Final = 30
-# Purchase per kW of IT at full load: cooling, losses.
 RACK_COLUMNS: Final = (
     "id", "kind", "node", "loop", "tier", "min_kw", "max_kw", "quantum_kw", "up_kw_per_s", "down_kw_per_s",
     "dead_up_s", "dead_down_s", "fallback_kw", "map", "address", "unit", "period_s",
 )  # fmt: skip
+# Purchase per kW of IT at full load: cooling, losses.
 OVERHEAD: Final = 1.055
 SMALLEST: Final = 4
 LARGEST: Final = 2000

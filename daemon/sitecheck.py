@@ -101,11 +101,12 @@ def tree(config: Config, places: Places) -> Iterator[Problem]:
 
 def devices(config: Config, places: Places) -> Iterator[Problem]:
     """Maps exist, fit, and can be asked at the wanted rate; no two devices share an address and unit."""
-    taken: dict[tuple[str, int], str] = {}
+    taken: dict[tuple[str, int, int], str] = {}
     loaded: dict[str, DeviceMap | None] = {}
     for name, kind, device in device_rows(config):
         at = places[name]
-        key = (device.address, device.unit)
+        host, _, port = device.address.rpartition(":")
+        key = (host.lower(), int(port), device.unit)
         if key in taken:
             message = f"{name} and {taken[key]} share {device.address} unit {device.unit}"
             yield Problem(*at, message, "correct the address or the unit of one of them")
@@ -152,9 +153,16 @@ def limits(config: Config, places: Places) -> Iterator[Problem]:
         message = f"max_mw {site.max_mw:g} is far above what the racks can draw, {top:g} MW"
         yield Problem(*places["[site]"], message, "out of reason: is max_mw given in MW and max_kw in kW?")
     period = 1.0 / config.control.hz
-    for name, _, device in device_rows(config):
-        stale = config.control.meter_stale_s if name == site.meter else config.control.rack_stale_s
-        if device.period_s > stale / 2 and name not in {loop.id for loop in config.loops}:
+    control = config.control
+    for name, kind, device in device_rows(config):
+        stale = (
+            control.meter_stale_s
+            if name == site.meter
+            else control.loop_stale_s
+            if kind == "cdu"
+            else control.rack_stale_s
+        )
+        if device.period_s > stale / 2:
             message = f"limits contradict: {name} is read every {device.period_s:g} s but stale after {stale:g} s"
             yield Problem(*places[name], message, "period_s at most half of the stale time in [control]")
     if config.control.actuation_deadline_s < 4 * period:

@@ -7,7 +7,7 @@ import difflib
 import io
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,8 +111,13 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError([Problem(str(path), 1, "no such file", "give the path of the site's TOML file")]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), 1, f"cannot be read: {error}", "a UTF-8 text file is needed")]) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError([Problem(str(path), line, f"not UTF-8: {error}", "save the file as UTF-8 text")]) from error
+    except OSError as error:
+        raise ConfigError(
+            [Problem(str(path), 1, f"cannot be read: {error}", "give a text file that can be read")]
+        ) from error
 
 
 def _fleets(
@@ -125,7 +130,7 @@ def _fleets(
     for key in ("racks", "nodes"):
         if not isinstance(name := fleet.get(key), str):
             continue
-        if not (path.parent / name).is_file():
+        if not _is_file(path.parent / name):
             remedy = f"put the file beside {path.name} or correct the name"
             problems.append(Problem(str(path), positions.line(("fleet", key)), f"fleet.{key}: no file {name}", remedy))
             continue
@@ -133,6 +138,13 @@ def _fleets(
     racks = _table(Rack, path.parent / files["racks"], places, problems) if "racks" in files else ()
     nodes = _table(Node, path.parent / files["nodes"], places, problems) if "nodes" in files else ()
     return racks, nodes
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for the file system
+        return False
 
 
 def _table(
@@ -145,16 +157,16 @@ def _table(
         problems.extend(error.problems)
         return ()
     head = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text), delimiter=";" if head.count(";") > head.count(",") else ",")
-    header = [cell.strip() for cell in next(reader, [])]
+    delimiter = ";" if head.count(";") > head.count(",") else ","
+    rows = _rows(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True), path, problems)
+    header = [cell.strip() for cell in next(rows, (1, []))[1]]
     for name in header:
         if name not in model.model_fields:
             problems.append(Problem(str(path), 1, f"unknown column {name!r}", _nearest(name, model)))
         elif header.count(name) > 1:
             problems.append(Problem(str(path), 1, f"column {name!r} stands twice", "keep one of them"))
     found: list[Model] = []
-    for cells in reader:
-        line = reader.line_num
+    for line, cells in rows:
         if not any(cell.strip() for cell in cells) or cells[0].lstrip().startswith("#"):
             continue
         if len(cells) != len(header):
@@ -173,6 +185,20 @@ def _table(
 def _always(at: tuple[str, int], _: Place) -> tuple[str, int]:
     """The place of a row is its line, whatever the key."""
     return at
+
+
+def _rows(reader: Any, path: Path, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the lines they begin at; ends with a problem where the quoting is broken."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.append(Problem(str(path), line, f"not CSV: {error}", "close the quotation mark that begins here"))
+            return
+        yield line, cells
 
 
 def _place(
@@ -195,8 +221,13 @@ def _validate(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        for item in error.errors():
+        items = error.errors()
+        for item in items:
             place: Place = tuple(item["loc"])
+            if item["type"] == "too_short" and any(
+                len(o["loc"]) > len(place) and o["loc"][: len(place)] == place for o in items
+            ):
+                continue  # its entries are there, and wrong
             file, line = locate(place)
             key = ".".join(map(str, place))
             message = item["msg"].removeprefix("Value error, ")
@@ -235,9 +266,14 @@ def _nearest(name: str, model: type[BaseModel]) -> str:
     return f"known here: {', '.join(known)}"
 
 
+_UNITS: Final = (
+    "_mw_per_min", "_mw_per_s", "_kw_per_s", "_mw", "_kw", "_hz", "_s", "_c", "_lpm", "_percent",
+)  # fmt: skip
+
+
 def _remedy(key: str, kind: str, given: object) -> str:
     if kind in ("less_than_equal", "greater_than_equal", "less_than", "greater_than"):
-        unit = next((u for u in ("_mw", "_kw", "_s", "_c", "_lpm", "_percent") if u in key), "")
+        unit = next((u for u in _UNITS if key.endswith(u)), "")
         return f"out of reason: is the value given in the unit of its key ({unit.strip('_') or 'no unit'})?"
     if kind.startswith(("float", "int", "bool")):
         return "a plain number is needed, with a point for decimals" if kind != "bool_parsing" else "true or false"

@@ -92,7 +92,8 @@ def lines(composed: Composed) -> list[str]:
         f"  cooling    {s['loops']} loops",
         f"  devices    {s['devices']} on {s['links']} links, {s['requests_per_s']:g} requests/s; "
         f"busiest {s['busiest_link']['address']} with {s['busiest_link']['requests_per_s']:g}/s",
-        f"  in 5 s     {s['five_second_mw']['down']:g} MW down, {s['five_second_mw']['up']:g} MW up, by the racks' own figures",
+        f"  in 5 s     {s['five_second_mw']['down']:g} MW down, {s['five_second_mw']['up']:g} MW up, "
+        "by the racks' own figures",
         f"  if silent  {silent}",
     ]
 

@@ -6,6 +6,7 @@ expressions. The maps that ship are TOML files in `drivers/maps/`; a site may br
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -14,6 +15,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from rampd.drivers.plan import plan
 from rampd.drivers.register import WORDS, Encoding, Register, WordOrder
 
 Kind = Literal["meter", "pdu", "cdu", "rack"]
@@ -28,6 +30,7 @@ NEEDED: Final[dict[str, tuple[str, ...]]] = {
     "cdu": ("supply_c", "return_c", "flow_lpm"),
     "rack": ("power_w",),
 }
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}\Z")
 TYPES: Final = {kind.name.lower(): kind for kind in Encoding}
 
 
@@ -36,7 +39,7 @@ class MapError(ValueError):
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Value(_Strict):
@@ -47,7 +50,7 @@ class Value(_Strict):
     scale: float = 1.0
     offset: float = 0.0
     range: tuple[float, float] | None = None
-    nan: tuple[int, ...] = ()
+    nan: Annotated[tuple[int, ...], Field(max_length=4)] = ()
     mask: Annotated[int, Field(ge=0)] = 0
     order: Literal["ABCD", "CDAB", "BADC", "DCBA"] | None = None
     function: Literal[3, 4] | None = None
@@ -153,6 +156,10 @@ def lint(device_map: DeviceMap) -> list[str]:
             same_field = (begin, end) == (other_begin, other_end) and mask and other_mask and not mask & other_mask
             if not same_field:
                 found.append(f"{name} and {other} overlap at register {other_begin}")
+    try:
+        plan(device_map.registers(), max_regs=device_map.max_regs, max_gap=device_map.max_gap)
+    except ValueError as error:
+        found.append(str(error))
     return found
 
 
@@ -179,8 +186,13 @@ def names() -> tuple[str, ...]:
 
 def load(name: str, folder: Path | None = None) -> DeviceMap:
     """A map by name, the site's own folder first. Raises KeyError when there is none, MapError when wrong."""
+    if not _NAME.match(name):
+        raise KeyError(name)
     if folder is not None and (own := folder / f"{name}.toml").is_file():
-        return parse(own.read_text(encoding="utf-8"), str(own))
+        try:
+            return parse(own.read_text(encoding="utf-8-sig"), str(own))
+        except (OSError, UnicodeDecodeError) as error:
+            raise MapError(f"{own}: cannot be read: {error}") from error
     if name not in names():
         raise KeyError(name)
     return _shipped(name)

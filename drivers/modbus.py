@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Sequence
 from typing import Final
 
 from pymodbus.framer import FramerSocket
@@ -97,24 +96,25 @@ class Endpoint:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     transport, _ = await loop.create_connection(lambda: self.link, self.host, self.port)
-            except (OSError, TimeoutError) as error:
+            except (OSError, TimeoutError, UnicodeError) as error:
                 if not reported:
                     log.warning("%s: cannot connect: %s; trying on", self.name, error or "no answer")
                     reported = True
             else:
-                sock = transport.get_extra_info("socket")
-                tune(sock)
                 self.connects += 1
+                answered = self.link.answered
                 log.log(logging.WARNING if reported else logging.DEBUG, "%s: connected", self.name)
                 reported = False
-                began = loop.time()
-                self._up.set()
                 try:
+                    # It may have ended before this task went on.
+                    if self.link.connected:
+                        tune(transport.get_extra_info("socket"))
+                        self._up.set()
                     await self._gone.wait()
                 finally:
                     transport.abort()
                 # One that accepts and drops at once is as good as one that refuses.
-                if loop.time() - began > 5.0:
+                if self.link.answered > answered:
                     pause_s = FIRST_PAUSE_S
                 log.warning("%s: connection lost; reconnecting", self.name)
                 reported = True
@@ -154,20 +154,18 @@ async def find_sunspec(endpoint: Endpoint, unit: int, model: int, timeout_s: flo
             if error.code == 0:
                 raise
             continue
-        at = base + 2
-        for found in await _walk(endpoint, unit, at, timeout_s):
-            if found[0] == model:
-                return found[1]
-        raise ModbusError(f"the device has no SunSpec model {model}")
+        return await _walk(endpoint, unit, base + 2, model, timeout_s)
     raise ModbusError("no SunSpec marker at 40000, 0 or 50000")
 
 
-async def _walk(endpoint: Endpoint, unit: int, at: int, timeout_s: float) -> Sequence[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    while at < 65534 and len(found) < 200:
-        model = int.from_bytes(await endpoint.read(unit, 3, at, 1, timeout_s), "big")
-        if model == 0xFFFF:
+async def _walk(endpoint: Endpoint, unit: int, at: int, model: int, timeout_s: float) -> int:
+    for _ in range(200):
+        found = int.from_bytes(await endpoint.read(unit, 3, at, 1, timeout_s), "big")
+        if found == model:
+            return at
+        if found == 0xFFFF:
             break
-        found.append((model, at))
         at += 2 + int.from_bytes(await endpoint.read(unit, 3, at + 1, 1, timeout_s), "big")
-    return found
+        if at >= 65534:
+            break
+    raise ModbusError(f"the device has no SunSpec model {model}")

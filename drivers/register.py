@@ -97,7 +97,10 @@ def encode(register: Register, value: float) -> bytes:
             data = struct.pack(_PACK[kind], raw)
         else:
             shift = (register.mask & -register.mask).bit_length() - 1 if register.mask else 0
-            data = struct.pack(_PACK[kind], round(raw) << shift)
+            bits = round(raw) << shift
+            if register.mask and bits & ~register.mask:
+                raise RegisterError(f"{register.name}: {value} does not fit the bits {register.mask:#x}")
+            data = struct.pack(_PACK[kind], bits)
     except (struct.error, OverflowError) as error:
         raise RegisterError(f"{register.name}: {value} does not fit {kind.name.lower()}: {error}") from error
     return reorder(data, register.order)

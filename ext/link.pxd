@@ -42,6 +42,7 @@ cdef class Link:
     cdef int silent
     cdef int faults
     cdef int have
+    cdef bint dropped           # given up; the loop has not said so yet
     cdef uint8_t buffer[BUFFER]
     cdef int64_t counts[2][RESULTS]
     cdef int64_t bins[image.BINS]
@@ -53,4 +54,5 @@ cdef class Link:
     cdef int answer(self, const uint8_t *frame, int length) except -1
     cdef int finish(self, Exchange exchange, int result, object value) except -1
     cdef int fault(self) except -1
+    cdef int drop(self) except -1
     cpdef int sweep(self, int64_t now_ns) except -1

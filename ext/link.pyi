@@ -48,6 +48,9 @@ class Link(Protocol):
     @property
     def connected(self) -> bool: ...
     @property
+    def answered(self) -> int:
+        """Right answers so far, over all connections."""
+    @property
     def overrun_count(self) -> int: ...
     def read(self, exchange: Exchange, now_ns: int) -> bool:
         """Asks for a cyclic read, unless it is still under way, its unit is dead, or the link is down."""

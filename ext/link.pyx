@@ -107,12 +107,18 @@ cdef class Link:
         self.transport = transport
         self.write = transport.write
         self.have = 0
+        self.dropped = False
         self.silent = 0
         self.faults = 0
 
     def connection_lost(self, exc):
+        cdef Exchange asked
+        cdef int64_t now = monotonic_ns()
         self.transport = None
         self.write = None
+        # What was being asked may be what ended the connection: a unit that does so again and again is asked rarely.
+        for asked in self.pending:
+            asked.unit.missed(now)
         for exchange in [*self.pending, *self.writes, *self.reads]:
             self.finish(<Exchange>exchange, LOST, None)
         self.pending.clear()
@@ -133,13 +139,12 @@ cdef class Link:
         cdef const uint8_t[::1] view = data
         cdef Py_ssize_t done = 0
         cdef Py_ssize_t part
-        while done < view.shape[0] and self.transport is not None:
+        while done < view.shape[0] and not self.dropped:
             part = min(view.shape[0] - done, BUFFER - self.have)
             memcpy(self.buffer + self.have, &view[done], part)
             self.have += part
             done += part
-            if self.feed() < 0:
-                return
+            self.feed()
         self.pump()
 
     cdef int feed(self) except -1:
@@ -152,13 +157,11 @@ cdef class Link:
             length = 6 + ((<int>frame[4] << 8) | frame[5])
             if frame[2] or frame[3] or length < 9 or length > 260:
                 self.counts[0][BAD] += 1
-                self.have = 0
-                self.transport.abort()
-                return 0
+                return self.drop()
             if self.have - begin < length:
                 break
             self.answer(frame, length)
-            if self.transport is None:
+            if self.dropped:
                 return 0
             begin += length
         self.have -= begin
@@ -189,7 +192,11 @@ cdef class Link:
                 self.counts[kind][FOREIGN] += 1
                 return self.fault()
             now = monotonic_ns()
-            exchange.unit.heard(now)
+            # 10 and 11 are the gateway's word that it did not hear the unit.
+            if frame[8] == 10 or frame[8] == 11:
+                exchange.unit.missed(now)
+            else:
+                exchange.unit.heard(now)
             self.pending.remove(exchange)
             # 5 and 6 say "later": the values keep their age.
             if exchange.decoder is not None and frame[8] != 5 and frame[8] != 6:
@@ -220,6 +227,13 @@ cdef class Link:
     cdef int fault(self) except -1:
         self.faults += 1
         if self.faults >= MISSES:
+            return self.drop()
+        return 0
+
+    cdef int drop(self) except -1:
+        """Gives the connection up: nothing more that it brings counts, nothing more is sent on it."""
+        if self.transport is not None and not self.dropped:
+            self.dropped = True
             self.transport.abort()
         return 0
 
@@ -256,9 +270,16 @@ cdef class Link:
         return 0
 
     cdef int pump(self) except -1:
-        while self.transport is not None and len(self.pending) < self.in_flight:
+        cdef Exchange exchange
+        while self.transport is not None and not self.dropped and len(self.pending) < self.in_flight:
             if self.writes:
-                self.send(<Exchange>self.writes.popleft())
+                exchange = self.writes.popleft()
+                if exchange.future.done():
+                    # Nobody waits for it any more: what it says may be out of date.
+                    exchange.busy = False
+                    exchange.future = None
+                    continue
+                self.send(exchange)
             elif self.reads:
                 self.send(<Exchange>self.reads.popleft())
             else:
@@ -305,20 +326,22 @@ cdef class Link:
                 exchange.unit.missed(now_ns)
                 self.silent += 1
                 self.finish(exchange, TIMEOUT, None)
-        if self.silent >= MISSES and self.transport is not None:
-            self.silent = 0
-            self.transport.abort()
+        if self.silent >= MISSES:
+            self.drop()
         self.pump()
         return 0
 
     def abort(self):
         """Drops the connection at once."""
-        if self.transport is not None:
-            self.transport.abort()
+        self.drop()
 
     @property
     def connected(self):
-        return self.transport is not None
+        return self.transport is not None and not self.dropped
+
+    @property
+    def answered(self):
+        return self.counts[0][OK] + self.counts[1][OK]
 
     @property
     def overrun_count(self):
