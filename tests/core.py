@@ -154,7 +154,8 @@ class World:
         site = self.limits.site
         racks = [
             "asked_w", "applied_w", "cap_w", "power_w", "demand_w", "lo_w", "hi_w", "share_w", "head_w",
-            "floor_w", "reach_w", "seen_ns", "seen_w", "rising", "known", "ours", "stale", "action", "why", "last_w", "vetoed",
+            "floor_w", "reach_w", "seen_ns", "seen_w", "rising", "known", "ours", "stale", "action",
+            "why", "last_w", "vetoed",
         ]  # fmt: skip
         nodes = ["used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach"]
         loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_clear_ns", "loop_action"]

@@ -1,0 +1,375 @@
+"""rampd against Modbus software that nobody here wrote, both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+from pyModbusTCP.server import DataBank, ModbusServer
+from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
+
+from rampd.daemon import halls, simulate, sitecheck
+from rampd.daemon.poll import Wheel, discover
+from rampd.drivers import maps
+from rampd.drivers.device import ModbusDevice
+from rampd.drivers.modbus import Endpoint, find_sunspec
+from rampd.drivers.sim.hall import SimHall
+from rampd.ext import views
+from rampd.ext.codes import GOOD, REFUSED, SENTINEL
+from rampd.ext.link import ModbusError
+from tests.field import image, until
+
+HOST = "127.40.200.1"
+LIBMODBUS = Path("/usr/share/doc/libmodbus-dev/examples")
+
+
+def tool(name: str, package: str) -> str:
+    """The path of a program; a failure names the Debian package that `make setup` installs."""
+    path = shutil.which(name)
+    assert path is not None, f"{name} is not installed: apt-get install {package} (make setup does)"
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Reader:
+    """An endpoint and its wheel, as the daemon has them."""
+
+    endpoint: Endpoint
+    wheel: Wheel
+    inputs: views.Inputs
+
+    async def values(self, name: str, unit: int = 1) -> dict[str, Any]:
+        """A device read by its map until each value came: its number, or the quality of what is none."""
+        one = maps.load(name)
+        slots = {value: i for i, value in enumerate(one.values)}
+        device = ModbusDevice(name, self.endpoint, unit, one, slots, 0.05)
+        await discover(device, self.wheel)
+        await until(lambda: all(self.inputs.quality[slot] for slot in slots.values()))
+        return {
+            value: self.inputs.value[slot] if self.inputs.quality[slot] == GOOD else self.inputs.quality[slot]
+            for value, slot in slots.items()
+        }
+
+
+@contextlib.asynccontextmanager
+async def reader(host: str, port: int) -> AsyncIterator[Reader]:
+    wall = image(40)
+    endpoint = Endpoint(wall, host, port)
+    wheel = Wheel(wall, [endpoint])
+    tasks = [asyncio.create_task(endpoint.run()), asyncio.create_task(wheel.run())]
+    try:
+        await endpoint.up()
+        yield Reader(endpoint, wheel, views.inputs(wall))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await until(lambda: not endpoint.link.connected)
+
+
+def floats(*values: float) -> list[int]:
+    return list(struct.unpack(f">{2 * len(values)}H", struct.pack(f">{len(values)}f", *values)))
+
+
+# pyModbusTCP and pymodbus as servers
+
+
+@pytest.fixture
+def bank() -> Iterator[tuple[int, DataBank]]:
+    port = free_port()
+    server = ModbusServer(HOST, port, no_block=True)
+    server.start()
+    yield port, server.data_bank
+    server.stop()
+
+
+async def test_a_meter_of_pymodbustcp(bank: tuple[int, DataBank]) -> None:
+    port, memory = bank
+    memory.set_holding_registers(19000, floats(230.5, 231.5, 229.5))
+    memory.set_holding_registers(19020, floats(16e6, 17e6, 17.25e6, 50.25e6))
+    memory.set_holding_registers(19050, floats(float("nan")))
+    async with reader(HOST, port) as ours:
+        values = await ours.values("janitza-umg")
+        assert values["power_w"] == pytest.approx(50.25e6, rel=1e-7)
+        assert [values[f"voltage_l{n}_v"] for n in (1, 2, 3)] == [230.5, 231.5, 229.5]
+        assert values["frequency_hz"] == SENTINEL
+        memory.set_holding_registers(19050, floats(60.5))
+        slot = list(maps.load("janitza-umg").values).index("frequency_hz")
+        await until(lambda: ours.inputs.value[slot] == 60.5)
+
+
+async def test_a_rack_of_pymodbustcp_takes_a_limit(bank: tuple[int, DataBank]) -> None:
+    port, memory = bank
+    memory.set_holding_registers(0, [1, 0xE240, 0, 0, 0, 0, 0, 0, 1])
+    async with reader(HOST, port) as ours:
+        assert (await ours.values("rack-power"))["power_w"] == 123456.0
+        await ours.endpoint.write(1, 2, (60_000).to_bytes(4, "big"), 1.0)
+        assert memory.get_holding_registers(2, 2) == [0, 60_000]
+        slot = list(maps.load("rack-power").values).index("limit_w")
+        await until(lambda: ours.inputs.value[slot] == 60_000.0)
+
+
+@contextlib.asynccontextmanager
+async def pymodbus_server(*devices: SimDevice) -> AsyncIterator[int]:
+    port = free_port()
+    server = ModbusTcpServer(list(devices), address=(HOST, port))
+    await server.serve_forever(background=True)
+    try:
+        yield port
+    finally:
+        await server.shutdown()
+
+
+def pdu(unit: int) -> SimDevice:
+    """A PDU that refuses what lies between its blocks."""
+    blocks = [(12296, [415.0, 1800.5]), (12306, [1.25e6, 1.3e6]), (12322, [60.5])]
+    data = [SimData(at, values=values, datatype=DataType.FLOAT32) for at, values in blocks]
+    return SimDevice(unit, simdata=data)  # type: ignore[arg-type]
+
+
+async def test_pdus_of_pymodbus_behind_one_address() -> None:
+    async with pymodbus_server(pdu(1), pdu(7)) as port, reader(HOST, port) as ours:
+        for unit in (1, 7):
+            assert await ours.values("xerus-pdu", unit) == {
+                "power_w": 1.25e6, "apparent_va": 1.3e6, "voltage_v": 415.0, "current_a": 1800.5, "frequency_hz": 60.5,
+            }  # fmt: skip
+        assert {result for (_, result), n in ours.endpoint.link.counters().items() if n} == {"ok"}
+
+
+async def test_what_a_pymodbus_device_does_not_have_is_refused_and_no_number() -> None:
+    async with pymodbus_server(pdu(1)) as port, reader(HOST, port) as ours:
+        values = await ours.values("rack-power")
+        assert set(values.values()) == {REFUSED}
+        with pytest.raises(ModbusError) as caught:
+            await ours.endpoint.read(1, 3, 12300, 2, 1.0)
+        assert caught.value.code == 2
+
+
+# SunSpec
+
+
+def offsets(model: int) -> tuple[dict[str, int], int]:
+    """Where the points of a model stand, counted from its ID register, and its length: from the official definition."""
+    text = (files("sunspec2") / "models" / "json" / f"model_{model}.json").read_text()
+    places, at = {}, 0
+    for point in json.loads(text)["group"]["points"]:
+        places[point["name"]] = at
+        at += point["size"]
+    return places, at - 2
+
+
+def sunspec(*models: int) -> list[int]:
+    """Registers of a SunSpec device from its marker on; a meter of model 213 that draws 50 MW at 60.5 Hz."""
+    words = list(struct.unpack(">2H", b"SunS"))
+    for model in models:
+        places, length = offsets(model)
+        body = [0] * (length + 2)
+        body[:2] = [model, length]
+        if model == 213:
+            for name, value in (
+                ("W", 50e6),
+                ("WphA", 16e6),
+                ("Hz", 60.5),
+                ("A", 71000.0),
+                ("VA", 51e6),
+                ("PhV", 7967.5),
+            ):
+                body[places[name] : places[name] + 2] = floats(value)
+        words += body
+    return [*words, 0xFFFF, 0]
+
+
+def sunspec_device(base: int, words: list[int]) -> SimDevice:
+    data = [SimData(base, values=words, datatype=DataType.REGISTERS)]
+    if base:
+        data.insert(0, SimData(0, values=[0] * 10, datatype=DataType.REGISTERS))
+    return SimDevice(1, simdata=data)
+
+
+@pytest.mark.parametrize("base", [40000, 0, 50000])
+@pytest.mark.parametrize("before", [(1,), (1, 123, 704), ()], ids=["model 1", "models 1, 123, 704", "nothing"])
+async def test_a_sunspec_meter_is_found_wherever_it_is(base: int, before: tuple[int, ...]) -> None:
+    words = sunspec(*before, 213)
+    async with pymodbus_server(sunspec_device(base, words)) as port, reader(HOST, port) as ours:
+        at = base + 2 + sum(offsets(model)[1] + 2 for model in before)
+        assert await find_sunspec(ours.endpoint, 1, 213, 1.0) == at
+        values = await ours.values("sunspec-213")
+        assert (values["power_w"], values["frequency_hz"], values["apparent_va"]) == (50e6, 60.5, 51e6)
+        assert (values["power_l1_w"], values["current_a"], values["voltage_v"]) == (16e6, 71000.0, 7967.5)
+
+
+async def test_a_model_without_an_end_marker_behind_it_is_found() -> None:
+    words = sunspec(1, 213)[:-2]
+    async with pymodbus_server(sunspec_device(40000, words)) as port, reader(HOST, port) as ours:
+        assert await find_sunspec(ours.endpoint, 1, 213, 1.0) == 40070
+
+
+@pytest.mark.parametrize(
+    ("base", "models", "message"),
+    [
+        (40000, (1, 704), "the device has no SunSpec model 213"),
+        (30000, (1, 213), "no SunSpec marker at 40000, 0 or 50000"),
+    ],
+)
+async def test_a_device_that_is_none_says_what_it_lacks(base: int, models: tuple[int, ...], message: str) -> None:
+    async with pymodbus_server(sunspec_device(base, sunspec(*models))) as port, reader(HOST, port) as ours:
+        with pytest.raises(ModbusError, match=message):
+            await find_sunspec(ours.endpoint, 1, 213, 1.0)
+
+
+# libmodbus
+
+
+@pytest.fixture(scope="module")
+def unit_test_server(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """libmodbus's own test server on an address of ours, and its port."""
+    folder = tmp_path_factory.mktemp("libmodbus")
+    compiler, config = tool("gcc", "gcc"), tool("pkg-config", "pkg-config")
+    assert (LIBMODBUS / "unit-test-server.c").is_file(), (
+        "libmodbus's test server is not installed: apt-get install libmodbus-dev (make setup does)"
+    )
+    port = free_port()
+    source = (LIBMODBUS / "unit-test-server.c").read_text()
+    place = 'modbus_new_tcp("127.0.0.1", 1502)'
+    assert place in source
+    (folder / "server.c").write_text(source.replace(place, f'modbus_new_tcp("{HOST}", {port})'))
+    shutil.copy(LIBMODBUS / "unit-test.h", folder)
+    (folder / "config.h").touch()
+    flags = subprocess.run([config, "--cflags", "--libs", "libmodbus"], capture_output=True, text=True, check=True)
+    command = [compiler, "-I.", "-o", "server", "server.c", *flags.stdout.split()]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "server", port
+
+
+@pytest.fixture
+async def libmodbus(unit_test_server: tuple[Path, int]) -> AsyncIterator[Reader]:
+    """A reader of the server, which takes one client and ends with it."""
+    program, port = unit_test_server
+    process = await asyncio.create_subprocess_exec(
+        program, "tcp", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with reader(HOST, port) as ours:
+            yield ours
+        async with asyncio.timeout(10):
+            await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+UNIT = 0xFF
+AT = 0x160
+
+
+async def test_libmodbus_takes_writes_and_gives_them_back(libmodbus: Reader) -> None:
+    data = bytes.fromhex("47f12000 1234")
+    await libmodbus.endpoint.write(UNIT, AT, data, 1.0)
+    assert await libmodbus.endpoint.read(UNIT, 3, AT, 3, 1.0) == data
+    assert await libmodbus.endpoint.read(UNIT, 4, 0x108, 1, 1.0) == b"\0\x0a"
+    with pytest.raises(ModbusError, match="exception 2"):
+        await libmodbus.endpoint.read(UNIT, 3, 0, 3, 1.0)
+    assert {result for (_, result), n in libmodbus.endpoint.link.counters().items() if n} == {"ok", "exception"}
+
+
+async def test_libmodbus_says_busy(libmodbus: Reader) -> None:
+    with pytest.raises(ModbusError, match="exception 6"):
+        await libmodbus.endpoint.read(UNIT, 3, 0x170, 1, 1.0)
+
+
+async def test_libmodbus_answers_with_another_id(libmodbus: Reader) -> None:
+    with pytest.raises(ModbusError, match="no answer in time"):
+        await libmodbus.endpoint.read(UNIT, 3, 0x171, 1, 0.2)
+    assert libmodbus.endpoint.link.counters()["read", "late"] == 1
+    assert await libmodbus.endpoint.read(UNIT, 3, AT, 1, 1.0) == b"\0\0"
+
+
+async def test_libmodbus_answers_late_and_the_next_answer_is_the_right_one(libmodbus: Reader) -> None:
+    await libmodbus.endpoint.write(UNIT, AT, b"\x12\x34", 1.0)
+    with pytest.raises(ModbusError, match="no answer in time"):
+        await libmodbus.endpoint.read(UNIT, 3, 0x172, 1, 0.2)
+    assert await libmodbus.endpoint.read(UNIT, 3, AT, 1, 2.0) == b"\x12\x34"
+    assert libmodbus.endpoint.link.counters()["read", "late"] == 1
+
+
+async def test_libmodbus_answers_byte_by_byte(libmodbus: Reader) -> None:
+    assert await libmodbus.endpoint.read(UNIT, 3, 0x173, 1, 1.0) == b"\0\0"
+
+
+async def test_libmodbus_answers_too_little(libmodbus: Reader) -> None:
+    with pytest.raises(ModbusError, match="no answer in time"):
+        await libmodbus.endpoint.read(UNIT, 3, AT, 2, 0.2)
+    assert libmodbus.endpoint.link.counters()["read", "foreign"] == 1
+    assert len(await libmodbus.endpoint.read(UNIT, 3, AT, 3, 1.0)) == 6
+
+
+# Our simulated hall under the eyes of others
+
+
+@contextlib.asynccontextmanager
+async def hall(folder: Path, net: int, meter: str) -> AsyncIterator[SimHall]:
+    path = halls.write(halls.Hall("peers", 4, net=net), folder)
+    path.write_text(path.read_text().replace("janitza-umg", meter))
+    sim = SimHall(simulate.spec(sitecheck.load(path)))
+    stop = asyncio.Event()
+    await sim.start()
+    running = asyncio.create_task(sim.run(stop))
+    try:
+        await until(lambda: sim.ticks > 20)
+        yield sim
+    finally:
+        stop.set()
+        await running
+        await sim.stop()
+
+
+async def test_mbpoll_reads_the_meter_of_the_simulated_hall(tmp_path: Path) -> None:
+    program = tool("mbpoll", "mbpoll")
+    async with hall(tmp_path, 240, "janitza-umg") as sim:
+        spec = sim.devices["poi"].spec
+        command = f"{program} -m tcp -p {spec.port} -a 1 -t 4:float -r 19026 -0 -B -1 {spec.host}".split()
+        ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30, check=True)
+        shown = next(line for line in ended.stdout.splitlines() if line.startswith("[19026]:"))
+        full_w = sum(rack.max_w for rack in sim.spec.plant.racks)
+        assert 0.3 * full_w < float(shown.split()[-1]) < 1.2 * full_w
+
+
+def scan(host: str, port: int) -> Any:
+    device = SunSpecModbusClientDeviceTCP(slave_id=1, ipaddr=host, ipport=port, timeout=10)
+    device.scan()
+    device.close()
+    return device
+
+
+async def test_pysunspec2_scans_the_meter_of_the_simulated_hall_and_we_agree(tmp_path: Path) -> None:
+    async with hall(tmp_path, 244, "sunspec-213") as sim:
+        spec = sim.devices["poi"].spec
+        sim.devices["poi"].refresh()
+        sim.devices["poi"].frozen = True
+        theirs = await asyncio.to_thread(scan, spec.host, spec.port)
+        assert [number for number in theirs.models if isinstance(number, int)] == [1, 213]
+        async with reader(spec.host, spec.port) as ours:
+            values = await ours.values("sunspec-213")
+        model = theirs.models[213][0]
+        for point, name in (("W", "power_w"), ("WphA", "power_l1_w"), ("Hz", "frequency_hz"), ("VA", "apparent_va")):
+            assert getattr(model, point).value == pytest.approx(values[name])

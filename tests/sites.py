@@ -1,0 +1,42 @@
+"""Site files to get wrong: a copy of the small example with edits, and what rampd says of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from rampd.daemon import sitecheck
+from rampd.daemon.config import Config
+from rampd.daemon.sitefile import ConfigError, Problem
+
+EXAMPLES: Final = Path(__file__).resolve().parent.parent / "examples"
+SITE, RACKS, NODES = "site.toml", "racks.csv", "nodes.csv"
+Edit = tuple[str, str, str]
+
+
+def site(folder: Path, *edits: Edit, example: str = "bench-12") -> Path:
+    """The example with the first occurrence of each old text replaced by the new one."""
+    for name in (SITE, RACKS, NODES):
+        shutil.copy(EXAMPLES / example / name, folder / name)
+    for name, old, new in edits:
+        text = (folder / name).read_text(encoding="utf-8")
+        assert old in text, f"{old!r} is not in {name}"
+        (folder / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+    return folder / SITE
+
+
+def load(path: Path) -> Config:
+    return sitecheck.load(path)
+
+
+def problems(path: Path) -> list[Problem]:
+    """What is wrong with a site, file names without their folder. Fails when nothing is."""
+    try:
+        sitecheck.load(path)
+    except ConfigError as error:
+        folder = f"{path.parent}/"
+        return [
+            Problem(p.file.replace(folder, ""), p.line, p.message.replace(folder, ""), p.remedy) for p in error.problems
+        ]
+    raise AssertionError("the site was taken as right")

@@ -1,0 +1,102 @@
+"""Rules between the parts of a site that are kept by sites out of the ordinary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rampd.daemon import sitecheck
+from rampd.daemon.config import Config
+from rampd.daemon.site import compose
+from rampd.daemon.sitefile import ConfigError
+from tests.sites import NODES, RACKS, SITE, Edit, problems, site
+
+MAP = """
+name = "mine"
+kind = "{kind}"
+title = "a device of this site"
+source = ["the vendor's list, page 12"]
+verified = "read on this hardware"
+[values]
+power_w = {{ at = 0, type = "f32", range = [0.0, 1.0e7] }}
+"""
+
+
+def load(folder: Path, *edits: Edit) -> Config:
+    return sitecheck.load(site(folder, *edits))
+
+
+def test_devices_in_order_with_the_kind_of_map_they_need(tmp_path: Path) -> None:
+    rows = [(name, kind) for name, kind, _ in sitecheck.device_rows(load(tmp_path))]
+    assert rows[:5] == [
+        ("poi", "meter"), ("pdu-001", "pdu"), ("pdu-002", "pdu"), ("gpu-loop-1", "cdu"), ("asic-loop-1", "cdu"),
+    ]  # fmt: skip
+    assert [kind for _, kind in rows[5:]] == ["rack"] * 12
+
+
+def test_a_node_may_be_measured_by_a_meter_or_not_at_all(tmp_path: Path) -> None:
+    config = load(tmp_path, (NODES, "xerus-pdu", "janitza-umg"), (NODES, "xerus-pdu,127.21.0.2:1502", ","))
+    assert [node.map for node in config.nodes] == [None, None, None, "janitza-umg", None]
+    assert "pdu-002" not in compose(config).by_id
+
+
+def test_units_share_an_address(tmp_path: Path) -> None:
+    config = load(tmp_path, (RACKS, "127.23.0.2:1502,1,", "127.23.0.1:1502,2,"))
+    assert (config.racks[1].address, config.racks[1].unit) == (config.racks[0].address, 2)
+
+
+def test_a_meter_beside_the_one_that_is_held(tmp_path: Path) -> None:
+    check = '[[meter]]\nid = "check"\nmap = "sunspec-213"\naddress = "127.20.0.2:1502"\n\n[[meter]]'
+    config = load(tmp_path, (SITE, "[[meter]]", check))
+    assert [meter.id for meter in config.meters] == ["check", "poi"]
+    assert compose(config).meter.id == "poi"
+
+
+def test_a_feeder_may_stand_above_transformers_above_pdus(tmp_path: Path) -> None:
+    config = load(tmp_path, (NODES, "pdu-001,pdu,feeder-1", "tx-1,transformer,feeder-1,1500,0.8,,,,\npdu-001,pdu,tx-1"))
+    composed = compose(config)
+    assert composed.feeders[:6] == ("feeder-1",) * 6
+
+
+def test_racks_may_hang_on_the_feeder_itself(tmp_path: Path) -> None:
+    assert load(tmp_path, (RACKS, "gpu,pdu-001", "gpu,feeder-1")).racks[0].node == "feeder-1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("meter", MAP, None),
+        ("pdu", MAP, "poi is a meter, map 'mine' is for a pdu"),
+        ("meter", MAP.replace('"f32"', '"f33"'), "poi: map 'mine' cannot be used: "),
+        ("meter", "[[[", "poi: map 'mine' cannot be used: "),
+        ("meter", MAP + "\xfc", "poi: map 'mine' cannot be used: "),
+    ],
+)
+def test_a_map_of_the_site_itself(tmp_path: Path, kind: str, text: str, message: str | None) -> None:
+    path = site(tmp_path, (SITE, '"janitza-umg"', '"mine"'), (SITE, "min_mw = 0", 'min_mw = 0\nmap_folder = "maps"'))
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "mine.toml").write_bytes(text.format(kind=kind).encode("latin-1"))
+    if message is None:
+        assert compose(sitecheck.load(path)).meter.map.title == "a device of this site"
+    else:
+        (problem,) = problems(path)
+        assert (problem.file, problem.line) == ("site.toml", 46)
+        assert message in problem.message
+        assert problem.remedy
+
+
+def test_a_wrong_map_is_told_once_however_many_use_it(tmp_path: Path) -> None:
+    path = site(tmp_path, (SITE, "min_mw = 0", 'min_mw = 0\nmap_folder = "."'))
+    (tmp_path / "rack-power.toml").write_text("[[[")
+    assert len(problems(path)) == 1
+
+
+@pytest.mark.parametrize("limit_kw", [199.9, 200.1])
+def test_a_tree_carries_what_its_racks_need_and_no_less(tmp_path: Path, limit_kw: float) -> None:
+    edit = (NODES, "feeder,main,1039,0.8", f"feeder,main,{limit_kw},1.0")
+    if limit_kw > 200:
+        load(tmp_path, edit)
+    else:
+        with pytest.raises(ConfigError, match=r"racks below feeder-1 need 200 kW, its limit is 199\.9 kW"):
+            load(tmp_path, edit)

@@ -1,0 +1,584 @@
+"""Wrong site files: what rampd says, where, and what it tells to do about it.
+
+Every line of the tables is an edit of examples/bench-12, and the problems that must come of it and no others:
+"file:line", a part of the message, a part of the remedy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rampd.daemon import halls, sitecheck
+from rampd.daemon.sitefile import ConfigError, Positions
+from tests.sites import EXAMPLES, NODES, RACKS, SITE, Edit, problems, site
+
+Expected = tuple[str, str, str]
+NODE = '[[node]]\nid = "n1"\nkind = "pdu"\nparent = "feeder-1"\n{}\n\n[[meter]]'
+BAD_NUMBER = "a plain number is needed, with a point for decimals"
+
+
+def judge(path: Path, expected: list[Expected]) -> None:
+    found = problems(path)
+    shown = "\n".join(map(str, found))
+    assert [f"{problem.file}:{problem.line}" for problem in found] == [place for place, _, _ in expected], shown
+    for problem, (_, message, remedy) in zip(found, expected, strict=True):
+        assert message in problem.message, shown
+        assert remedy in problem.remedy, shown
+
+
+UNKNOWN: list[tuple[Edit, list[Expected]]] = [
+    ((SITE, "[control]", "[contol]"), [("site.toml:15", "unknown key 'contol'", "did you mean 'control'?")]),
+    (
+        (SITE, "max_mw =", "max_mv ="),
+        [
+            ("site.toml:4", "site.max_mw is missing", "add max_mw here"),
+            ("site.toml:8", "unknown key 'site.max_mv'", "did you mean 'max_mw'?"),
+        ],
+    ),
+    (
+        (SITE, "losses_percent", "zzz"),
+        [("site.toml:13", "unknown key 'site.zzz'", "known here: id, name, meter, max_mw")],
+    ),
+    (
+        (SITE, "meter_stale_s", "meter_stale"),
+        [("site.toml:17", "unknown key 'control.meter_stale'", "did you mean 'meter_stale_s'?")],
+    ),
+    (
+        (SITE, "up_mw_per_min", "up_mw_min"),
+        [("site.toml:21", "unknown key 'normal.up_mw_min'", "did you mean 'up_mw_per_min'?")],
+    ),
+    (
+        (SITE, "up_mw_per_s", "up_mw_per_sec"),
+        [
+            ("site.toml:24", "dispatched.up_mw_per_s is missing", "add up_mw_per_s here"),
+            ("site.toml:25", "unknown key 'dispatched.up_mw_per_sec'", "did you mean 'up_mw_per_s'?"),
+        ],
+    ),
+    (
+        (SITE, "raise_after", "rise_after"),
+        [("site.toml:31", "unknown key 'lease.rise_after'", "did you mean 'raise_after'?")],
+    ),
+    ((SITE, "[mqtt]\nhost", "[mqtt]\nhots"), [("site.toml:34", "unknown key 'mqtt.hots'", "did you mean 'host'?")]),
+    ((SITE, "port = 9464", "prot = 9464"), [("site.toml:39", "unknown key 'http.prot'", "did you mean 'port'?")]),
+    ((SITE, "period_s = 0.1", "periode_s = 0.1"), [("site.toml:49", "unknown key 'meter.0.periode_s'", "'period_s'?")]),
+    ((SITE, "warn_c = 41", "wran_c = 41"), [("site.toml:65", "unknown key 'loop.1.wran_c'", "did you mean 'warn_c'?")]),
+    (
+        (SITE, "[[meter]]", NODE.format("ratig_kw = 5")),
+        [
+            ("site.toml:45", "node.0.rating_kw is missing", "add rating_kw here"),
+            ("site.toml:49", "unknown key 'node.0.ratig_kw'", "did you mean 'rating_kw'?"),
+        ],
+    ),
+    ((NODES, "derating", "deratin"), [("nodes.csv:1", "unknown column 'deratin'", "did you mean 'derating'?")]),
+    ((RACKS, "tier", "teir"), [("racks.csv:1", "unknown column 'teir'", "did you mean 'tier'?")]),
+    ((RACKS, "quantum_kw", "min_kw"), [("racks.csv:1", "column 'min_kw' stands twice", "keep one of them")]),
+]
+
+IDS: list[tuple[Edit, list[Expected]]] = [
+    ((RACKS, "gpu-002", "gpu-001"), [("racks.csv:3", "duplicate id 'gpu-001', first at racks.csv:2", "rename one")]),
+    ((RACKS, "gpu-002", "pdu-001"), [("nodes.csv:5", "duplicate id 'pdu-001', first at racks.csv:3", "rename one")]),
+    ((RACKS, "gpu-002", "poi"), [("racks.csv:3", "duplicate id 'poi', first at site.toml:45", "rename one")]),
+    ((NODES, "feeder-2,f", "feeder-1,f"), [("nodes.csv:4", "duplicate id 'feeder-1', first at nodes.csv:3", "rename")]),
+    (
+        (SITE, 'id = "gpu-loop-1"', 'id = "poi"'),
+        [("site.toml:51", "duplicate id 'poi', first at site.toml:45", "rename one")],
+    ),
+    ((RACKS, "gpu-001", "gpu 001"), [("racks.csv:2", "id: String should match pattern", "starting with a letter or")]),
+    ((RACKS, "gpu-001", "-gpu"), [("racks.csv:2", "(got '-gpu')", "starting with a letter or digit")]),
+    ((RACKS, "gpu-001", "g" * 64), [("racks.csv:2", "id: String should match pattern", "letters, digits")]),
+    ((RACKS, "gpu-002,", ","), [("racks.csv:3", "id is missing", "add id here")]),
+    ((SITE, 'id = "poi"', "id = 5"), [("site.toml:46", "meter.0.id: Input should be a valid string (got 5)", "")]),
+]
+
+REFERENCES: list[tuple[Edit, list[Expected]]] = [
+    (
+        (RACKS, "gpu,pdu-001", "gpu,pdu-01"),
+        [("racks.csv:2", "rack gpu-001 is on no feeder: there is no node 'pdu-01'", "did you mean 'pdu-001'?")],
+    ),
+    (
+        (RACKS, "gpu,pdu-001", "gpu,basement"),
+        [("racks.csv:2", "rack gpu-001 is on no feeder: there is no node 'basement'", "name one of the site's nodes")],
+    ),
+    (
+        (RACKS, "gpu,pdu-001", "gpu,main"),
+        [("racks.csv:2", "rack gpu-001 is on no feeder: main", "hang it on a feeder or below one")],
+    ),
+    (
+        (RACKS, "gpu-loop-1", "gpu-lop-1"),
+        [("racks.csv:2", "rack gpu-001 has no cooling: there is no loop 'gpu-lop-1'", "did you mean 'gpu-loop-1'?")],
+    ),
+    ((SITE, 'meter = "poi"', 'meter = "pio"'), [("site.toml:4", "site.meter: there is no meter 'pio'", "'poi'?")]),
+    (
+        (NODES, "pdu-001,pdu,feeder-1", "pdu-001,pdu,feeder-9"),
+        [("nodes.csv:5", "node pdu-001: parent: there is no node 'feeder-9'", "did you mean 'feeder-")],
+    ),
+    (
+        (NODES, "feeder-1,feeder,main", "feeder-1,feeder,pdu-001"),
+        [
+            ("nodes.csv:3", "cycle in the tree: feeder-1 -> pdu-001 -> feeder-1", "a parent nearer to the main"),
+            ("nodes.csv:5", "cycle in the tree: pdu-001 -> feeder-1 -> pdu-001", "a parent nearer to the main"),
+        ],
+    ),
+    (
+        (NODES, "feeder-1,feeder,main", "feeder-1,feeder,feeder-1"),
+        [("nodes.csv:3", "cycle in the tree: feeder-1 -> feeder-1", "give one of them a parent nearer to the main")],
+    ),
+    (
+        (NODES, "feeder-1,feeder,main", "feeder-1,feeder,"),
+        [("site.toml:4", "the tree needs one root, found: main, feeder-1", "exactly one node has kind main")],
+    ),
+    (
+        (NODES, "main,main,,", "main,main,feeder-1,"),
+        [
+            ("nodes.csv:2", "cycle in the tree: main -> feeder-1 -> main", "a parent nearer to the main"),
+            ("nodes.csv:2", "node main is main below feeder-1", "make it a feeder"),
+            ("nodes.csv:3", "cycle in the tree: feeder-1 -> main -> feeder-1", "a parent nearer to the main"),
+            ("site.toml:4", "the tree needs one root, found: none", "exactly one node has kind main and no parent"),
+        ],
+    ),
+    ((NODES, "main,main,,", "main,feeder,,"), [("site.toml:4", "the tree needs one root, found: main", "kind main")]),
+    (
+        (NODES, "pdu-002,pdu,feeder-2", "pdu-002,pdu,main"),
+        [
+            (f"racks.csv:{line}", f"rack asic-{line - 1:03d} is on no feeder: pdu-002 -> main", "hang it on a feeder")
+            for line in range(8, 14)
+        ],
+    ),
+    (
+        (RACKS, "127.23.0.2:1502", "127.23.0.1:1502"),
+        [("racks.csv:3", "gpu-002 and gpu-001 share 127.23.0.1:1502 unit 1", "correct the address or the unit")],
+    ),
+    (
+        (RACKS, "127.23.0.2:1502", "127.23.0.1:01502"),
+        [("racks.csv:3", "gpu-002 and gpu-001 share 127.23.0.1", "correct the address or the unit")],
+    ),
+    (
+        (SITE, "127.22.0.1:1502", "127.20.0.1:1502"),
+        [("site.toml:51", "gpu-loop-1 and poi share 127.20.0.1:1502 unit 1", "correct the address or the unit")],
+    ),
+    ((SITE, "janitza-umg", "janitza-um"), [("site.toml:45", "poi: there is no map 'janitza-um'", "'janitza-umg'?")]),
+    (
+        (SITE, "janitza-umg", "modbus"),
+        [("site.toml:45", "poi: there is no map 'modbus'", "known: janitza-umg, orv3-rpu")],
+    ),
+    (
+        (SITE, '"janitza-umg"', '"orv3-rpu"'),
+        [("site.toml:45", "poi is a meter, map 'orv3-rpu' is for a cdu", "choose a meter map, see rampd maps list")],
+    ),
+    (
+        (RACKS, "rack-power", "xerus-pdu"),
+        [("racks.csv:2", "gpu-001 is a rack, map 'xerus-pdu' is for a pdu", "rack map")],
+    ),
+    (
+        (NODES, "xerus-pdu", "rack-power"),
+        [("nodes.csv:5", "pdu-001 is a pdu, map 'rack-power' is for a rack", "pdu map")],
+    ),
+]
+
+LIMITS: list[tuple[Edit, list[Expected]]] = [
+    ((SITE, "max_mw = 1.46", "max_mw = 1.6"), [("site.toml:4", "max_mw 1.6 <= import_limit_mw 1.53 must hold", "")]),
+    ((SITE, "min_mw = 0", "min_mw = 1.46"), [("site.toml:4", "min_mw 1.46 < max_mw 1.46", "")]),
+    ((SITE, "default_mw = 1.46", "default_mw = 1.5"), [("site.toml:4", "default_mw 1.5 lies outside min_mw to", "")]),
+    ((SITE, "default_s = 900", "default_s = 15000"), [("site.toml:28", "default_s 15000 exceeds max_s 14400", "")]),
+    ((SITE, "warn_c = 38", "warn_c = 40"), [("site.toml:51", "warn_c < derate_c < max_supply_c < return_max_c", "")]),
+    ((SITE, "derate_c = 40", "derate_c = 45"), [("site.toml:51", "warn_c < derate_c < max_supply_c", "")]),
+    ((SITE, "max_supply_c = 45", "max_supply_c = 65"), [("site.toml:51", "max_supply_c < return_max_c must hold", "")]),
+    ((RACKS, "40,132.0", "140,132.0"), [("racks.csv:2", "limits contradict: min_kw 140 exceeds max_kw 132", "")]),
+    ((RACKS, "132.0,0,", "132.0,133,"), [("racks.csv:2", "limits contradict: quantum_kw 133 exceeds max_kw 132", "")]),
+    ((RACKS, ",66,", ",133,"), [("racks.csv:2", "limits contradict: fallback_kw 133 exceeds max_kw 132", "")]),
+    (
+        (NODES, "feeder-1,1000", "feeder-1,200"),
+        [
+            (
+                "nodes.csv:5",
+                "limits contradict: racks below pdu-001 need 200 kW, its limit is 160 kW",
+                "rating_kw x derating",
+            )
+        ],
+    ),
+    (
+        (NODES, "feeder,main,1039", "feeder,main,200"),
+        [
+            (
+                "nodes.csv:3",
+                "racks below feeder-1 need 200 kW, its limit is 160 kW",
+                "must carry the min_kw of its racks",
+            )
+        ],
+    ),
+    (
+        (SITE, "period_s = 0.1", "period_s = 1.5"),
+        [("site.toml:45", "limits contradict: poi is read every 1.5 s but stale after 2 s", "at most half")],
+    ),
+    (
+        (RACKS, "127.23.0.1:1502,1,0.5", "127.23.0.1:1502,1,3"),
+        [("racks.csv:2", "limits contradict: gpu-001 is read every 3 s but stale after 5 s", "at most half")],
+    ),
+    (
+        (SITE, "warn_c = 38", "period_s = 60\nwarn_c = 38"),
+        [("site.toml:51", "limits contradict: gpu-loop-1 is read every 60 s but stale after 10 s", "at most half")],
+    ),
+    ((SITE, "hz = 20", "hz = 2"), [("site.toml:15", "actuation_deadline_s is shorter than four ticks", "raise it or")]),
+    (
+        (SITE, "deadman_s = 30", "deadman_s = 2\nactuation_deadline_s = 2"),
+        [
+            (
+                "site.toml:15",
+                "deadman_s must be longer than actuation_deadline_s",
+                "must not fall back while rampd still",
+            )
+        ],
+    ),
+    (
+        (NODES, "xerus-pdu,127.21.0.1:1502", "xerus-pdu,"),
+        [("nodes.csv:5", "a measured node has both map and address", "")],
+    ),
+    ((NODES, "xerus-pdu,127.21.0.1:1502", ",127.21.0.1:1502"), [("nodes.csv:5", "both map and address", "")]),
+]
+
+UNITS: list[tuple[Edit, list[Expected]]] = [
+    ((RACKS, "40,132.0", "40,132000"), [("racks.csv:2", "max_kw: Input should be less than", "unit of its key (kw)?")]),
+    (
+        (RACKS, "40,132.0", "-40,132"),
+        [("racks.csv:2", "min_kw: Input should be greater than or", "unit of its key (kw)?")],
+    ),
+    ((SITE, "max_mw = 1.46", "max_mw = 1460000"), [("site.toml:8", "(got 1460000)", "in the unit of its key (mw)?")]),
+    ((SITE, "max_supply_c = 45", "max_supply_c = 113"), [("site.toml:57", "(got 113)", "in the unit of its key (c)?")]),
+    (
+        (SITE, "min_flow_lpm = 100", "min_flow_lpm = -1"),
+        [("site.toml:59", "(got -1)", "in the unit of its key (lpm)?")],
+    ),
+    (
+        (SITE, "default_s = 900", "default_s = 900000"),
+        [("site.toml:29", "(got 900000)", "in the unit of its key (s)?")],
+    ),
+    (
+        (SITE, "losses_percent = 1.5", "losses_percent = 150"),
+        [("site.toml:13", "(got 150)", "in the unit of its key (percent)?")],
+    ),
+    ((NODES, "main,main,,1993", "main,main,,1993000000"), [("nodes.csv:2", "rating_kw: ", "unit of its key (kw)?")]),
+    ((NODES, "1993,0.8", "1993,80"), [("nodes.csv:2", "derating: Input should be less than or equal to 1", "no unit")]),
+    ((RACKS, "1502,1,0.5", "1502,256,0.5"), [("racks.csv:2", "unit: Input should be less than or equal to 255", "")]),
+]
+
+TYPES: list[tuple[Edit, list[Expected]]] = [
+    (
+        (SITE, "max_mw = 1.46", 'max_mw = "much"'),
+        [("site.toml:8", "site.max_mw: Input should be a valid number", BAD_NUMBER)],
+    ),
+    (
+        (SITE, "max_mw = 1.46", "max_mw = [1.46]"),
+        [("site.toml:8", "site.max_mw: Input should be a valid number", BAD_NUMBER)],
+    ),
+    ((SITE, "max_mw = 1.46", "max_mw = nan"), [("site.toml:8", "site.max_mw: Input should be a finite number", "")]),
+    ((SITE, "max_mw = 1.46", "max_mw = true"), [("site.toml:8", "site.max_mw: ", "")]),
+    ((SITE, "deadman_s = 30", "deadman_s = true"), [("site.toml:18", "control.deadman_s: ", "")]),
+    ((SITE, "period_s = 0.1", "unit = true"), [("site.toml:49", "meter.0.unit: ", "")]),
+    ((SITE, "raise_after = true", "raise_after = 1"), [("site.toml:31", "lease.raise_after: ", "")]),
+    ((SITE, "raise_after = true", 'raise_after = "maybe"'), [("site.toml:31", "lease.raise_after: ", "")]),
+    (
+        (SITE, "losses_percent = 1.5", "losses_percent = inf"),
+        [("site.toml:13", "should be a finite number (got inf)", "")],
+    ),
+    (
+        (SITE, "deadman_s = 30", "deadman_s = 30.5"),
+        [("site.toml:18", "control.deadman_s: Input should be a valid int", "")],
+    ),
+    ((SITE, "nominal_hz = 60", "nominal_hz = 55"), [("site.toml:12", "Input should be 50 or 60 (got 55)", "")]),
+    ((SITE, '[mqtt]\nhost = "127.0.0.1"', "[mqtt]\nhost = 1"), [("site.toml:34", "mqtt.host: ", "")]),
+    ((SITE, "[mqtt]", '[mqtt]\nprefix = "hall/#"'), [("site.toml:34", "a topic prefix has no wildcards", "")]),
+    (
+        (SITE, '"127.20.0.1:1502"', '"127.20.0.1"'),
+        [("site.toml:48", "meter.0.address: ", "write host:port, 10.0.3.17:502")],
+    ),
+    ((SITE, '"127.20.0.1:1502"', '"127.20.0.1:0"'), [("site.toml:48", "the port lies between 1 and 65535", "")]),
+    ((SITE, '"127.20.0.1:1502"', '"127.20.0.1:70000"'), [("site.toml:48", "the port lies between 1 and 65535", "")]),
+    (
+        (SITE, '"127.20.0.1:1502"', '"..:1502"'),
+        [("site.toml:48", "meter.0.address: ", "write host:port, 10.0.3.17:502")],
+    ),
+    ((NODES, "127.21.0.1:1502", "127.21.0.1:70000"), [("nodes.csv:5", "the port lies between 1 and 65535", "")]),
+    ((RACKS, "127.23.0.1:1502", "127.23.0.1:99999"), [("racks.csv:2", "the port lies between 1 and 65535", "")]),
+    ((RACKS, "gpu-001,gpu", "gpu-001,cpu"), [("racks.csv:2", "kind: Input should be 'gpu' or 'asic' (got 'cpu')", "")]),
+    ((RACKS, "40,132.0", "nan,132.0"), [("racks.csv:2", "min_kw: Input should be a finite number (got 'nan')", "")]),
+    ((RACKS, "40,132.0", "40,inf"), [("racks.csv:2", "max_kw: Input should be a finite number (got 'inf')", "")]),
+    ((RACKS, "40,132.0", "true,132.0"), [("racks.csv:2", "min_kw: Input should be a valid number", BAD_NUMBER)]),
+    ((RACKS, "40,132.0", '"40,5",132.0'), [("racks.csv:2", "(got '40,5')", BAD_NUMBER)]),
+    ((RACKS, "1,40,132.0", "1,,132.0"), [("racks.csv:2", "min_kw is missing", "add min_kw here")]),
+    (
+        (RACKS, "gpu-001,gpu", "gpu-001"),
+        [("racks.csv:2", "16 cells in a table of 17 columns", "empty for its default")],
+    ),
+    (
+        (RACKS, "gpu-001,gpu", "gpu-001,gpu,x"),
+        [("racks.csv:2", "18 cells in a table of 17 columns", "give every column")],
+    ),
+    ((RACKS, "gpu-003", '"gpu-003'), [("racks.csv:4", "", "close the quotation mark")]),
+    (
+        (SITE, "import_limit_mw = 1.53", ""),
+        [("site.toml:4", "site.import_limit_mw is missing", "add import_limit_mw here")],
+    ),
+    (
+        (SITE, "up_mw_per_s = 0.438", ""),
+        [("site.toml:24", "dispatched.up_mw_per_s is missing", "add up_mw_per_s here")],
+    ),
+    ((SITE, 'racks = "racks.csv"', ""), [("site.toml:41", "fleet.racks is missing", "add racks here")]),
+    ((SITE, 'address = "127.22.0.1:1502"', ""), [("site.toml:51", "loop.0.address is missing", "add address here")]),
+    ((SITE, "[[meter]]", "[meter]"), [("site.toml:45", "meter: Input should be a valid tuple", "")]),
+    ((SITE, "[site]", "[[site]]"), [("site.toml:4", "site: Input should be a valid dictionary", "")]),
+]
+
+FILES: list[tuple[Edit, list[Expected]]] = [
+    (
+        (SITE, "max_mw = 1.46", "max_mw = ="),
+        [("site.toml:8", "not TOML: Invalid value", "correct the syntax at this line")],
+    ),
+    ((SITE, "[control]", "[control"), [("site.toml:15", "not TOML: Expected ']'", "correct the syntax at this line")]),
+    (
+        (SITE, "min_mw = 0", "min_mw = 0\nmin_mw = 1"),
+        [("site.toml:10", "not TOML: Cannot overwrite", "correct the syntax")],
+    ),
+    (
+        (SITE, "[normal]", "[control]"),
+        [("site.toml:20", "not TOML: Cannot declare", "correct the syntax at this line")],
+    ),
+    (
+        (SITE, '"racks.csv"', '"raks.csv"'),
+        [("site.toml:42", "fleet.racks: no file raks.csv", "put the file beside site.toml")],
+    ),
+    ((SITE, '"nodes.csv"', '"."'), [("site.toml:43", "fleet.nodes: no file .", "or correct the name")]),
+    ((SITE, '"racks.csv"', f'"{"r" * 300}"'), [("site.toml:42", "fleet.racks: no file rrr", "or correct the name")]),
+    ((SITE, '"racks.csv"', '"a\\u0000b"'), [("site.toml:42", "fleet.racks: no file a", "or correct the name")]),
+]
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        pytest.param(edit, expected, id=f"{group}: {edit[0]}: {edit[1]!r} -> {edit[2][:40]!r}")
+        for group, table in (
+            ("unknown", UNKNOWN), ("ids", IDS), ("references", REFERENCES), ("limits", LIMITS), ("units", UNITS),
+            ("types", TYPES), ("files", FILES),
+        )
+        for edit, expected in table
+    ],
+)  # fmt: skip
+def test_one_thing_wrong(tmp_path: Path, edit: Edit, expected: list[Expected]) -> None:
+    judge(site(tmp_path, edit), expected)
+
+
+def test_a_misspelt_column_that_is_needed(tmp_path: Path) -> None:
+    found = problems(site(tmp_path, (RACKS, "min_kw", "min_kv")))
+    assert str(found[0]) == "racks.csv:1: unknown column 'min_kv'\n    did you mean 'min_kw'?"
+    assert {problem.message for problem in found[1:]} <= {"min_kw is missing", "column 'min_kw' is missing"}
+
+
+def test_megawatts_given_as_kilowatts_everywhere(tmp_path: Path) -> None:
+    edits = [
+        (SITE, "max_mw = 1.46 ", "max_mw = 1460 "),
+        (SITE, "import_limit_mw = 1.53", "import_limit_mw = 1530"),
+        (SITE, "default_mw = 1.46", "default_mw = 1460"),
+    ]
+    judge(
+        site(tmp_path, *edits),
+        [
+            (
+                "site.toml:4",
+                "max_mw 1460 is far above what the racks can draw, 1.423 MW",
+                "is max_mw given in MW and max_kw in",
+            )
+        ],
+    )
+
+
+def test_a_maximum_below_what_the_racks_need(tmp_path: Path) -> None:
+    edits = [(SITE, "max_mw = 1.46 ", "max_mw = 0.1 "), (SITE, "default_mw = 1.46", "default_mw = 0.1")]
+    judge(
+        site(tmp_path, *edits),
+        [("site.toml:4", "the racks' min_kw add up to 0.2 MW, max_mw is 0.1", "raise max_mw or")],
+    )
+
+
+def test_every_problem_at_once(tmp_path: Path) -> None:
+    path = site(
+        tmp_path,
+        (SITE, "meter_stale_s = 2.0", "meter_stale = 2.0"),
+        (SITE, "warn_c = 38", "warn_c = 44"),
+        (SITE, "port = 9464", "port = 94640"),
+        (RACKS, "40,132.0", "40,132000"),
+        (RACKS, "gpu-004", "gpu-003"),
+        (RACKS, "asic-012,asic", "asic-012,miner"),
+        (NODES, "derating", "de-rating"),
+        (NODES, "feeder-2,feeder,main,883", "feeder-2,feeder,main,lots"),
+    )
+    judge(
+        path,
+        [
+            ("nodes.csv:1", "unknown column 'de-rating'", "did you mean 'derating'?"),
+            ("nodes.csv:4", "rating_kw: Input should be a valid number", BAD_NUMBER),
+            ("racks.csv:2", "max_kw: ", "(kw)?"),
+            ("racks.csv:5", "duplicate id 'gpu-003', first at racks.csv:4", "rename one"),
+            ("racks.csv:13", "kind: Input should be 'gpu' or 'asic'", ""),
+            ("site.toml:17", "unknown key 'control.meter_stale'", "did you mean 'meter_stale_s'?"),
+            ("site.toml:39", "http.port: ", ""),
+            ("site.toml:51", "warn_c < derate_c", ""),
+        ],
+    )
+
+
+def test_every_problem_between_the_parts_at_once(tmp_path: Path) -> None:
+    path = site(
+        tmp_path,
+        (SITE, 'meter = "poi"', 'meter = "pio"'),
+        (SITE, "janitza-umg", "janitza"),
+        (RACKS, "gpu,pdu-001", "gpu,pdu-009"),
+        (RACKS, "asic-loop-1", "asic-loop-9"),
+        (RACKS, "127.23.0.4:1502", "127.23.0.3:1502"),
+        (NODES, "feeder-2,feeder,main", "feeder-2,feeder,pdu-002"),
+    )
+    judge(
+        path,
+        [
+            ("nodes.csv:4", "cycle in the tree", ""),
+            ("nodes.csv:6", "cycle in the tree", ""),
+            ("racks.csv:2", "rack gpu-001 is on no feeder: there is no node 'pdu-009'", "did you mean 'pdu-00"),
+            ("racks.csv:5", "gpu-004 and gpu-003 share 127.23.0.3:1502 unit 1", ""),
+            ("racks.csv:7", "rack asic-006 has no cooling", "did you mean 'asic-loop-1'?"),
+            ("site.toml:4", "there is no meter 'pio'", "did you mean 'poi'?"),
+            ("site.toml:45", "there is no map 'janitza'", "did you mean 'janitza-umg'?"),
+        ],
+    )
+
+
+def test_an_empty_site_lists_what_it_needs(tmp_path: Path) -> None:
+    path = site(tmp_path)
+    path.write_text("")
+    judge(
+        path, [("site.toml:1", f"{n} is missing", f"add {n}") for n in ("dispatched", "fleet", "loop", "meter", "site")]
+    )
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+def test_a_fleet_without_racks(tmp_path: Path, keep: int) -> None:
+    path = site(tmp_path)
+    rows = (tmp_path / RACKS).read_text().splitlines()
+    (tmp_path / RACKS).write_text("\n".join(rows[:keep]))
+    judge(path, [("site.toml:4", "the site has no racks", "give fleet.racks at least one row")])
+
+
+def test_a_tree_without_nodes(tmp_path: Path) -> None:
+    path = site(tmp_path)
+    (tmp_path / NODES).write_text("")
+    found = problems(path)
+    assert len(found) == 13
+    assert found[-1].message == "the tree needs one root, found: none"
+    assert all(p.remedy == "name one of the site's nodes" for p in found[:-1])
+
+
+@pytest.mark.parametrize(("name", "line"), [(SITE, 6), (RACKS, 4), (NODES, 3)])
+def test_a_file_in_another_encoding(tmp_path: Path, name: str, line: int) -> None:
+    path = site(tmp_path)
+    old = {SITE: "Example", RACKS: "gpu-003", NODES: "feeder-1"}[name]
+    text = (tmp_path / name).read_text()
+    (tmp_path / name).write_bytes(text.replace(old, "Übung", 1).encode("latin-1"))
+    judge(path, [(f"{name}:{line}", "'utf-8' codec can't decode byte 0xdc", "UTF-8 text")])
+
+
+def test_a_file_in_sixteen_bits(tmp_path: Path) -> None:
+    path = site(tmp_path)
+    path.write_text(path.read_text(), encoding="utf-16")
+    judge(path, [("site.toml:1", "codec can't decode", "UTF-8 text")])
+
+
+@pytest.mark.parametrize("name", [SITE, RACKS])
+def test_a_path_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    path = site(tmp_path)
+    target = tmp_path / name
+    target.unlink()
+    if name == SITE:
+        judge(path, [("site.toml:1", "no such file", "give the path of the site's TOML file")])
+        judge(tmp_path, [(f"{tmp_path.name}:1", "Is a directory", "")])
+    else:
+        target.mkdir()
+        judge(path, [("site.toml:42", "fleet.racks: no file racks.csv", "or correct the name")])
+
+
+def test_an_open_quote_in_a_fleet_of_thousands(tmp_path: Path) -> None:
+    path = halls.write(halls.Hall("big", 2000), tmp_path)
+    text = (tmp_path / RACKS).read_text()
+    assert len(text) > 131_072  # csv's own limit for a cell
+    (tmp_path / RACKS).write_text(text.replace("gpu-002", '"gpu-002', 1))
+    judge(path, [("racks.csv:3", "", "close the quotation mark")])
+
+
+# What is unusual and right.
+
+
+def test_spreadsheets_write_byte_order_marks_semicolons_and_crlf(tmp_path: Path) -> None:
+    plain = sitecheck.load(site(tmp_path))
+    for name in (SITE, RACKS, NODES):
+        text = (tmp_path / name).read_text()
+        text = text if name == SITE else text.replace(",", ";")
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert sitecheck.load(tmp_path / SITE) == plain
+
+
+def test_comments_blank_lines_blanks_and_quotes_in_a_fleet(tmp_path: Path) -> None:
+    plain = sitecheck.load(site(tmp_path))
+    header, *rows = (tmp_path / RACKS).read_text().splitlines()
+    rows = ["# the GPU racks", "", *(row.replace(",", " , ") for row in rows[:5]), ",,,", *rows[5:]]
+    (tmp_path / RACKS).write_text("\n".join([header, *rows[:2], '"' + rows[2].replace(" , ", '","') + '"', *rows[3:]]))
+    assert sitecheck.load(tmp_path / SITE) == plain
+
+
+def test_lines_stay_right_behind_comments_and_blank_lines(tmp_path: Path) -> None:
+    path = site(tmp_path, (RACKS, "gpu-003", "\n\n# note\ngpu-002"))
+    judge(path, [("racks.csv:7", "duplicate id 'gpu-002', first at racks.csv:3", "")])
+
+
+def test_an_empty_cell_is_the_default(tmp_path: Path) -> None:
+    config = sitecheck.load(site(tmp_path, (RACKS, "1,40,132.0,0,330,330,0.2,0.2,66,", ",40,132.0,,330,330,,,,")))
+    rack = config.racks[0]
+    assert (rack.tier, rack.quantum_kw, rack.dead_up_s, rack.fallback_kw) == (1, 0.0, 0.0, None)
+
+
+def test_nodes_may_stand_in_the_site_file(tmp_path: Path) -> None:
+    path = site(tmp_path, (SITE, 'nodes = "nodes.csv"\n', ""), (SITE, "[[meter]]", "{nodes}\n[[meter]]"))
+    rows = [row.split(",") for row in (tmp_path / NODES).read_text().splitlines()[1:]]
+    tables = [f'[[node]]\nid = "{r[0]}"\nkind = "{r[1]}"\nparent = "{r[2]}"\nrating_kw = {r[3]}\n' for r in rows]
+    path.write_text(path.read_text().replace("{nodes}", "\n".join(tables)))
+    config = sitecheck.load(path)
+    assert [node.id for node in config.nodes] == ["main", "feeder-1", "feeder-2", "pdu-001", "pdu-002"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "line"),
+    [
+        ("a = 1\n[site]\nid = 'x'\n", ("site", "id"), 3),
+        ("[[meter]]\nid = 'a'\n\n[[meter]]\nid = 'b'\n", ("meter", 1, "id"), 5),
+        ("[[meter]]\nid = 'a'\n\n[[meter]]\nid = 'b'\n", ("meter", 1, "unit"), 4),
+        ("[site] # here\n\"id\" = 'x'\n", ("site", "id"), 2),
+        ("site.id = 'x'\n", ("site", "id"), 1),
+        ("[ mqtt ]\nport = 1\n", ("mqtt", "port"), 2),
+        ("\n[site]\n", ("nowhere", "at", "all"), 1),
+    ],
+)
+def test_positions_of_keys(text: str, place: tuple[str | int, ...], line: int) -> None:
+    assert Positions(text).line(place) == line
+
+
+def test_a_problem_reads_as_editors_want_it(tmp_path: Path) -> None:
+    path = site(tmp_path, (RACKS, "gpu-002", "gpu-001"))
+    with pytest.raises(ConfigError) as caught:
+        sitecheck.load(path)
+    first, remedy = str(caught.value).splitlines()
+    assert first.startswith(f"{tmp_path / RACKS}:3: duplicate id 'gpu-001'")
+    assert remedy.startswith("    ids are unique")
+
+
+@pytest.mark.parametrize("name", ["bench-12", "hall-48mw"])
+def test_the_examples_are_right(name: str) -> None:
+    config = sitecheck.load(EXAMPLES / name / SITE)
+    assert len(config.racks) == {"bench-12": 12, "hall-48mw": 400}[name]
