@@ -83,13 +83,15 @@ class Desk:
     ) -> None:  # fmt: skip
         """One message on cmd/{verb}; everything that happens to it is said through `send`."""
         command_id = "invalid"
+        impossible = topic is not None and not messages.may_answer_on(topic)
+        if impossible:
+            topic = None
         try:
             command = messages.parse(verb, payload)
             command_id = command.id
+            if impossible:
+                raise Rejected("malformed", "the response topic is no plain topic, or one of commands", command_id)
             topic = topic or command.reply_to
-            if topic is not None and "/cmd/" in topic:
-                topic = None
-                raise Rejected("malformed", "reply_to must not be a command topic", command_id)
             self._admit(verb, command, retained=retained)
             self._say(verb, command_id, "received", topic=topic, correlation=correlation)
             self.journal.remember(command_id, "received")
@@ -130,8 +132,6 @@ class Desk:
         if command.issued_at.timestamp() > now + CLOCK_SLACK_S:
             early_s = command.issued_at.timestamp() - now
             raise Rejected("clock", f"issued {early_s:.0f} s in the future: check the clocks", command.id)
-        if self.latched_stop and verb not in ("estop", "reset"):
-            raise Rejected("estop", "the emergency stop holds: send reset first", command.id)
         if not self.latched_stop and verb == "reset":
             raise Rejected("nothing", "there is nothing to reset", command.id)
 
@@ -174,6 +174,9 @@ class Desk:
 
     def _begin(self, verb: str, command: Command, topic: str | None, correlation: bytes | None) -> None:
         now_ns = time.monotonic_ns()
+        if self.latched_stop and verb not in ("estop", "reset"):
+            # Here and not at the door: what was accepted for later comes through here as well.
+            raise Rejected("estop", "the emergency stop holds: send reset first", command.id)
         lease_s = self._lease_s(command)
         kind = {"setpoint": codes.TRACK, "hold": codes.HOLD, "estop": codes.ESTOP}.get(verb, codes.STAND)
         target_w = self._target(command) if verb == "setpoint" else self.site.default_mw * 1e6

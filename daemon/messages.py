@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 Stage = Literal["received", "accepted", "rejected", "started", "reached", "partial", "failed", "ended"]
 VERBS: Final = ("setpoint", "release", "hold", "estop", "reset")
 LARGEST: Final = 16384
+LONGEST_TOPIC: Final = 256
 ID: Final = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 
 
@@ -22,6 +23,12 @@ class Rejected(Exception):
         super().__init__(message)
         self.code = code
         self.command_id = command_id
+
+
+def may_answer_on(topic: str) -> bool:
+    """Whether an acknowledgement may go to a topic that its sender named."""
+    plain = 0 < len(topic) <= LONGEST_TOPIC and not any(c in topic for c in "+#\0") and not topic.startswith("$")
+    return plain and "/cmd/" not in f"/{topic}/"
 
 
 class _Message(BaseModel):
@@ -50,15 +57,15 @@ class Command(_Message):
     interval: Interval | None = None
     envelope: Literal["normal", "dispatched"] = "dispatched"
     best_effort: bool = False
-    reply_to: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    reply_to: Annotated[str, Field(max_length=LONGEST_TOPIC)] | None = None
     who: Annotated[str, Field(max_length=128)] = ""
     reason: Annotated[str, Field(max_length=512)] = ""
 
     @field_validator("reply_to")
     @classmethod
     def _plain_topic(cls, topic: str | None) -> str | None:
-        if topic is not None and (any(c in topic for c in "+#\0") or topic.startswith("$")):
-            raise ValueError("reply_to is a plain topic without wildcards")
+        if topic is not None and not may_answer_on(topic):
+            raise ValueError("reply_to is a plain topic without wildcards, and none of commands")
         return topic
 
     @model_validator(mode="after")

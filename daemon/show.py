@@ -84,9 +84,10 @@ class Show:
     def telemetry(self, out: views.Outputs) -> Iterator[tuple[str, dict[str, Any]]]:
         """(topic below the site's prefix, payload): what changed, and every device in full each ten seconds."""
         self._second += 1
+        good = bool(out.started and out.meter_good)
         site = {"power_w": out.power_w, "reference_w": out.reference_w, "applied_w": out.total_w}
-        quality = "good" if out.meter_good else "stale"
-        yield "tele/site", {"at": stamp(), "values": {k: {"v": round(v, 1), "q": quality} for k, v in site.items()}}
+        values = {k: {"v": round(v, 1) if good else None, "q": "good" if good else "stale"} for k, v in site.items()}
+        yield "tele/site", {"at": stamp(), "values": values}
         now_ns = time.monotonic_ns()
         for i, point in enumerate(self.composed.points):
             values = self._values(point, now_ns, full=(self._second + i) % FULL_EVERY == 0)
