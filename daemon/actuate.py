@@ -44,6 +44,10 @@ class Target:
     sent_ns: int = 0
     asked_ns: int = 0
     accepted_ns: int = 0
+    latest_w: float = math.nan  # accepted last, and the one before it
+    before_w: float = math.nan
+    before_ns: int = 0
+    pending_ns: int = 0  # since when an accepted limit waits to be read back
     retry_ns: int = 0
     busy: bool = False
     latched: bool = True
@@ -108,7 +112,10 @@ class Actuation:
             return
         future.result()
         self.stages["accepted"] += 1
-        target.accepted_ns = now_ns
+        target.before_w, target.before_ns = target.latest_w, target.accepted_ns
+        target.latest_w, target.accepted_ns = target.sent_w, now_ns
+        if target.latched or target.pending_ns == 0:
+            target.pending_ns = now_ns
         target.latched = False
         target.misses = 0
         if target.wanted_w != target.sent_w:
@@ -158,34 +165,55 @@ class Actuation:
             self.program(i, now_ns)
 
     def verify(self, i: int, now_ns: int, *, good: bool) -> None:
-        """Compares the read-back with what was accepted; a limit that somebody else wrote is taken back."""
+        """Compares the read-back with what was accepted; a limit that somebody else wrote is taken back.
+
+        While a rack is moved, a reading may still show the limit before the last: that is progress too.
+        """
         target = self.targets[i]
         slot = target.readback_slot
-        if self.inputs.quality[slot] != codes.GOOD or self.inputs.at_ns[slot] <= target.accepted_ns:
-            if not target.latched and not target.misses and now_ns - target.accepted_ns > target.verify_ns:
-                self.judge(i, responsive=False, why="the limit is not read back")
+        at_ns = self.inputs.at_ns[slot]
+        if self.inputs.quality[slot] == codes.GOOD and at_ns > target.accepted_ns:
+            if abs(self.inputs.value[slot] - target.sent_w) <= target.driver.tolerance_w:
+                self.latch(i)
+                return
+            if target.latched:
+                self.foreign(i, now_ns, good=good)
+                return
+        elif (
+            self.inputs.quality[slot] == codes.GOOD
+            and at_ns > target.before_ns
+            and abs(self.inputs.value[slot] - target.before_w) <= target.driver.tolerance_w
+        ):
+            target.pending_ns = target.accepted_ns
+        if target.latched or target.misses or now_ns - target.pending_ns <= target.verify_ns:
             return
-        if abs(self.inputs.value[slot] - target.sent_w) <= target.driver.tolerance_w:
-            if not target.latched:
-                target.latched = True
-                self.stages["latched"] += 1
-            if not target.misses:
-                self.judge(i, responsive=True, why="")
-            return
-        if target.latched:
-            target.latched = False
-            self.stages["foreign"] += 1
-            log.warning(
-                "%s: limit reads %.0f W, ours is %.0f W: somebody else wrote it; taking it back",
-                target.id, self.inputs.value[slot], target.sent_w,
-            )  # fmt: skip
-            if good:
-                self.send(i, now_ns)
-        elif now_ns - target.accepted_ns > target.verify_ns:
-            self.stages["ignored"] += 1
-            self.judge(i, responsive=False, why="it accepts the limit but reads back another")
-            if good and now_ns - target.sent_ns > RETRY_NS:
-                self.send(i, now_ns)
+        self.stages["ignored"] += target.responsive
+        self.judge(i, responsive=False, why="the limit is accepted, but not read back")
+        if good and now_ns - target.sent_ns > RETRY_NS:
+            self.send(i, now_ns)
+
+    def latch(self, i: int) -> None:
+        """The read-back shows what was sent."""
+        target = self.targets[i]
+        if not target.latched:
+            target.latched = True
+            target.pending_ns = 0
+            self.stages["latched"] += 1
+        if not target.misses:
+            self.judge(i, responsive=True, why="")
+
+    def foreign(self, i: int, now_ns: int, *, good: bool) -> None:
+        """A limit that was ours is not any more."""
+        target = self.targets[i]
+        target.latched = False
+        target.pending_ns = now_ns
+        self.stages["foreign"] += 1
+        log.warning(
+            "%s: limit reads %.0f W, ours is %.0f W: somebody else wrote it; taking it back",
+            target.id, self.inputs.value[target.readback_slot], target.sent_w,
+        )  # fmt: skip
+        if good:
+            self.send(i, now_ns)
 
     def program(self, i: int, now_ns: int) -> None:
         """Programs the dead-man of a device that does not read back as programmed."""
