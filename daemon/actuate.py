@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -44,9 +44,7 @@ class Target:
     sent_ns: int = 0
     asked_ns: int = 0
     accepted_ns: int = 0
-    latest_w: float = math.nan  # accepted last, and the one before it
-    before_w: float = math.nan
-    before_ns: int = 0
+    history: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=8))  # accepted: (ns, W)
     pending_ns: int = 0  # since when an accepted limit waits to be read back
     retry_ns: int = 0
     busy: bool = False
@@ -112,8 +110,8 @@ class Actuation:
             return
         future.result()
         self.stages["accepted"] += 1
-        target.before_w, target.before_ns = target.latest_w, target.accepted_ns
-        target.latest_w, target.accepted_ns = target.sent_w, now_ns
+        target.accepted_ns = now_ns
+        target.history.append((now_ns, target.sent_w))
         if target.latched or target.pending_ns == 0:
             target.pending_ns = now_ns
         target.latched = False
@@ -167,7 +165,7 @@ class Actuation:
     def verify(self, i: int, now_ns: int, *, good: bool) -> None:
         """Compares the read-back with what was accepted; a limit that somebody else wrote is taken back.
 
-        While a rack is moved, a reading may still show the limit before the last: that is progress too.
+        While a rack is moved, a reading may still show an earlier limit: that is progress too.
         """
         target = self.targets[i]
         slot = target.readback_slot
@@ -179,18 +177,23 @@ class Actuation:
             if target.latched:
                 self.foreign(i, now_ns, good=good)
                 return
-        elif (
-            self.inputs.quality[slot] == codes.GOOD
-            and at_ns > target.before_ns
-            and abs(self.inputs.value[slot] - target.before_w) <= target.driver.tolerance_w
-        ):
-            target.pending_ns = target.accepted_ns
+        elif self.inputs.quality[slot] == codes.GOOD:
+            self.progress(target, at_ns, self.inputs.value[slot])
         if target.latched or target.misses or now_ns - target.pending_ns <= target.verify_ns:
             return
         self.stages["ignored"] += target.responsive
         self.judge(i, responsive=False, why="the limit is accepted, but not read back")
         if good and now_ns - target.sent_ns > RETRY_NS:
             self.send(i, now_ns)
+
+    @staticmethod
+    def progress(target: Target, at_ns: int, value_w: float) -> None:
+        """A reading that shows an earlier limit of ours: what waits is the one after it."""
+        for k in range(len(target.history) - 2, -1, -1):
+            accepted_ns, limit_w = target.history[k]
+            if at_ns > accepted_ns and abs(value_w - limit_w) <= target.driver.tolerance_w:
+                target.pending_ns = max(target.pending_ns, target.history[k + 1][0])
+                return
 
     def latch(self, i: int) -> None:
         """The read-back shows what was sent."""

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,8 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         return sub
 
     setter = add("set", "a set point over MQTT, then its life until reached, partial or failed")
+    # A change downward is a power, not an option.
+    setter._negative_number_matcher = re.compile(r"-\d+(\.\d+)?(MW|kW|W)?$")
     setter.add_argument("power", metavar="POWER", help="8MW, 800kW, 40%%, +2MW or -2MW")
     setter.add_argument("--in", dest="ramp", type=_duration, metavar="TIME", help="ramp in so long: 5s, 2min")
     setter.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 15m")

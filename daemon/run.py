@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import os
 import signal
 import threading
@@ -237,7 +238,7 @@ class Daemon:
 
     def _ready(self) -> str:
         out = self.snapshot()
-        if not out.started:
+        if not out.started or math.isnan(self.desk.mean_w):
             return "the site meter has not been read yet"
         if not out.meter_good:
             return "the site meter is stale"

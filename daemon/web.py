@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as PLAIN
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 
 from rampd.daemon.config import Http
@@ -25,7 +25,7 @@ def application(exposition: Exposition, health: Callable[[], str], ready: Callab
     async def metrics(request: web.Request) -> web.Response:
         wants = "application/openmetrics-text" in request.headers.get("Accept", "")
         body = exposition.render(as_openmetrics=wants)
-        return web.Response(body=body, headers={"Content-Type": OPENMETRICS if wants else CONTENT_TYPE_LATEST})
+        return web.Response(body=body, headers={"Content-Type": OPENMETRICS if wants else PLAIN})
 
     def answer(check: Callable[[], str]) -> Callable[[web.Request], object]:
         async def handler(_: web.Request) -> web.Response:

@@ -1,0 +1,171 @@
+"""The broker dies, hangs, is not there, or speaks only the old protocol: the racks stay under control."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP
+from typing import Any
+
+import pytest
+
+from rampd.daemon import halls
+from tests.hall import Hall, until
+
+QUICK = {"up_mw_per_min = 0.198\ndown_mw_per_min = 0.198": "up_mw_per_min = 30\ndown_mw_per_min = 30"}
+Facts = dict[str, Any]
+STORIES: dict[str, Callable[[Hall], Facts]] = {}
+
+
+def story(play: Callable[[Hall], Facts]) -> Callable[[Hall], Facts]:
+    """A hall of four racks of its own; all stories run side by side."""
+    STORIES[play.__name__] = play
+    return play
+
+
+def connected(hall: Hall) -> float:
+    return hall.metrics().value("rampd_mqtt_connected")
+
+
+def ticks(hall: Hall) -> float:
+    return hall.metrics().value("rampd_tick_seconds_count")
+
+
+def obeys(hall: Hall, percent: float) -> Facts:
+    """A command after the trouble, from a client that comes new, until the plant truly follows."""
+    goal_w = percent / 100 * hall.config.site.max_mw * 1e6
+    with hall.client() as client:
+        command_id = client.command("setpoint", percent=percent, ramp_s=2)
+        client.until_stage(command_id, "started", 10)
+        until(lambda: hall.settled(goal_w, ratio=0.02), 30, f"the purchase stands at {percent} %")
+        return {"stages": client.stages(command_id), "status": client.of("status")[-1].payload["state"]}
+
+
+def under_control(hall: Hall, since: int) -> bool:
+    """Whether limits were written and the purchase stood at the default meanwhile."""
+    default_w = hall.config.site.default_mw * 1e6
+    return all(abs(line["poi_w"] - default_w) < 0.03 * default_w for line in hall.truth()[since:])
+
+
+@story
+def killed(hall: Hall) -> Facts:
+    hall.start()
+    pid = hall.daemon.pid
+    until(lambda: hall.settled(hall.config.site.default_mw * 1e6, ratio=0.02), 30, "the site stands at its default")
+    began = len(hall.truth())
+    before = ticks(hall)
+    hall.broker.stop(SIGKILL)
+    until(lambda: connected(hall) == 0, 5, "the loss is noticed")
+    ready = hall.ready
+    until(lambda: ticks(hall) > before + 40, 10, "control goes on")
+    held = under_control(hall, began)
+    hall.start_broker()
+    back_s = time.monotonic()
+    until(lambda: connected(hall) == 1, 15, "the daemon is back on the broker")
+    took_s = time.monotonic() - back_s
+    return obeys(hall, 80) | {"same": hall.daemon.pid == pid, "ready": ready, "held": held, "took_s": took_s}
+
+
+@story
+def stopped(hall: Hall) -> Facts:
+    hall.start()
+    pid = hall.daemon.pid
+    until(lambda: hall.settled(hall.config.site.default_mw * 1e6, ratio=0.02), 30, "the site stands at its default")
+    began = len(hall.truth())
+    hall.broker.send(SIGSTOP)
+    stopped_s = time.monotonic()
+    until(lambda: connected(hall) == 0, 20, "a broker that hangs is noticed")
+    noticed_s = time.monotonic() - stopped_s
+    ready, held = hall.ready, under_control(hall, began)
+    hall.broker.send(SIGCONT)
+    until(lambda: connected(hall) == 1, 25, "the daemon is back on the broker")
+    return obeys(hall, 80) | {
+        "same": hall.daemon.pid == pid, "ready": ready, "held": held, "noticed_s": noticed_s, "words": hall.daemon.words
+    }  # fmt: skip
+
+
+@story
+def absent(hall: Hall) -> Facts:
+    hall.start_sim()
+    hall.start_daemon()
+    hall.until_ready()
+    until(lambda: hall.settled(hall.config.site.default_mw * 1e6, ratio=0.02), 30, "the site stands at its default")
+    programmed = hall.metrics().value("rampd_writes_total", stage="programmed")
+    off = connected(hall)
+    hall.start_broker()
+    until(lambda: connected(hall) == 1, 15, "the daemon finds the broker")
+    return obeys(hall, 80) | {"programmed": programmed, "off": off}
+
+
+@story
+def old(hall: Hall) -> Facts:
+    found = importlib.util.find_spec("amqtt")
+    assert found is not None, "the 3.1.1-only broker is not installed: pip install 'amqtt>=0.12,<0.13'"
+    conf = hall.folder / "amqtt.yaml"
+    conf.write_text(
+        f"listeners:\n  default:\n    type: tcp\n    bind: {hall.broker_host}:{hall.config.mqtt.port}\n"
+        "plugins:\n  amqtt.plugins.authentication.AnonymousAuthPlugin:\n    allow_anonymous: true\n",
+        encoding="utf-8",
+    )
+    hall.start_sim()
+    hall.start_other_broker([sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(conf)])
+    hall.start_daemon()
+    hall.until_ready()
+    until(lambda: connected(hall) == 1, 15, "the daemon is on the broker")
+    with hall.client(version=4) as client:
+        until(lambda: client.of("state"), 10, "a state message")
+        command_id = client.command("setpoint", percent=80, ramp_s=2)
+        client.until_stage(command_id, "started", 10)
+        goal_w = 0.8 * hall.config.site.max_mw * 1e6
+        until(lambda: hall.settled(goal_w, ratio=0.02), 30, "the purchase stands at 80 %")
+        status = client.of("status")[-1].payload["state"]
+        return {"status": status, "stages": client.stages(command_id), "words": hall.daemon.words}
+
+
+def play(run: Callable[[Hall], Facts], folder: Path) -> Facts:
+    with Hall(folder, racks=halls.SMALLEST, columns={"asic.up_kw_per_s": "109"}, edit=QUICK) as hall:
+        return run(hall) | {"broken": hall.limits_broken(), "code": hall.daemon.code}
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Facts]]]:
+    with ThreadPoolExecutor(len(STORIES)) as pool:
+        yield {name: pool.submit(play, run, tmp_path_factory.mktemp(name)) for name, run in STORIES.items()}
+
+
+@pytest.mark.parametrize("name", ["killed", "stopped", "absent", "old"])
+def test_the_site_obeys_again_and_no_limit_was_broken(stories: dict[str, Future[Facts]], name: str) -> None:
+    facts = stories[name].result()
+    assert facts["code"] is None
+    assert facts["broken"] == []
+    assert facts["status"] == "online"
+    assert facts["stages"][:3] == ["received", "accepted", "started"]
+
+
+def test_control_goes_on_without_the_broker(stories: dict[str, Future[Facts]]) -> None:
+    for name in ("killed", "stopped"):
+        facts = stories[name].result()
+        assert facts["same"], "the daemon was started anew"
+        assert facts["ready"] == (200, "ok")
+        assert facts["held"], "the purchase left the default"
+    assert stories["killed"].result()["took_s"] < 10
+
+
+def test_a_broker_that_hangs_is_noticed_and_said(stories: dict[str, Future[Facts]]) -> None:
+    facts = stories["stopped"].result()
+    assert facts["noticed_s"] < 15
+    assert facts["words"].count("trying on") >= 1
+
+
+def test_a_site_without_a_broker_is_controlled(stories: dict[str, Future[Facts]]) -> None:
+    facts = stories["absent"].result()
+    assert facts["off"] == 0
+    assert facts["programmed"] >= 4, "every rack has its dead-man"
+
+
+def test_the_old_protocol_is_found_by_itself(stories: dict[str, Future[Facts]]) -> None:
+    assert "connected, MQTT 3.1.1" in stories["old"].result()["words"]

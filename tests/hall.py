@@ -1,0 +1,526 @@
+"""A hall of its own for a test: simulator, broker and daemon as real processes, seen only from outside.
+
+Every hall has loopback addresses of its own, also for its broker and its HTTP port, and holds a lock on them, so that
+any number of test processes can run side by side.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self, TypeVar
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from rampd.daemon import halls, sitecheck
+from rampd.daemon.config import Config
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RAMPD: Final = [sys.executable, "-m", "rampd.daemon.cli"]
+MOSQUITTO: Final = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+FIRST_NET: Final = 100
+START_S: Final = 60.0
+ENDS: Final = ("rejected", "reached", "partial", "failed", "ended")
+Found = TypeVar("Found")
+
+
+def until(done: Callable[[], Found], within_s: float, what: str, *, every_s: float = 0.05) -> Found:
+    """Waits for a condition and returns its first true value; fails the test when it does not come."""
+    deadline_s = time.monotonic() + within_s
+    while not (found := done()):
+        assert time.monotonic() < deadline_s, f"not within {within_s:g} s: {what}"
+        time.sleep(every_s)
+    return found
+
+
+def ever(done: Callable[[], object], for_s: float, *, every_s: float = 0.05) -> bool:
+    """Whether a condition comes true within a time that must pass anyway."""
+    deadline_s = time.monotonic() + for_s
+    while time.monotonic() < deadline_s:
+        if done():
+            return True
+        time.sleep(every_s)
+    return False
+
+
+def get(url: str, accept: str = "*/*") -> tuple[int, str, str]:
+    """Status, content type and text of a GET; status 0 when nothing listens."""
+    request = urllib.request.Request(url, headers={"Accept": accept})
+    try:
+        with urllib.request.urlopen(request, timeout=5.0) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read().decode()
+    except OSError:
+        return 0, "", ""
+
+
+def tool(name: str, package: str) -> str:
+    """The path of a program that the tests need; its absence fails the test."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    assert found is not None, f"{name} is not installed: apt-get install {package}"
+    return found
+
+
+class Process:
+    """A child process with its output in a file; ended with the block."""
+
+    def __init__(self, name: str, command: list[str], folder: Path, env: dict[str, str] | None = None) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=os.environ | (env or {})
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._popen.poll()
+
+    @property
+    def words(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def check(self) -> None:
+        assert self.code is None, f"{self.name} ended with {self.code}:\n{self.words[-3000:]}"
+
+    def send(self, number: signal.Signals) -> None:
+        self._popen.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, within_s: float = 15.0) -> int:
+        """Sends a signal and waits for the end; returns the exit code."""
+        self.send(number)
+        return self._popen.wait(within_s)
+
+    def close(self) -> None:
+        if self._popen.poll() is None:
+            self._popen.send_signal(signal.SIGCONT)
+            self._popen.terminate()
+            try:
+                self._popen.wait(10.0)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a client received; the topic counts from the site's root. `at` is CLOCK_MONOTONIC in s."""
+
+    at: float
+    topic: str
+    data: bytes
+    retain: bool
+    correlation: bytes | None
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        found = json.loads(self.data)
+        assert isinstance(found, dict)
+        return found
+
+
+class Client:
+    """An MQTT client that keeps all it hears, in order."""
+
+    def __init__(self, host: str, port: int, root: str, *, version: int = 5) -> None:
+        self.root = root
+        self.messages: list[Message] = []
+        self._ready = threading.Event()
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            protocol=paho.MQTTv5 if version == 5 else paho.MQTTv311,
+            reconnect_on_failure=True,
+        )
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_disconnect = lambda *_: self._ready.clear()
+        self._client.on_message = self._heard
+        self._client.connect(host, port, keepalive=5)
+        self._client.loop_start()
+        try:
+            self.connected()
+        except AssertionError:
+            self.__exit__(None, None, None)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _heard(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        topic = message.topic.removeprefix(f"{self.root}/")
+        correlation = getattr(message.properties, "CorrelationData", None)
+        self.messages.append(Message(time.monotonic(), topic, message.payload, message.retain, correlation))
+
+    def connected(self, within_s: float = 10.0) -> None:
+        """Waits until connected and subscribed to everything."""
+        assert self._ready.wait(within_s), "the test's own MQTT client does not connect"
+
+    def publish(
+        self, topic: str, payload: bytes | str, *, retain: bool = False, response: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:  # fmt: skip
+        """Publishes below the site's root and waits for the broker to take it."""
+        properties = None
+        if response is not None or correlation is not None:
+            properties = Properties(PacketTypes.PUBLISH)
+            if response is not None:
+                properties.ResponseTopic = response
+            if correlation is not None:
+                properties.CorrelationData = correlation
+        sent = self._client.publish(f"{self.root}/{topic}", payload, qos=1, retain=retain, properties=properties)
+        sent.wait_for_publish(10.0)
+        assert sent.is_published()
+
+    def command(self, verb: str, **fields: Any) -> str:
+        """Sends a command with a sound envelope; returns its id."""
+        made = envelope(**fields)
+        self.publish(f"cmd/{verb}", json.dumps(made))
+        return str(made["id"])
+
+    def of(self, topic: str, since_s: float = 0.0) -> list[Message]:
+        return [m for m in list(self.messages) if m.topic == topic and m.at >= since_s]
+
+    def acks(self, command_id: str) -> list[dict[str, Any]]:
+        return [m.payload for m in self.of(f"ack/{command_id}")]
+
+    def stages(self, command_id: str) -> list[str]:
+        return [ack["stage"] for ack in self.acks(command_id)]
+
+    def until_stage(self, command_id: str, stage: str, within_s: float) -> dict[str, Any]:
+        """Waits for a stage of a command; another end of it fails at once."""
+        deadline_s = time.monotonic() + within_s
+        while True:
+            acks = self.acks(command_id)
+            if found := next((ack for ack in acks if ack["stage"] == stage), None):
+                return found
+            ended = [ack for ack in acks if ack["stage"] in ENDS]
+            if (ended and ended[-1]["stage"] != "reached") or time.monotonic() > deadline_s:
+                raise AssertionError(f"{command_id} not {stage} within {within_s:g} s: {acks}")
+            time.sleep(0.02)
+
+    def states(self, since_s: float = 0.0) -> list[dict[str, Any]]:
+        return [m.payload for m in self.of("state", since_s)]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The newest state message."""
+        return self.of("state")[-1].payload
+
+    def next_state(self, within_s: float = 5.0) -> dict[str, Any]:
+        """A state that was not there before, with a tick of the loop in between."""
+        now_s = time.monotonic() + 0.2
+        until(lambda: self.of("state", now_s), within_s, "a new state message")
+        return self.state
+
+
+def envelope(**fields: Any) -> dict[str, Any]:
+    """A command's payload; `fields` add to it and, with None, take away."""
+    now = datetime.now(UTC)
+    made: dict[str, Any] = {
+        "id": str(uuid.uuid4()),
+        "issued_at": now.isoformat(),
+        "expires_at": (now + timedelta(seconds=30)).isoformat(),
+    }
+    made |= fields
+    return {key: value for key, value in made.items() if value is not None}
+
+
+def after(seconds: float) -> str:
+    """A time stamp so many seconds from now."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def _take_net() -> tuple[int, IO[str]]:
+    """Second byte of four neighbouring loopback nets, and the lock that keeps them ours."""
+    for net in range(FIRST_NET, 250, 4):
+        lock = (Path(tempfile.gettempdir()) / f"rampd-test-net-{net}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as sock:
+                host, _, port = halls.address(net, 0, 0).partition(":")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind((host, int(port)))
+        except OSError:
+            lock.close()
+            continue
+        return net, lock
+    raise AssertionError("no loopback addresses are free for a hall")
+
+
+def _set_columns(path: Path, columns: dict[str, str]) -> None:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for name, value in columns.items():
+        kind, _, column = name.rpartition(".")
+        for row in rows:
+            if kind in ("", row["kind"]):
+                assert column in row, column
+                row[column] = value
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        out.writeheader()
+        out.writerows(rows)
+
+
+@dataclass
+class Hall:
+    """A written hall and the processes that run it.
+
+    `edit` changes site.toml; `columns` sets columns of racks.csv, `node_columns` of nodes.csv: "limit_kw", or
+    "gpu.limit_kw" for the rows of one kind.
+    """
+
+    folder: Path
+    racks: int = 12
+    edit: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    node_columns: dict[str, str] = field(default_factory=dict)
+    faults: str = ""
+    state: bool = False
+    mqtt_version: str = ""
+
+    site: Path = field(init=False)
+    config: Config = field(init=False)
+    parts: dict[str, Process] = field(init=False, default_factory=dict)
+    born_s: float = field(init=False, default=0.0)
+
+    def __enter__(self) -> Self:
+        self.net, self._lock = _take_net()
+        self.broker_host = f"127.{self.net}.255.1"
+        self.http_host = f"127.{self.net}.255.2"
+        self.site = halls.write(halls.Hall("hall", self.racks, self.net), self.folder)
+        text = self.site.read_text(encoding="utf-8")
+        mqtt_extra = f'\nversion = "{self.mqtt_version}"' if self.mqtt_version else ""
+        changes = {
+            '[mqtt]\nhost = "127.0.0.1"': f'[mqtt]\nhost = "{self.broker_host}"{mqtt_extra}',
+            '[http]\nhost = "127.0.0.1"': f'[http]\nhost = "{self.http_host}"',
+        }
+        for old, new in (changes | self.edit).items():
+            assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in site.toml"
+            text = text.replace(old, new)
+        self.site.write_text(text, encoding="utf-8")
+        _set_columns(self.site.parent / "racks.csv", self.columns)
+        _set_columns(self.site.parent / "nodes.csv", self.node_columns)
+        if self.faults:
+            (self.folder / "faults.toml").write_text(self.faults, encoding="utf-8")
+        self.config = sitecheck.load(self.site)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            for part in reversed(self.parts.values()):
+                part.close()
+        finally:
+            self._lock.close()
+
+    # Processes.
+
+    def _start(self, name: str, command: list[str], env: dict[str, str] | None = None) -> Process:
+        if name in self.parts:
+            self.parts[name].close()
+        self.parts[name] = Process(name, command, self.folder, env)
+        return self.parts[name]
+
+    def start_sim(self) -> Process:
+        """The devices; returns once all listen. `since` counts from here."""
+        faults = ["--faults", str(self.folder / "faults.toml")] if self.faults else []
+        truth = ["--truth", str(self.folder / "truth.jsonl")]
+        sim = self._start("sim", [*RAMPD, "sim", "--config", str(self.site), *truth, *faults])
+
+        def listens() -> bool:
+            sim.check()
+            return "devices listen" in sim.words
+
+        until(listens, START_S, "the simulated devices listen")
+        self.born_s = time.monotonic()
+        return sim
+
+    def start_broker(self) -> Process:
+        """mosquitto; returns once it listens."""
+        user = "user root\n" if os.geteuid() == 0 else ""
+        conf = self.folder / "mosquitto.conf"
+        conf.write_text(
+            f"listener {self.config.mqtt.port} {self.broker_host}\nallow_anonymous true\npersistence false\n{user}",
+            encoding="utf-8",
+        )
+        return self.start_other_broker([tool("mosquitto", "mosquitto"), "-c", str(conf)])
+
+    def start_other_broker(self, command: list[str]) -> Process:
+        """Any broker that listens where the site file says."""
+        broker = self._start("broker", command)
+
+        def listens() -> bool:
+            broker.check()
+            with socket.socket() as sock:
+                return sock.connect_ex((self.broker_host, self.config.mqtt.port)) == 0
+
+        until(listens, START_S, "the broker listens")
+        return broker
+
+    def start_daemon(self, *options: str, env: dict[str, str] | None = None) -> Process:
+        """rampd run; does not wait."""
+        state = {"STATE_DIRECTORY": str(self.folder / "state")} if self.state else {}
+        return self._start("daemon", [*RAMPD, "run", "--config", str(self.site), *options], state | (env or {}))
+
+    def start(self) -> Self:
+        """Everything; returns once the site is under control."""
+        self.start_sim()
+        self.start_broker()
+        self.start_daemon()
+        self.until_ready()
+        return self
+
+    @property
+    def broker(self) -> Process:
+        return self.parts["broker"]
+
+    @property
+    def daemon(self) -> Process:
+        return self.parts["daemon"]
+
+    def until_ready(self, within_s: float = START_S) -> None:
+        def ready() -> bool:
+            self.daemon.check()
+            return self.ready[0] == 200
+
+        until(ready, within_s, "rampd is ready")
+
+    # What it shows.
+
+    @property
+    def since_s(self) -> float:
+        """Time of the simulated hall, in which the fault file counts."""
+        return time.monotonic() - self.born_s
+
+    def url(self, path: str) -> str:
+        return f"http://{self.http_host}:{self.config.http.port}{path}"
+
+    @property
+    def ready(self) -> tuple[int, str]:
+        status, _, text = get(self.url("/readyz"))
+        return status, text.strip()
+
+    def until_time(self, at_s: float) -> None:
+        """Waits for a moment of the fault file. Fails when it has passed: the hall came up too slowly."""
+        assert self.since_s < at_s, f"the hall is at {self.since_s:.1f} s already"
+        until(lambda: self.since_s >= at_s, at_s + 1, f"{at_s:g} s of the hall's time")
+
+    @property
+    def root(self) -> str:
+        return f"{self.config.mqtt.prefix}/{self.config.site.id}"
+
+    def client(self, version: int = 5) -> Client:
+        return Client(self.broker_host, self.config.mqtt.port, self.root, version=version)
+
+    def metrics(self) -> Samples:
+        status, _, text = get(self.url("/metrics"))
+        assert status == 200, status
+        return Samples(text)
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """One sample, None when it is not there."""
+        return self.metrics().get(name, **labels)
+
+    def truth(self) -> list[dict[str, Any]]:
+        """What the plant truly did, up to now."""
+        lines = (self.folder / "truth.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def settled(self, power_w: float, *, ratio: float = 0.01, for_s: float = 2.0) -> bool:
+        """Whether the purchase has truly stood at a power."""
+        lines = self.truth()[-round(10 * for_s) :]
+        return all(abs(line["poi_w"] - power_w) <= ratio * power_w for line in lines)
+
+    def limits_broken(self, since_s: float = 0.0) -> list[dict[str, Any]]:
+        """Truth lines in which a rack, a node or the site was above its limit; `since_s` counts in the hall's time."""
+        lines = self.truth()
+        lines = [line for line in lines if line["at"] - lines[0]["at"] >= since_s]
+        assert len(lines) > 10
+        limits = ("rack_over_w", "limit_over_w", "node_over_w", "site_over_w")
+        return [line for line in lines if any(line[limit] > 1.0 for limit in limits)]
+
+
+class Samples:
+    """An exposition; a sample is named by as many labels as tell it apart."""
+
+    def __init__(self, text: str) -> None:
+        self.all = [s for family in text_string_to_metric_families(text) for s in family.samples]
+
+    def having(self, name: str, **labels: str) -> list[Sample]:
+        return [s for s in self.all if s.name == name and labels.items() <= s.labels.items()]
+
+    def get(self, name: str, **labels: str) -> float | None:
+        """One value, None when it is not there."""
+        found = self.having(name, **labels)
+        assert len(found) <= 1, f"{name} {labels} is not one sample: {found}"
+        return found[0].value if found else None
+
+    def value(self, name: str, **labels: str) -> float:
+        """One value, which must be there."""
+        found = self.get(name, **labels)
+        assert found is not None, f"there is no {name} {labels}"
+        return found
+
+
+@contextmanager
+def beside(work: Callable[[], Found]) -> Iterator[Future[Found]]:
+    """Runs something in a thread while the block runs; the block may ask for its result."""
+    future: Future[Found] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield future
+    finally:
+        thread.join()

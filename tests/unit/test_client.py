@@ -1,0 +1,57 @@
+"""The client's words: powers, and the envelope of every command."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from rampd.daemon import client, messages
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("8MW", {"power_w": 8e6}),
+        ("0.8 MW", {"power_w": 8e5}),
+        ("800kW", {"power_w": 8e5}),
+        ("500W", {"power_w": 500.0}),
+        ("0W", {"power_w": 0.0}),
+        ("40%", {"percent": 40.0}),
+        ("40.5 %", {"percent": 40.5}),
+        (" 40% ", {"percent": 40.0}),
+        ("+2MW", {"by_w": 2e6}),
+        ("-2MW", {"by_w": -2e6}),
+        ("-2.5kW", {"by_w": -2500.0}),
+    ],
+)
+def test_power(text: str, command: dict[str, float]) -> None:
+    assert client.power(text) == command
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "8", "MW", "8 mw", "8mW", "8GW", "8,5MW", "1e6W", "+40%", "-40%", "--2MW", "8MW 9MW", ".5MW", "nan%"],
+)
+def test_what_is_no_power(text: str) -> None:
+    with pytest.raises(client.Usage):
+        client.power(text)
+
+
+def test_the_envelope_is_one_that_the_daemon_takes() -> None:
+    made = client.envelope("a test", valid_s=20) | {"percent": 40}
+    command = messages.parse("setpoint", json.dumps(made).encode())
+    assert (command.expires_at - command.issued_at).total_seconds() == pytest.approx(20, abs=0.002)
+    assert abs(command.issued_at.timestamp() - datetime.now(UTC).timestamp()) < 5
+    assert command.reason == "a test"
+    assert "@" in command.who
+    assert client.envelope("")["id"] != client.envelope("")["id"]
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(client, "getuser", nobody)
+    assert client.envelope("")["who"].split("@")[0].isdigit()

@@ -1,0 +1,175 @@
+"""Command payloads: what is taken, and what is refused with which words."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rampd.daemon import messages
+from rampd.daemon.messages import LARGEST, VERBS, Rejected, ack, parse, stamp
+
+ISSUED = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+SOUND: dict[str, Any] = {
+    "id": "a-1",
+    "issued_at": "2026-05-04T12:00:00Z",
+    "expires_at": "2026-05-04T12:00:30+00:00",
+}
+
+
+def payload(**fields: Any) -> bytes:
+    made = SOUND | fields
+    return json.dumps({key: value for key, value in made.items() if value is not None}).encode()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"power_w": 8.0e6}, {"by_w": -2e6}, {"percent": 40}, {"percent": 0}, {"power_w": 0}]
+)
+def test_a_set_point_names_one_power(fields: dict[str, float]) -> None:
+    command = parse("setpoint", payload(**fields))
+    ((name, value),) = fields.items()
+    assert getattr(command, name) == value
+    assert command.issued_at == ISSUED
+    assert command.expires_at - command.issued_at == timedelta(seconds=30)
+
+
+def test_all_that_a_command_may_say() -> None:
+    full = payload(
+        percent=40, ramp_s=5, lease_s=900, envelope="normal", best_effort=True, reply_to="over/there", who="grid",
+        reason="r",
+        interval={"start": "2026-05-04T14:00:00+02:00", "end": "2026-05-04T13:00:00Z"},
+    )  # fmt: skip
+    command = parse("setpoint", full)
+    assert command.interval is not None
+    assert command.interval.start == ISSUED
+    assert (command.ramp_s, command.lease_s, command.envelope, command.best_effort) == (5, 900, "normal", True)
+    assert (command.reply_to, command.who, command.reason) == ("over/there", "grid", "r")
+
+
+def test_what_is_not_said_has_the_contracts_defaults() -> None:
+    command = parse("setpoint", payload(percent=40))
+    assert (command.envelope, command.best_effort, command.lease_s, command.ramp_s) == ("dispatched", False, None, None)
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "setpoint"])
+def test_the_other_verbs_take_no_power(verb: str) -> None:
+    assert parse(verb, payload()).id == "a-1"
+    for name in ("power_w", "by_w", "percent"):
+        with pytest.raises(Rejected, match=f"{verb} takes no {name}") as refused:
+            parse(verb, payload(**{name: 1}))
+        assert (refused.value.code, refused.value.command_id) == ("malformed", "a-1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "exactly one of power_w, by_w and percent, not none"),
+        ({"power_w": 1, "percent": 1}, "not power_w and percent"),
+        ({"percent": -1}, "percent: "),
+        ({"percent": 100.1}, "percent: "),
+        ({"power_w": "much"}, "power_w: "),
+        ({"power_w": [1]}, "power_w: "),
+        ({"power_w": 1, "id": None}, "id: "),
+        ({"power_w": 1, "id": ""}, "id: "),
+        ({"power_w": 1, "id": "x" * 65}, "id: "),
+        ({"power_w": 1, "id": "a/b"}, "id: "),
+        ({"power_w": 1, "id": "a\n"}, "id: "),
+        ({"power_w": 1, "id": 7}, "id: "),
+        ({"power_w": 1, "issued_at": None}, "issued_at: "),
+        ({"power_w": 1, "expires_at": None}, "expires_at: "),
+        ({"power_w": 1, "issued_at": "2026-05-04T12:00:00"}, "issued_at: "),
+        ({"power_w": 1, "issued_at": "yesterday"}, "issued_at: "),
+        ({"power_w": 1, "expires_at": "2026-05-04T12:00:00Z"}, "expires_at must lie after issued_at"),
+        ({"power_w": 1, "ramp_s": 0}, "ramp_s: "),
+        ({"power_w": 1, "ramp_s": -5}, "ramp_s: "),
+        ({"power_w": 1, "ramp_s": 1e6}, "ramp_s: "),
+        ({"power_w": 1, "ramp_w_per_s": 0}, "ramp_w_per_s: "),
+        ({"power_w": 1, "ramp_s": 5, "ramp_w_per_s": 5}, "not both"),
+        ({"power_w": 1, "lease_s": 0}, "lease_s: "),
+        ({"power_w": 1, "envelope": "emergency"}, "envelope: "),
+        ({"power_w": 1, "interval": {"begin": "2026-05-04T12:00:00Z"}}, "interval.begin: "),
+        ({"power_w": 1, "interval": {"start": "2026-05-04T12:00:00"}}, "interval.start: "),
+        ({"power_w": 1, "reply_to": ""}, "reply_to: "),
+        ({"power_w": 1, "reply_to": "a/#"}, "reply_to: "),
+        ({"power_w": 1, "reply_to": "a/+/b"}, "reply_to: "),
+        ({"power_w": 1, "reply_to": "$SYS/a"}, "reply_to: "),
+        ({"power_w": 1, "reply_to": "a\0b"}, "reply_to: "),
+        ({"power_w": 1, "reply_to": "x" * 257}, "reply_to: "),
+        ({"power_w": 1, "reply_to": "rampd/v1/hall/cmd/setpoint"}, "reply_to: "),
+        ({"power_w": 1, "reason": "x" * 513}, "reason: "),
+        ({"power_w": 1, "who": "x" * 129}, "who: "),
+        ({"power_w": 1, "speed": 3}, "speed: "),
+    ],
+)
+def test_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(Rejected, match=re.escape(words)) as refused:
+        parse("setpoint", payload(**fields))
+    assert refused.value.code == "malformed"
+    sound_id = fields.get("id", "a-1") == "a-1"
+    assert refused.value.command_id == ("a-1" if sound_id else "invalid")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"\xff\xfe",
+        b"[" * 5000,
+        b'{"id": "a-1"',
+        b'{"power_w": NaN}',
+        b'{"power_w": 1e999}',
+    ],
+)
+def test_what_is_no_command_at_all(data: bytes) -> None:
+    with pytest.raises(Rejected) as refused:
+        parse("setpoint", data)
+    assert (refused.value.code, refused.value.command_id) == ("malformed", "invalid")
+
+
+def test_too_large() -> None:
+    with pytest.raises(Rejected, match=f"{LARGEST} at most") as refused:
+        parse("setpoint", payload(power_w=1) + b" " * LARGEST)
+    assert refused.value.code == "malformed"
+
+
+@pytest.mark.parametrize("verb", ["dance", "", "setpoint/x", "rack/gpu-001", "SETPOINT"])
+def test_an_unknown_verb_is_answered_to_its_sender(verb: str) -> None:
+    with pytest.raises(Rejected, match="known: setpoint") as refused:
+        parse(verb, payload(power_w=1))
+    assert (refused.value.code, refused.value.command_id) == ("unsupported", "a-1")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=80).map(str.encode) | st.dictionaries(
+    st.sampled_from([*SOUND, "power_w", "percent", "lease_s", "interval", "reply_to", "envelope"]),
+    st.none() | st.booleans() | st.floats() | st.text(max_size=20) | st.lists(st.integers(), max_size=3),
+).map(lambda fields: json.dumps(fields).encode()))  # fmt: skip
+def test_no_payload_does_anything_but_be_taken_or_refused(data: bytes) -> None:
+    for verb in (*VERBS, "dance"):
+        try:
+            command = parse(verb, data)
+        except Rejected as refused:
+            assert refused.code in ("malformed", "unsupported")
+            assert re.fullmatch(messages.ID, refused.command_id)
+        else:
+            assert re.fullmatch(messages.ID, command.id)
+
+
+def test_an_acknowledgement_has_the_contracts_keys() -> None:
+    made = ack("a-1", "partial", code="short", message="0.1 MW short", power_w=None)
+    assert set(made) == {"id", "at", "stage", "code", "message", "power_w"}
+    assert (made["stage"], made["code"], made["power_w"]) == ("partial", "short", None)
+    assert ack("a-1", "received", power_w=1.0)["code"] == "ok"
+
+
+def test_stamps_are_rfc_3339_in_utc() -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", stamp())
+    assert abs((datetime.fromisoformat(stamp()) - datetime.now(UTC)).total_seconds()) < 5
