@@ -86,9 +86,9 @@ format: build
 docs: build
 	$(BIN)/python docs/generate.py
 
-bench: test-setup $(patsubst bench/%.py,bench-%,$(wildcard bench/*.py))
+bench: $(patsubst bench/%.py,bench-%,$(wildcard bench/*.py))
 
-bench-%: build
+bench-%: test-setup
 	$(BIN)/python bench/$*.py
 
 soak: setup

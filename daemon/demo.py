@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -263,7 +263,7 @@ async def _run(folder: Path, *, racks: int, seconds: float, seed: int, as_json: 
     return 0 if down.t_s is not None and violations == 0 else 1
 
 
-async def _until(done: Any, parts: list[Part], what: str) -> None:
+async def _until(done: Callable[[], bool], parts: list[Part], what: str) -> None:
     """Waits for a condition, as long as all parts live. Raises DemoError."""
     deadline_s = time.monotonic() + START_S
     while not done():

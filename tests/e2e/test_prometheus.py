@@ -85,6 +85,7 @@ def working(hall: Hall, fresh: dict[str, str]) -> Iterator[dict[str, str]]:
         client.until_stage(command_id, "started", 10)
         client.command("setpoint", power_w=9e9)
         until(lambda: hall.metrics().having("rampd_commands_total", stage="rejected"), 5, "the rejected command counts")
+        until(lambda: hall.settled(0.9 * hall.config.site.max_mw * 1e6, ratio=0.02), 30, "the purchase stands")
         until(lambda: len(hall.metrics().having("rampd_rack_power_watts")) == 12, 10, "every rack shows its power")
         until(lambda: client.states() and client.state["racks"]["available"] == 12, 10, "every rack is available")
     yield {
