@@ -10,9 +10,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rampd.daemon import sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation, Target
@@ -84,9 +84,11 @@ class Daemon:
     def _send(self, reply: Reply) -> None:
         self.bus.send(reply)
 
-    def _spawn(self, coroutine: object) -> None:
-        if self._group is not None:
-            self._group.create_task(coroutine)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._group is None:
+            work.close()
+        else:
+            self._group.create_task(work)
 
     def snapshot(self) -> views.Outputs:
         """The newest outputs; valid until the next call."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as PLAIN
@@ -27,7 +27,7 @@ def application(exposition: Exposition, health: Callable[[], str], ready: Callab
         body = exposition.render(as_openmetrics=wants)
         return web.Response(body=body, headers={"Content-Type": OPENMETRICS if wants else PLAIN})
 
-    def answer(check: Callable[[], str]) -> Callable[[web.Request], object]:
+    def answer(check: Callable[[], str]) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handler(_: web.Request) -> web.Response:
             problem = check()
             return web.Response(text=(problem or "ok") + "\n", status=503 if problem else 200)
@@ -36,8 +36,8 @@ def application(exposition: Exposition, health: Callable[[], str], ready: Callab
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)
-    app.router.add_get("/healthz", answer(health))  # type: ignore[arg-type]
-    app.router.add_get("/readyz", answer(ready))  # type: ignore[arg-type]
+    app.router.add_get("/healthz", answer(health))
+    app.router.add_get("/readyz", answer(ready))
     return app
 
 

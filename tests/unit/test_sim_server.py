@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import struct
 import subprocess
 from collections.abc import AsyncIterator
@@ -222,7 +221,6 @@ async def test_pysunspec2_finds_the_meter(bench: Bench) -> None:
     assert device.models[213][0].Hz.value == 60.0
 
 
-@pytest.mark.skipif(shutil.which("mbpoll") is None, reason="mbpoll is not installed")
 @pytest.mark.parametrize(
     ("what", "status", "shown"),
     [
