@@ -185,7 +185,7 @@ for_s = 15.0
 device = "gpu-001"
 kind = "second_writer"
 value_w = 60000.0
-revert_s = 2.0
+revert_s = 2.3
 at_s = {AT}
 for_s = 15.0
 
@@ -213,7 +213,7 @@ def racks_do_not_keep_what_was_written(hall: Hall, client: Client) -> None:
     until(lambda: hall.metrics().value("rampd_writes_total", stage="foreign") >= 2, 14, "foreign limits are taken back")
     assert hall.metrics().value("rampd_writes_total", stage="ignored") >= 1
     until(lambda: "gpu-001: limit reads" in hall.daemon.words, 5, "the second writer is named")
-    # It pulls at the purchase every two seconds; the mean is what was asked for.
+    # It pulls at the purchase every other second; the mean is what was asked for.
     until(
         lambda: abs(mean(line["poi_w"] for line in hall.truth()[-50:]) - goal_w) < 0.05 * goal_w, 12, "it is delivered"
     )
