@@ -255,7 +255,8 @@ class Desk:
                 verb, str(kept["id"]), target_w=target_w, ramp_s=0.0, rate=0.0, envelope=int(kept["envelope"]),
                 expires_ns=time.monotonic_ns() + round(left_s * 1e9),
             )  # fmt: skip
-            self.live.topic = kept.get("topic")
+            topic = kept.get("topic")
+            self.live.topic = topic if isinstance(topic, str) and messages.may_answer_on(topic) else None
             log.info("command %s resumed, %.0f s left", self.live.id, left_s)
         except (KeyError, TypeError, ValueError) as error:
             log.error("the live command in the journal is not usable, standing at the default: %s", error)

@@ -21,6 +21,7 @@ from typing import Any, Final
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 import rampd
 from rampd.daemon.commands import Desk, Reply
@@ -147,7 +148,13 @@ class Bus:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
-        granted = await client.subscribe([(f"{self.root}/cmd/#", 1), (f"{self.root}/selftest/{self.session}", 0)])
+        topics = [(f"{self.root}/cmd/#", 1), (f"{self.root}/selftest/{self.session}", 0)]
+        if self._modern:
+            # Else the broker hides from a standing subscription that a command was retained.
+            options = [(topic, SubscribeOptions(qos=qos, retainAsPublished=True)) for topic, qos in topics]
+            granted = await client.subscribe(options)
+        else:
+            granted = await client.subscribe(topics)
         if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
             raise BrokerError(f"the broker refused the subscription to {self.root}/cmd/#")
         await client.publish(f"{self.root}/status", self._status("online"), qos=1, retain=True)

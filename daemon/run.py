@@ -233,6 +233,8 @@ class Daemon:
 
     def _health(self) -> str:
         out = self.snapshot()
+        if not out.tick:
+            return "the control loop has not begun"
         age_s = (time.monotonic_ns() - out.at_ns) * 1e-9
         if out.fault:
             return f"the control loop reports fault {out.fault}"
