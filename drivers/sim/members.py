@@ -63,7 +63,7 @@ class Member:
 
 
 class Server(Protocol):
-    """The protocol of one member at its address. A gate stands before it, which opens, closes and breaks connections."""
+    """The protocol of one member at its address; a gate stands before it that opens, closes and breaks connections."""
 
     async def start(self) -> None:
         """What it needs before the first connection."""
