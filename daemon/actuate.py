@@ -1,8 +1,8 @@
-"""Set points to the racks: one write under way per rack, the latest wins, and each is followed until it is latched.
+"""Set points to the racks: one write under way per rack, the latest wins, and each is followed until it is obeyed.
 
-A write is accepted (echoed), then latched (read back). A rack that does neither in time is unresponsive: its share goes
-to others while rampd tries on. An output older than the actuation deadline is not written, and every limit is written
-again at a third of the device's dead-man time, from a good tick only.
+A write is accepted (echoed), latched (read back), effective (the power obeys); each has its deadline. A rack that fails
+one of them is unresponsive: its share goes to others while rampd tries on. An output older than the actuation deadline
+is not written, and every limit is written again at a third of the device's dead-man time, from a good tick only.
 """
 
 from __future__ import annotations
@@ -12,47 +12,24 @@ import logging
 import math
 import time
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rampd.drivers.racks import RackDriver
+from rampd.daemon.delivery import Latch, Target
+from rampd.drivers.racks import NOT_DELIVERED
 from rampd.drivers.register import RegisterError
 from rampd.ext import codes, views
 from rampd.ext.image import OutputWall
-from rampd.ext.link import ModbusError
 
 log = logging.getLogger("rampd.actuate")
 
 RETRY_NS: Final = 500_000_000
 CHECK_S: Final = 0.1
 PROGRAM_PAUSE_NS: Final = 2_000_000_000
-
-
-@dataclass(slots=True)
-class Target:
-    """One rack as actuation sees it. Times are CLOCK_MONOTONIC ns; power in W, NaN before the first."""
-
-    id: str
-    driver: RackDriver
-    readback_slot: int
-    verify_ns: int
-    refresh_ns: int
-    wanted_w: float = math.nan
-    sent_w: float = math.nan
-    sent_ns: int = 0
-    asked_ns: int = 0
-    accepted_ns: int = 0
-    history: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=8))  # accepted: (ns, W)
-    pending_ns: int = 0  # since when an accepted limit waits to be read back
-    retry_ns: int = 0
-    busy: bool = False
-    latched: bool = True
-    misses: int = 0
-    responsive: bool = True
-    programming: bool = False
-    program_ns: int = 0
+YIELD_NS: Final = 600_000_000_000
+"""How long another writer must have been quiet until a rack that yields is ours again."""
 
 
 @dataclass(slots=True)
@@ -70,6 +47,8 @@ class Actuation:
 
     def __post_init__(self) -> None:
         self._last_w = array("d", [math.nan] * len(self.targets))
+        for i in range(len(self.targets)):
+            self.tell(i)
 
     def pulse(self, now_ns: int) -> None:
         """Takes the newest snapshot to the racks, unless it is too old to act on."""
@@ -81,8 +60,15 @@ class Actuation:
             target = self.targets[i]
             target.wanted_w = self._last_w[i]
             target.asked_ns = now_ns
-            if not target.busy and now_ns >= target.retry_ns:
+            if self.ready(target, now_ns):
                 self.send(i, now_ns)
+
+    @staticmethod
+    def ready(target: Target, now_ns: int) -> bool:
+        """Whether a write may go out now: none under way, no pause after a failed one, ours, within its budget."""
+        if target.busy or now_ns < target.retry_ns or target.yielded_ns or target.barred:
+            return False
+        return target.may_write(now_ns)
 
     def send(self, i: int, now_ns: int) -> None:
         """One write, of the latest wanted limit."""
@@ -90,6 +76,7 @@ class Actuation:
         target.busy = True
         target.sent_w = target.wanted_w
         target.sent_ns = now_ns
+        target.budget -= 1.0
         self.stages["sent"] += 1
         try:
             future = target.driver.set_limit(target.wanted_w)
@@ -100,23 +87,19 @@ class Actuation:
             return
         future.add_done_callback(lambda done: self.done(i, done))
 
-    def done(self, i: int, future: asyncio.Future[bytes | None]) -> None:
+    def done(self, i: int, future: asyncio.Future[Any]) -> None:
         """The device accepted, refused, or did not answer."""
         target = self.targets[i]
         now_ns = time.monotonic_ns()
         target.busy = False
-        if future.cancelled() or isinstance(future.exception(), ModbusError):
+        if future.cancelled() or isinstance(error := future.exception(), NOT_DELIVERED):
+            log.debug("%s: limit not accepted: %s", target.id, "cancelled" if future.cancelled() else error)
             self.miss(i, now_ns)
             return
         future.result()
         self.stages["accepted"] += 1
-        target.accepted_ns = now_ns
-        target.history.append((now_ns, target.sent_w))
-        if target.latched or target.pending_ns == 0:
-            target.pending_ns = now_ns
-        target.latched = False
-        target.misses = 0
-        if target.wanted_w != target.sent_w:
+        target.accepted(now_ns)
+        if target.wanted_w != target.sent_w and self.ready(target, now_ns):
             self.send(i, now_ns)
 
     def miss(self, i: int, now_ns: int) -> None:
@@ -127,35 +110,51 @@ class Actuation:
         target.retry_ns = now_ns + RETRY_NS
         target.latched = False
         if target.misses >= 2:
-            self.judge(i, responsive=False, why="writes are not accepted")
+            self.blame(i, "refused", "writes are not accepted")
 
-    def judge(self, i: int, *, responsive: bool, why: str) -> None:
-        """Tells the core, and the log on a change."""
+    def blame(self, i: int, fault: str, why: str) -> None:
+        """Takes a rack out of the core's hands; the log says so once."""
         target = self.targets[i]
-        if responsive == target.responsive:
+        if not target.faults:
+            log.warning("%s: unresponsive: %s; its share goes to others", target.id, why)
+        target.faults.add(fault)
+        self.tell(i)
+
+    def clear(self, i: int, *faults: str) -> None:
+        """Faults that are over; with the last one the rack is the core's again."""
+        target = self.targets[i]
+        if not target.faults.intersection(faults):
             return
-        target.responsive = responsive
-        self.inputs.rack_state[i] = codes.AVAILABLE if responsive else codes.UNRESPONSIVE
-        if responsive:
+        target.faults.difference_update(faults)
+        if not target.faults:
             # The set point that stands is the core's again; the next pulse writes what it wants.
             self._last_w[i] = math.nan
             log.info("%s: responsive again", target.id)
-        else:
-            log.warning("%s: unresponsive: %s; its share goes to others", target.id, why)
+        self.tell(i)
+
+    def tell(self, i: int) -> None:
+        """What the core may do with a rack."""
+        target = self.targets[i]
+        state = codes.UNRESPONSIVE if target.faults else codes.AVAILABLE
+        if target.barred or target.yielded_ns:
+            state = codes.MANUAL
+        self.inputs.rack_state[i] = state
 
     def check(self, now_ns: int) -> None:
-        """Retries, verifies read-backs, refreshes dead-men, programs devices that need it."""
+        """Retries, verifies read-backs and power, refreshes dead-men, programs devices that need it."""
         good = now_ns - self.pulse_ns <= self.deadline_ns
         for i, target in enumerate(self.targets):
+            if target.barred:
+                continue
             if math.isnan(target.wanted_w):
                 # Not taken over yet. Its dead-man is programmed all the same.
                 self.program(i, now_ns)
                 continue
             if target.busy:
                 continue
-            if good and now_ns >= target.retry_ns and (target.misses or target.wanted_w != target.sent_w):
+            if good and (target.misses or target.wanted_w != target.sent_w) and self.ready(target, now_ns):
                 self.send(i, now_ns)
-            elif good and now_ns - target.sent_ns >= target.refresh_ns:
+            elif good and now_ns - target.sent_ns >= target.refresh_ns and self.ready(target, now_ns):
                 self.stages["refreshed"] += 1
                 self.send(i, now_ns)
             else:
@@ -163,60 +162,83 @@ class Actuation:
             self.program(i, now_ns)
 
     def verify(self, i: int, now_ns: int, *, good: bool) -> None:
-        """Compares the read-back with what was accepted; a limit that somebody else wrote is taken back.
-
-        While a rack is moved, a reading may still show an earlier limit: that is progress too.
-        """
-        target = self.targets[i]
+        """Compares read-back and power with what was accepted."""
+        target, inputs = self.targets[i], self.inputs
         slot = target.readback_slot
-        at_ns = self.inputs.at_ns[slot]
-        if self.inputs.quality[slot] == codes.GOOD and at_ns > target.accepted_ns:
-            if abs(self.inputs.value[slot] - target.sent_w) <= target.driver.tolerance_w:
-                self.latch(i)
-                return
-            if target.latched:
-                self.foreign(i, now_ns, good=good)
-                return
-        elif self.inputs.quality[slot] == codes.GOOD:
-            self.progress(target, at_ns, self.inputs.value[slot])
-        if target.latched or target.misses or now_ns - target.pending_ns <= target.verify_ns:
-            return
-        self.stages["ignored"] += target.responsive
-        self.judge(i, responsive=False, why="the limit is accepted, but not read back")
-        if good and now_ns - target.sent_ns > RETRY_NS:
-            self.send(i, now_ns)
-
-    @staticmethod
-    def progress(target: Target, at_ns: int, value_w: float) -> None:
-        """A reading that shows an earlier limit of ours: what waits is the one after it."""
-        for k in range(len(target.history) - 2, -1, -1):
-            accepted_ns, limit_w = target.history[k]
-            if at_ns > accepted_ns and abs(value_w - limit_w) <= target.driver.tolerance_w:
-                target.pending_ns = max(target.pending_ns, target.history[k + 1][0])
-                return
+        shown_w = inputs.value[slot]
+        readable = inputs.quality[slot] == codes.GOOD
+        found = target.latch(inputs.at_ns[slot], shown_w, now_ns) if readable else target.waited(now_ns)
+        if target.yielded_ns:
+            self.watch_other(i, found, shown_w, now_ns)
+        elif found is Latch.LATCHED:
+            self.latch(i)
+        elif found is Latch.FOREIGN:
+            self.foreign(i, shown_w, now_ns, good=good)
+        elif found is Latch.IGNORED:
+            self.stages["ignored"] += "ignored" not in target.faults
+            self.blame(i, "ignored", "the limit is accepted, but not read back")
+            if good and now_ns - target.sent_ns > RETRY_NS and self.ready(target, now_ns):
+                self.send(i, now_ns)
+        self.weigh(i)
 
     def latch(self, i: int) -> None:
-        """The read-back shows what was sent."""
+        """The read-back shows what was accepted."""
         target = self.targets[i]
         if not target.latched:
             target.latched = True
             target.pending_ns = 0
             self.stages["latched"] += 1
         if not target.misses:
-            self.judge(i, responsive=True, why="")
+            self.clear(i, "refused", "ignored")
 
-    def foreign(self, i: int, now_ns: int, *, good: bool) -> None:
-        """A limit that was ours is not any more."""
+    def weigh(self, i: int) -> None:
+        """Whether the power obeys the limits that were accepted."""
+        target, inputs = self.targets[i], self.inputs
+        slot = target.power_slot
+        if slot < 0 or inputs.quality[slot] != codes.GOOD:
+            return
+        at_ns, power_w = inputs.at_ns[slot], inputs.value[slot]
+        if target.settles(at_ns, power_w):
+            self.stages["effective"] += 1
+        obeys = target.obeys(at_ns, power_w)
+        if obeys is False:
+            self.stages["disobeyed"] += "disobedient" not in target.faults
+            self.blame(i, "disobedient", f"its limit is in force, but it draws {power_w / 1e3:.1f} kW")
+        elif obeys and target.over == 0:
+            self.clear(i, "disobedient")
+
+    def foreign(self, i: int, shown_w: float, now_ns: int, *, good: bool) -> None:
+        """A limit that was ours is not any more. What a restart of the device left is always taken back."""
         target = self.targets[i]
         target.latched = False
         target.pending_ns = now_ns
         self.stages["foreign"] += 1
+        restart = target.rebooted(shown_w)
+        leave = target.foreign != "retake" and not restart
         log.warning(
-            "%s: limit reads %.0f W, ours is %.0f W: somebody else wrote it; taking it back",
-            target.id, self.inputs.value[target.readback_slot], target.sent_w,
+            "%s: limit reads %.0f W, ours is %.0f W: %s; %s", target.id, shown_w, target.expect_w,
+            "the device was restarted or somebody else wrote it" if restart else "somebody else wrote it",
+            "leaving the rack to them" if leave else "taking it back",
         )  # fmt: skip
-        if good:
+        if leave:
+            target.yielded_ns = now_ns
+            target.yielded_w = shown_w
+            self.tell(i)
+        elif good and self.ready(target, now_ns):
             self.send(i, now_ns)
+
+    def watch_other(self, i: int, found: Latch, shown_w: float, now_ns: int) -> None:
+        """A rack that is left to another writer comes back when it shows our limit, or after a long quiet."""
+        target = self.targets[i]
+        if not target.shows(shown_w, target.yielded_w):
+            target.yielded_ns = now_ns
+            target.yielded_w = shown_w
+        quiet = target.foreign == "yield" and now_ns - target.yielded_ns > YIELD_NS
+        if found is Latch.LATCHED or quiet:
+            log.info("%s: ours again", target.id)
+            target.yielded_ns = 0
+            self._last_w[i] = math.nan
+            self.tell(i)
 
     def program(self, i: int, now_ns: int) -> None:
         """Programs the dead-man of a device that does not read back as programmed."""
@@ -231,7 +253,7 @@ class Actuation:
         try:
             await target.driver.program()
             self.stages["programmed"] += 1
-        except ModbusError as error:
+        except NOT_DELIVERED as error:
             log.debug("%s: dead-man not programmed: %s", target.id, error)
         finally:
             target.programming = False
@@ -243,7 +265,10 @@ class Actuation:
         return sum(
             1
             for t in self.targets
-            if t.responsive and t.wanted_w != t.sent_w and not t.busy and now_ns - t.asked_ns > 2 * self.deadline_ns
+            if t.responsive
+            and t.wanted_w != t.sent_w
+            and not (t.busy or t.barred or t.yielded_ns)
+            and now_ns - t.asked_ns > 2 * self.deadline_ns + 1e9 / t.writes_per_s
         )
 
     def unarmed(self) -> list[str]:

@@ -35,6 +35,9 @@ from rampd.ext import codes, views
 from rampd.ext.expose import Series
 
 RACK_STATES: Final = ("available", "stale", "unresponsive", "manual", "locked")
+WRITE_STAGES: Final = (
+    "sent", "accepted", "latched", "effective", "failed", "ignored", "disobeyed", "foreign", "refreshed", "programmed",
+)  # fmt: skip
 LATE_BINS: Final = range(4, 21)
 
 
@@ -335,7 +338,7 @@ class _SiteCollector(Collector):
         yield requests
         yield _histogram("rampd_modbus_request_seconds", "Time to a good Modbus answer.", bins, total_ns * 1e-9)
         writes = CounterMetricFamily("rampd_writes", "Rack set points by stage of delivery.", labels=["stage"])
-        for stage in ("sent", "accepted", "latched", "failed", "ignored", "foreign", "refreshed", "programmed"):
+        for stage in WRITE_STAGES:
             writes.add_metric([stage], self.s.actuation.stages[stage])
         yield writes
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from rampd.daemon import sitecheck, supervise
-from rampd.daemon.actuate import CHECK_S, Actuation, Target
+from rampd.daemon.actuate import CHECK_S, Actuation
 from rampd.daemon.commands import Desk, Reply
-from rampd.daemon.config import Config
+from rampd.daemon.config import Config, Rack
+from rampd.daemon.delivery import Target
 from rampd.daemon.journal import Journal
 from rampd.daemon.metrics import Exposition, Sources
 from rampd.daemon.mqtt import Bus
@@ -38,6 +39,7 @@ log = logging.getLogger("rampd.run")
 
 REALTIME_PRIORITY: Final = 50
 FOLLOW_S: Final = 0.1
+EFFECT_S: Final = 2.0
 
 
 class Stopped(Exception):
@@ -123,7 +125,14 @@ class Daemon:
             # Refreshes are spread, so that a hall at rest does not write to all racks at once.
             refresh_ns = round(control.deadman_s * 1e9 / 3 * (0.8 + 0.2 * (i % 16) / 16))
             verify_ns = round((setpoint.accept_s + 2 * point.device.period_s) * 1e9)
-            targets.append(Target(rack.id, driver, point.slots[setpoint.readback], verify_ns, refresh_ns))
+            targets.append(
+                Target(
+                    rack.id, driver, point.slots[setpoint.readback], verify_ns, refresh_ns,
+                    power_slot=point.slots["power_w"], max_w=rack.max_kw * 1e3, effect_ns=_effect_ns(rack),
+                    effect_w=max(0.05 * rack.max_kw, 1.2 * rack.quantum_kw) * 1e3, writes_per_s=setpoint.writes_per_s,
+                    barred=setpoint.storage == "nvm",
+                )
+            )  # fmt: skip
         return targets
 
     # What runs.
@@ -260,3 +269,9 @@ class Daemon:
             return
         self.sources.reload_good = True
         log.info("configuration valid, %s", "unchanged" if fresh == self.config else "changes take effect at a restart")
+
+
+def _effect_ns(rack: Rack) -> int:
+    """How long a rack may take from an accepted limit to the power below it: its own figures and half as much again."""
+    fall_s = (rack.max_kw - rack.min_kw) / rack.down_kw_per_s
+    return round((1.5 * (rack.dead_down_s + fall_s) + 2 * rack.period_s + EFFECT_S) * 1e9)

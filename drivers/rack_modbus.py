@@ -34,6 +34,7 @@ class ModbusRack:
             )
             self.dead_man = dead_man
         self.tolerance_w = abs(self._limit.scale) * 1.01
+        self.expected_w = math.nan
 
     def set_limit(self, limit_w: float) -> asyncio.Future[bytes | None]:
         """Sends a limit in W; the future ends when the device echoed it, or with ModbusError."""
@@ -43,6 +44,7 @@ class ModbusRack:
         whole_w = math.ceil(limit_w / step_w - 1e-6) * step_w
         frame = write_frame(self._device.number, self._limit.at, encode(self._limit, whole_w))
         exchange = Exchange(frame, self._device.unit, None, round(self._timeout_s * 1e9))
+        self.expected_w = whole_w
         self._device.endpoint.link.request(exchange, future)
         return future
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol
+
+from rampd.drivers.members import DeviceError
+from rampd.ext.link import ModbusError
+
+NOT_DELIVERED: Final = (ModbusError, DeviceError)
+"""What a write ends with when the rack did not take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +26,21 @@ class RackDriver(Protocol):
 
     @property
     def tolerance_w(self) -> float:
-        """How far a read-back may differ from what was written: the resolution of the register."""
+        """How far a read-back may differ from what it should show: the resolution of the register."""
+
+    @property
+    def expected_w(self) -> float:
+        """What the read-back shows once the limit accepted last has latched: that limit in the device's own steps."""
 
     @property
     def dead_man(self) -> DeadMan | None:
         """What was programmed, None for a device that holds its last limit for ever."""
 
-    def set_limit(self, limit_w: float) -> asyncio.Future[bytes | None]:
-        """Sends a limit in W; the future ends when the device accepted it, or with ModbusError."""
+    def set_limit(self, limit_w: float) -> asyncio.Future[Any]:
+        """Sends a limit in W; the future ends when the device accepted it, or with one of NOT_DELIVERED."""
 
     async def program(self) -> None:
-        """Programs the dead-man, where the device has one. Raises ModbusError."""
+        """Programs the dead-man, where the device has one. Raises one of NOT_DELIVERED."""
 
     def programmed(self) -> bool | None:
         """Whether the dead-man reads back as programmed; None while that is not known."""
