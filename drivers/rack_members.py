@@ -50,7 +50,7 @@ class Post:
     stubborn_ns: int = 0
     untold: bool = False  # it tells no power
     call: asyncio.Lock = field(default_factory=asyncio.Lock)
-    reading: asyncio.Task[Reading] | None = None
+    reading: asyncio.Task[Reading | DeviceError] | None = None
 
     @property
     def limit_w(self) -> float:
@@ -156,12 +156,17 @@ class MemberRack:
         """One reading; None when a write went first."""
         assert self._group is not None
         async with post.call, self._reads:
-            post.reading = self._group.create_task(post.member.read())
+            post.reading = self._group.create_task(_told(post.member))
             try:
                 await asyncio.wait({post.reading}, timeout=self._map.timeout_s)
                 if not post.reading.done():
                     raise TimeoutError
-                return None if post.reading.cancelled() else post.reading.result()
+                if post.reading.cancelled():
+                    return None
+                found = post.reading.result()
+                if isinstance(found, DeviceError):
+                    raise found
+                return found
             finally:
                 post.reading.cancel()
                 post.reading = None
@@ -324,3 +329,11 @@ class MemberRack:
     def programmed(self) -> bool | None:
         """Nothing to program."""
         return True
+
+
+async def _told(member: Member) -> Reading | DeviceError:
+    """A reading, or why there is none; a member that fails is no failure of the rack's tasks."""
+    try:
+        return await member.read()
+    except DeviceError as error:
+        return error

@@ -1,0 +1,240 @@
+"""One rack out of members: what its readings show, what a limit does, and what members that fail cost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rampd.drivers.members import Ability, Capability, DeviceError, MemberMap, Reading
+from rampd.drivers.rack_members import MemberRack
+from rampd.ext import codes, views
+from tests.field import image, until
+
+POWER, LIMIT = 0, 1
+
+
+class Miner:
+    """A member that does what it is told, or what the test breaks: `fails` for every call, `deaf` for writes."""
+
+    def __init__(self, number: int, *, watts: float = 3000.0, tells_power: bool = True) -> None:
+        self.id = f"m{number}"
+        self.ability = Ability(watts, watts, sleeps=True)
+        self.limit_w = watts
+        self.fails: Exception | None = None
+        self.refuses: Exception | None = None
+        self.deaf = False
+        self.hangs = False
+        self.tells_power = tells_power
+        self.under_way = 0
+        self.writes: list[float] = []
+        self.opened = self.reads = self.closed = 0
+
+    @contextlib.asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        assert self.under_way == 0, "one call at a time"
+        self.under_way += 1
+        try:
+            await asyncio.sleep(0.001)
+            if self.hangs:
+                await asyncio.Event().wait()
+            if self.fails is not None:
+                raise self.fails
+            yield
+        finally:
+            self.under_way -= 1
+
+    async def open(self) -> Ability:
+        async with self.call():
+            self.opened += 1
+            return self.ability
+
+    async def read(self) -> Reading:
+        async with self.call():
+            self.reads += 1
+            return Reading(0.98 * self.limit_w if self.tells_power else None, self.limit_w)
+
+    async def set_limit(self, limit_w: float) -> None:
+        async with self.call():
+            if self.refuses is not None:
+                raise self.refuses
+            self.writes.append(limit_w)
+            if not self.deaf:
+                self.limit_w = limit_w
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def rack_map(**changes: float) -> MemberMap:
+    return MemberMap(
+        name="toy", protocol="toy", title="a miner of the test", source=("the test",), verified="nothing to verify",
+        port=1, timeout_s=0.2, update_s=0.03, accept_s=0.2, effect_s=1.0,
+        capability=Capability(
+            min_w=3000, max_w=3000, sleeps=True, dead_up_s=1, dead_down_s=0.1, up_w_per_s=500, down_w_per_s=9000,
+            **changes,
+        ),
+    )  # fmt: skip
+
+
+class Bench:
+    """A rack of so many members, running."""
+
+    def __init__(self, members: list[Miner], **changes: float) -> None:
+        self.members = members
+        self.wall = image(2)
+        self.inputs = views.inputs(self.wall)
+        self.rack = MemberRack("rack", members, rack_map(**changes), self.inputs, {"power_w": 0, "limit_w": 1}, 0.03)
+
+    async def __aenter__(self) -> Bench:
+        self.task = asyncio.create_task(self.rack.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        assert self.task.cancelled()
+        assert all(member.closed for member in self.members)
+
+    def shows(self, power_w: float, limit_w: float) -> bool:
+        inputs = self.inputs
+        good = inputs.quality[POWER] == codes.GOOD and inputs.quality[LIMIT] == codes.GOOD
+        return good and abs(inputs.value[POWER] - power_w) < 1 and abs(inputs.value[LIMIT] - limit_w) < 1
+
+    def age_ns(self, slot: int = POWER) -> int:
+        return self.inputs.at_ns[slot]
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with Bench([Miner(k) for k in range(12)]) as made:
+        await until(lambda: made.rack.members_up == 12)
+        yield made
+
+
+async def test_the_rack_shows_the_sums(bench: Bench) -> None:
+    await until(lambda: bench.shows(12 * 2940, 36000))
+
+
+async def test_a_limit_is_split_and_reads_back(bench: Bench) -> None:
+    await bench.rack.set_limit(20000)
+    assert bench.rack.expected_w == 18000, "six whole miners"
+    assert sum(member.limit_w for member in bench.members) == 18000
+    await until(lambda: bench.shows(6 * 2940, 18000))
+    await bench.rack.set_limit(36000)
+    await until(lambda: bench.shows(12 * 2940, 36000))
+    assert all(len(member.writes) <= 2 for member in bench.members), "only who had to change"
+
+
+async def test_a_member_that_was_restarted_gets_its_limit_again(bench: Bench) -> None:
+    await bench.rack.set_limit(0)
+    await until(lambda: bench.shows(0, 0))
+    bench.members[3].limit_w = 3000
+    await until(lambda: bench.shows(2940, 3000))
+    await bench.rack.set_limit(0)
+    await until(lambda: bench.shows(0, 0))
+    assert [len(member.writes) for member in bench.members] == [1, 1, 1, 2, *[1] * 8]
+
+
+async def test_others_make_up_for_one_that_refuses(bench: Bench) -> None:
+    bench.members[0].refuses = DeviceError("busy", refused=True)
+    await bench.rack.set_limit(18000)
+    assert bench.members[0].limit_w == 3000
+    assert sum(member.limit_w for member in bench.members) == 18000
+
+
+async def test_what_nobody_can_make_up_for_is_said(bench: Bench) -> None:
+    for member in bench.members[:4]:
+        member.refuses = DeviceError("locked by its owner", refused=True)
+    with pytest.raises(DeviceError, match="4 of 12 members did not take their limit; m0: locked by its owner"):
+        await bench.rack.set_limit(6000)
+    assert sum(member.limit_w for member in bench.members) == 12000, "the others gave what they have"
+
+
+async def test_a_silent_member_counts_with_the_most_it_may_draw(bench: Bench) -> None:
+    await bench.rack.set_limit(18000)
+    await until(lambda: bench.shows(6 * 2940, 18000))
+    gone = next(member for member in bench.members if member.limit_w)
+    gone.hangs = True
+    await until(lambda: bench.rack.members_up == 11)
+    await until(lambda: bench.shows(5 * 2940 + 3000, 18000))
+    await bench.rack.set_limit(9000)
+    assert sum(member.limit_w for member in bench.members if member is not gone) == 6000
+    gone.hangs = False
+    await until(lambda: bench.rack.members_up == 12)
+    await bench.rack.set_limit(9000)
+    await until(lambda: bench.shows(3 * 2940, 9000))
+
+
+async def test_with_too_many_out_of_sight_the_readings_grow_old(bench: Bench) -> None:
+    for member in bench.members[:2]:
+        member.fails = DeviceError("connection refused")
+    await until(lambda: bench.rack.members_up == 10)
+    seen_ns = bench.age_ns()
+    reads = bench.members[5].reads
+    await until(lambda: bench.members[5].reads > reads + 5)
+    assert bench.age_ns() == seen_ns
+    bench.members[0].fails = None
+    await until(lambda: bench.age_ns() > seen_ns)
+
+
+async def test_a_member_that_accepts_and_ignores_is_left_out(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.members[0].deaf = True
+    await bench.rack.set_limit(0)
+    await until(lambda: bench.shows(2940, 3000))
+    for _ in range(3):
+        await bench.rack.set_limit(0)
+        reads = bench.members[0].reads
+        await until(lambda: bench.members[0].reads > reads + 1)  # noqa: B023 awaited at once
+    assert "accepted 0 W and shows 3000 W again and again; going on without it" in caplog.text
+    writes = len(bench.members[0].writes)
+    await bench.rack.set_limit(9000)
+    assert len(bench.members[0].writes) == writes
+    await until(lambda: bench.shows(3 * 2940, 9000))
+
+
+async def test_minimum_times_hold_until_a_limit_breaks(caplog: pytest.LogCaptureFixture) -> None:
+    async with Bench([Miner(k) for k in range(4)], min_on_s=60, min_off_s=60) as bench:
+        await until(lambda: bench.rack.members_up == 4)
+        await bench.rack.set_limit(6000)
+        asleep = [member for member in bench.members if member.limit_w == 0]
+        assert len(asleep) == 2
+        await bench.rack.set_limit(12000)
+        assert all(member.limit_w == 0 for member in asleep), "they fell asleep a moment ago"
+        await bench.rack.set_limit(0)
+        assert all(member.limit_w == 0 for member in bench.members), "a limit wins"
+
+
+async def test_members_that_tell_no_power(caplog: pytest.LogCaptureFixture) -> None:
+    async with Bench([Miner(k, tells_power=False) for k in range(3)]) as bench:
+        await until(lambda: bench.inputs.quality[LIMIT] == codes.GOOD)
+        assert bench.inputs.quality[POWER] == codes.SENTINEL, "no power is not zero power"
+        assert bench.inputs.value[LIMIT] == 9000
+
+
+async def test_a_write_goes_before_a_read(bench: Bench) -> None:
+    """A member that is slow to read takes its limit at once."""
+    member = bench.members[0]
+    member.hangs = True
+    await until(lambda: member.under_way == 1)
+    member.hangs = False
+    await asyncio.wait_for(bench.rack.set_limit(0), 0.15)
+    assert member.limit_w == 0
+
+
+async def test_a_rack_that_does_not_run_says_so() -> None:
+    bench = Bench([Miner(0)])
+    with pytest.raises(DeviceError, match="not started"):
+        await bench.rack.set_limit(0)
+
+
+async def test_one_line_a_change_not_one_a_try(caplog: pytest.LogCaptureFixture) -> None:
+    member = Miner(0)
+    member.fails = DeviceError("connection refused: is it powered?")
+    with caplog.at_level(logging.WARNING):
+        async with Bench([member]) as bench:
+            await until(lambda: bench.rack.counts["open_failed"] >= 3)
+    assert caplog.text.count("connection refused") == 1
