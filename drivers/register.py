@@ -129,6 +129,21 @@ def encode(register: Register, value: float, exponent: int = 0) -> bytes:
     return reorder(data, register.order)
 
 
+def decode(register: Register, data: bytes, exponent: int = 0) -> float:
+    """The number that wire bytes stand for, plausible or not: the way back of `encode`."""
+    whole = reorder(data, register.order)
+    if register.mask:
+        shift = shift_of(register.mask)
+        raw: float = (int.from_bytes(whole, "big") & register.mask) >> shift
+        width = register.mask.bit_length() - shift
+        if register.encoding in SIGNED and raw >= 1 << width - 1:
+            raw -= 1 << width
+    else:
+        (raw,) = struct.unpack(_PACK[register.encoding], whole)
+    raw = raw * 10.0**exponent if exponent >= 0 else raw / 10.0**-exponent
+    return raw * register.scale + register.offset
+
+
 def _field(register: Register, raw: int) -> int:
     """A bit field at its place in the register, the other bits 0."""
     shift = shift_of(register.mask)
