@@ -181,7 +181,7 @@ class Daemon:
         for endpoint in self.endpoints.values():
             group.create_task(endpoint.run(), name=f"link {endpoint.name}")
         for device in self.devices:
-            if device.base is None:
+            if device.bases is None:
                 group.create_task(discover(device, self.wheel), name=f"discover {device.id}")
             else:
                 self.wheel.add(device)

@@ -138,7 +138,7 @@ class Show:
                 payload |= {
                     "kind": rack.kind, "node": rack.node, "loop": rack.loop, "tier": rack.tier,
                     "min_w": rack.min_kw * 1e3, "max_w": rack.max_kw * 1e3,
-                    "dead_man_s": dead_man_s if setpoint is not None and setpoint.deadman is not None else None,
+                    "dead_man_s": dead_man_s if setpoint is not None and setpoint.fallback is not None else None,
                     "fallback_w": (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw) * 1e3,
                 }  # fmt: skip
             yield f"meta/{TOPIC_KIND[point.kind]}/{point.id}", payload

@@ -8,7 +8,6 @@ from typing import Any
 
 from rampd.daemon.site import Composed
 from rampd.drivers.device import SLOW_FACTOR
-from rampd.drivers.plan import plan
 
 
 def summary(composed: Composed) -> dict[str, Any]:
@@ -17,7 +16,7 @@ def summary(composed: Composed) -> dict[str, Any]:
     kinds = Counter(rack.kind for rack in composed.racks)
     watts = {kind: sum(r.max_kw for r in composed.racks if r.kind == kind) / 1e3 for kind in kinds}
     armed = [
-        point.map.setpoint is not None and point.map.setpoint.deadman is not None for point in composed.rack_points
+        point.map.setpoint is not None and point.map.setpoint.fallback is not None for point in composed.rack_points
     ]
     holding = [rack for rack, has in zip(composed.racks, armed, strict=True) if not has]
     falls = sum(
@@ -27,10 +26,7 @@ def summary(composed: Composed) -> dict[str, Any]:
     )
     rates: dict[str, float] = {}
     for point in composed.points:
-        reads = plan(
-            point.map.registers(), max_regs=point.map.max_regs, max_gap=point.map.max_gap, barriers=point.map.barriers
-        )
-        per_s = sum(1.0 / (point.device.period_s * (SLOW_FACTOR if read.slow else 1)) for read in reads)
+        per_s = sum(1.0 / (point.device.period_s * (SLOW_FACTOR if read.slow else 1)) for read in point.map.reads())
         rates[point.device.address] = rates.get(point.device.address, 0.0) + per_s
     busiest = max(rates, key=lambda address: rates[address])
     return {

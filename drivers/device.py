@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from rampd.drivers import sunspec
 from rampd.drivers.maps import DeviceMap
-from rampd.drivers.modbus import Endpoint, find_sunspec, read_frame
-from rampd.drivers.plan import Read, plan
+from rampd.drivers.modbus import Endpoint, read_frame
+from rampd.drivers.plan import Read
 from rampd.drivers.register import Register
 from rampd.ext.decode import Decoder
 from rampd.ext.link import Exchange, Unit
@@ -30,7 +32,7 @@ def field_spec(
 class ModbusDevice:
     """A unit at an endpoint, read by its map; `slots` say where each value lands.
 
-    `base` is the address that the map counts from; a SunSpec device has none until it was discovered.
+    `bases` are the addresses that a SunSpec map counts from, None until the device was discovered.
     """
 
     id: str
@@ -39,12 +41,12 @@ class ModbusDevice:
     map: DeviceMap
     slots: dict[str, int]
     period_s: float
-    base: int | None = field(default=None)
+    bases: Mapping[int, int] | None = None
     reads: tuple[Read, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.map.sunspec_model is None:
-            self.base = 0
+        if not self.map.extents():
+            self.bases = {}
 
     @property
     def unit(self) -> Unit:
@@ -52,21 +54,17 @@ class ModbusDevice:
         return self.endpoint.unit(self.number)
 
     async def discover(self) -> None:
-        """Finds the base of a SunSpec device. Raises ModbusError."""
-        if self.base is None and self.map.sunspec_model is not None:
-            timeout_s = self.map.timeout_s
-            self.base = await find_sunspec(self.endpoint, self.number, self.map.sunspec_model, timeout_s)
+        """Finds the models of a SunSpec device. Raises ModbusError."""
+        if self.bases is None:
+            self.bases = await sunspec.find(
+                lambda at, count: self.endpoint.read(self.number, 3, at, count, self.map.timeout_s), self.map.extents()
+            )
 
     def exchanges(self) -> list[tuple[Exchange, float]]:
-        """The cyclic reads with their periods in seconds. Needs `base`."""
-        if self.base is None:
+        """The cyclic reads with their periods in seconds. Needs `bases`."""
+        if self.bases is None:
             raise ValueError(f"{self.id} was not discovered yet")
-        self.reads = plan(
-            self.map.registers(self.base),
-            max_regs=self.map.max_regs,
-            max_gap=self.map.max_gap,
-            barriers=[self.base + wall for wall in self.map.barriers],
-        )
+        self.reads = self.map.reads(self.bases)
         timeout_ns = round(self.map.timeout_s * 1e9)
         found = []
         for read in self.reads:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,165 +16,301 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rampd.drivers.plan import plan
-from rampd.drivers.register import WORDS, Encoding, Register, WordOrder
+from rampd.drivers import sunspec
+from rampd.drivers.maplint import lint
+from rampd.drivers.plan import Read, plan
+from rampd.drivers.register import WORDS, Encoding, Register, Text, WordOrder, shift_of
 
-Kind = Literal["meter", "pdu", "cdu", "rack"]
+Kind = Literal[
+    "meter", "pdu", "cdu", "chiller", "door", "genset", "inverter", "battery", "psu", "drive", "rack"
+]  # fmt: skip
 
 UNITS: Final = {
-    "w": "W", "va": "VA", "var": "var", "wh": "Wh", "v": "V", "a": "A", "hz": "Hz", "c": "degC", "lpm": "l/min",
-    "kpa": "kPa", "rpm": "1/min", "percent": "%", "ratio": "", "s": "s", "state": "", "count": "", "bits": "",
+    "w": "W", "va": "VA", "var": "var", "wh": "Wh", "varh": "varh", "ah": "Ah", "v": "V", "a": "A", "hz": "Hz",
+    "c": "degC", "lpm": "l/min", "kpa": "kPa", "rpm": "1/min", "percent": "%", "ratio": "", "deg": "deg", "s": "s",
+    "state": "", "count": "", "bits": "",
 }  # fmt: skip
 NEEDED: Final[dict[str, tuple[str, ...]]] = {
     "meter": ("power_w",),
     "pdu": ("power_w",),
     "cdu": ("supply_c", "return_c", "flow_lpm"),
+    "chiller": ("supply_c", "return_c"),
+    "door": ("supply_c",),
+    "genset": ("power_w", "frequency_hz"),
+    "inverter": ("power_w", "frequency_hz"),
+    "battery": ("soc_percent",),
+    "psu": ("power_w",),
+    "drive": ("speed_percent",),
     "rack": ("power_w",),
 }
+CONTROL_INPUTS: Final = frozenset({"power_w", "frequency_hz", "supply_c", "return_c", "flow_lpm"})
+"""What the control loop computes with; it needs a plausible range wherever it stands."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}\Z")
 TYPES: Final = {kind.name.lower(): kind for kind in Encoding}
+
+Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
+Address = Annotated[int, Field(ge=0, le=65535)]
+ModelId = Annotated[int, Field(ge=1, le=65534)]
+Bases = Mapping[int, int]
+"""Address of each SunSpec model's ID register."""
 
 
 class MapError(ValueError):
     """A map that cannot be used; the message names the file, the place and the remedy."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a map: unknown keys are errors, so are NaN and infinity."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Value(_Strict):
-    """One register, as a line of the map."""
+class Value(Strict):
+    """One register, as a line of the map: value = raw / 2^binary * scale + offset."""
 
-    at: Annotated[int, Field(ge=0, le=65535)]
+    at: Address
     type: Literal["u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64"]
     scale: float = 1.0
+    binary: Annotated[int, Field(ge=0, le=63)] = 0
     offset: float = 0.0
     range: tuple[float, float] | None = None
     nan: Annotated[tuple[int, ...], Field(max_length=4)] = ()
     mask: Annotated[int, Field(ge=0)] = 0
-    order: Literal["ABCD", "CDAB", "BADC", "DCBA"] | None = None
+    order: Order | None = None
     function: Literal[3, 4] | None = None
-    factor_at: Annotated[int, Field(ge=0, le=65535)] | None = None
+    factor_at: Address | None = None
+    model: ModelId | None = None
     slow: bool = False
+
+    @property
+    def words(self) -> int:
+        """Registers that it takes."""
+        return WORDS[TYPES[self.type]]
 
     @model_validator(mode="after")
     def _sound(self) -> Value:
-        words = WORDS[TYPES[self.type]]
         if self.scale == 0.0:
             raise ValueError("scale 0 makes every reading the offset: give the factor of one raw step")
         if self.range is not None and self.range[0] >= self.range[1]:
             raise ValueError(f"range {list(self.range)} is empty: give [lowest, highest]")
-        if any(raw < 0 or raw >> (16 * words) for raw in self.nan):
-            raise ValueError(f"nan holds raw words of {self.type}: 0 to {(1 << 16 * words) - 1:#x}")
-        if self.mask and (self.type not in ("u16", "u32") or self.mask >> (16 * words)):
-            raise ValueError("mask selects bits of a u16 or u32 register")
-        if self.at + words > 65536:
+        if any(raw < 0 or raw >> (16 * self.words) for raw in self.nan):
+            raise ValueError(f"nan holds raw words of {self.type}: 0 to {(1 << 16 * self.words) - 1:#x}")
+        if self.mask and (self.type in ("f32", "f64") or self.mask >> (16 * self.words)):
+            raise ValueError(f"mask selects bits of an integer register, here {16 * self.words} of them")
+        field = self.mask >> shift_of(self.mask)
+        if self.type.startswith("s") and field & (field + 1):
+            raise ValueError("mask of a signed register has no holes: its highest bit is the sign")
+        if self.binary and self.type in ("f32", "f64"):
+            raise ValueError("binary is the fixed point of an integer register")
+        if self.at + self.words > 65536:
             raise ValueError("the register ends beyond address 65535")
         return self
 
 
-class Setpoint(_Strict):
-    """How a rack takes its power limit: `limit` is written, `readback` names the value that shows what latched.
+class TextLine(Strict):
+    """A string: `words` registers, high byte first unless `swapped`. Read once, shown, never computed with."""
 
-    `deadman` holds seconds after which the device goes to `fallback` (W) by itself when nothing is written.
+    at: Address
+    words: Annotated[int, Field(ge=1, le=125)]
+    swapped: bool = False
+    function: Literal[3, 4] | None = None
+    model: ModelId | None = None
+
+    @model_validator(mode="after")
+    def _sound(self) -> TextLine:
+        if self.at + self.words > 65536:
+            raise ValueError("the text ends beyond address 65535")
+        return self
+
+
+class Limit(Value):
+    """The register of a power limit: in W, or in percent of the rack's rating."""
+
+    unit: Literal["w", "percent"] = "w"
+
+
+class Constant(Value):
+    """A register that takes one fixed value, an enable for example."""
+
+    value: float
+
+
+class Ramp(Value):
+    """The register of a ramp that the device itself keeps to."""
+
+    unit: Literal["percent_per_s", "w_per_s"]
+
+
+class Setpoint(Strict):
+    """How a rack takes its power limit; registers and fixed values, no commands.
+
+    `limit` is written, then `enable`; `readback` names the value that shows what latched, in the unit of the limit.
+    `deadman` holds the seconds without a write after which the device acts by itself, and `deadman_enable` is written
+    with it. It then goes to `fallback` (same unit as the limit) - or, with `expiry = "lifted"`, drops the limit: such
+    a timer is no dead-man; rampd keeps it at 0. `ramp` and `ramp_s` (seconds from old to new limit) are native ramps.
+    `accept_s`, then `effect_s`: deadlines until the limit reads back, and until the power has moved.
     """
 
-    limit: Value
+    limit: Limit
     readback: str
+    enable: Constant | None = None
     deadman: Value | None = None
+    deadman_enable: Constant | None = None
     fallback: Value | None = None
+    expiry: Literal["fallback", "lifted"] = "fallback"
+    ramp: Ramp | None = None
+    ramp_s: Value | None = None
     storage: Literal["ram", "nvm"] = "ram"
     writes_per_s: Annotated[float, Field(gt=0, le=20)] = 2.0
     accept_s: Annotated[float, Field(gt=0, le=30)] = 1.0
+    effect_s: Annotated[float, Field(gt=0, le=600)] = 5.0
+
+    def parts(self) -> dict[str, Value]:
+        """The registers that are written, by their key."""
+        named = {
+            "limit": self.limit, "enable": self.enable, "deadman": self.deadman, "deadman_enable": self.deadman_enable,
+            "fallback": self.fallback, "ramp": self.ramp, "ramp_s": self.ramp_s,
+        }  # fmt: skip
+        return {key: part for key, part in named.items() if part is not None}
+
+    def problems(self) -> Iterator[str]:
+        """What contradicts within the set point."""
+        if self.expiry == "lifted" and (self.deadman is None or self.fallback is not None):
+            yield "setpoint: expiry 'lifted' is for a deadman that has no fallback"
+        if self.expiry == "fallback" and (self.deadman is None) != (self.fallback is None):
+            yield 'setpoint: deadman and fallback go together; a timer that drops the limit has expiry = "lifted"'
+        if self.deadman_enable is not None and self.deadman is None:
+            yield "setpoint: deadman_enable belongs to a deadman"
+        if not self.readback.endswith(f"_{self.limit.unit}"):
+            yield f"setpoint.readback: {self.readback} is not in the unit of the limit, {self.limit.unit}"
 
 
-class DeviceMap(_Strict):
-    """A device type: how to ask it, its values, and how to set it."""
+class MapHead(Strict):
+    """What a map of any protocol says of itself."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     kind: Kind
     title: Annotated[str, Field(min_length=5)]
     source: Annotated[tuple[str, ...], Field(min_length=1)]
     verified: Annotated[str, Field(min_length=5)]
+
+
+class DeviceMap(MapHead):
+    """A device type that speaks Modbus: how to ask it, its values, and how to set it.
+
+    `connect_delay_s` is the pause after a connect, `gap_s` between two requests, `in_flight` the requests that it takes
+    before it answered the first. `barriers` are addresses that no request reads across.
+    """
+
+    protocol: Literal["modbus"] = "modbus"
     function: Literal[3, 4] = 3
-    word_order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
+    word_order: Order = "ABCD"
     max_regs: Annotated[int, Field(ge=1, le=125)] = 120
     max_gap: Annotated[int, Field(ge=0, le=124)] = 8
     barriers: tuple[int, ...] = ()
     in_flight: Annotated[int, Field(ge=1, le=16)] = 1
     timeout_s: Annotated[float, Field(gt=0, le=10)] = 0.5
+    connect_delay_s: Annotated[float, Field(ge=0, le=10)] = 0.0
+    gap_s: Annotated[float, Field(ge=0, le=1)] = 0.0
     update_s: Annotated[float, Field(gt=0, le=600)] = 1.0
-    sunspec_model: Annotated[int, Field(ge=1, le=65534)] | None = None
+    sunspec_model: ModelId | None = None
     values: Annotated[dict[str, Value], Field(min_length=1)]
+    texts: dict[str, TextLine] = {}
     setpoint: Setpoint | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> DeviceMap:
         problems = [f"a {self.kind} needs {name}" for name in NEEDED[self.kind] if name not in self.values]
+        inputs = CONTROL_INPUTS | set(NEEDED[self.kind]) | ({self.setpoint.readback} if self.setpoint else set())
         for name, value in self.values.items():
             if name.rsplit("_", 1)[-1] not in UNITS:
                 problems.append(f"{name}: end the name with its unit, one of {', '.join('_' + unit for unit in UNITS)}")
-            if name in NEEDED[self.kind] and value.range is None:
+            if name in inputs and value.range is None:
                 problems.append(f"{name}: a control input needs its plausible range = [lowest, highest]")
+        problems += [f"texts.{name}: a value has that name" for name in self.texts if name in self.values]
         if self.setpoint is not None:
+            problems += self.setpoint.problems()
             if self.setpoint.readback not in self.values:
                 problems.append(f"setpoint.readback: {self.setpoint.readback} is none of the values")
-            if (self.setpoint.deadman is None) != (self.setpoint.fallback is None):
-                problems.append("setpoint: deadman and fallback go together")
         elif self.kind == "rack":
             problems.append("a rack needs [setpoint]")
+        if self.gap_s and self.in_flight > 1:
+            problems.append("gap_s: a device that needs a pause between requests has in_flight = 1")
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
-    def register(self, name: str, value: Value, base: int = 0) -> Register:
-        """The register of one line; `base` is the address of the SunSpec model that `at` counts from."""
+    def extents(self) -> dict[int, int]:
+        """The SunSpec models that addresses count from, with the registers that the map needs of each; else empty."""
+        found: dict[int, int] = {}
+        lines: list[Value | TextLine] = [*self.values.values(), *self.texts.values()]
+        for line in lines + list(self.setpoint.parts().values() if self.setpoint is not None else ()):
+            if (model := line.model or self.sunspec_model) is not None:
+                factor_at = line.factor_at if isinstance(line, Value) else None
+                end = max(line.at + line.words, 0 if factor_at is None else factor_at + 1)
+                found[model] = max(found.get(model, 0), end - 2)
+        return found
+
+    def nominal(self) -> Bases:
+        """Where the models stand in a device that has no others; empty for plain addresses."""
+        extents = self.extents()
+        return sunspec.layout(extents) if extents else {}
+
+    def _base(self, line: Value | TextLine, bases: Bases | None) -> int:
+        model = line.model or self.sunspec_model
+        return 0 if model is None or bases is None else bases[model]
+
+    def register(self, name: str, value: Value, bases: Bases | None = None) -> Register:
+        """The register of one line; without `bases` it counts as the map does, from the model's ID register."""
         low, high = value.range or (float("-inf"), float("inf"))
+        base = self._base(value, bases)
         return Register(
             name=name, at=base + value.at, encoding=TYPES[value.type], function=value.function or self.function,
-            order=WordOrder[value.order or self.word_order], scale=value.scale, offset=value.offset, low=low, high=high,
-            sentinels=value.nan, mask=value.mask, slow=value.slow,
+            order=WordOrder[value.order or self.word_order], scale=value.scale * 2.0**-value.binary,
+            offset=value.offset, low=low, high=high, sentinels=value.nan, mask=value.mask, slow=value.slow,
             factor_at=None if value.factor_at is None else base + value.factor_at,
         )  # fmt: skip
 
-    def registers(self, base: int = 0) -> tuple[Register, ...]:
-        """All values as registers, in the order of the file."""
-        return tuple(self.register(name, value, base) for name, value in self.values.items())
+    def registers(self, bases: Bases | None = None) -> tuple[Register, ...]:
+        """All values as registers, in the order of the file; without `bases` at their nominal places."""
+        bases = self.nominal() if bases is None else bases
+        return tuple(self.register(name, value, bases) for name, value in self.values.items())
+
+    def strings(self, bases: Bases | None = None) -> tuple[Text, ...]:
+        """All texts as registers."""
+        bases = self.nominal() if bases is None else bases
+        return tuple(
+            Text(name, self._base(line, bases) + line.at, line.words, line.function or self.function, line.swapped)
+            for name, line in self.texts.items()
+        )
+
+    def reads(self, bases: Bases | None = None) -> tuple[Read, ...]:
+        """The requests that read all values. A SunSpec model begins a request of its own."""
+        bases = self.nominal() if bases is None else bases
+        walls = (*self.barriers, *bases.values())
+        return plan(self.registers(bases), max_regs=self.max_regs, max_gap=self.max_gap, barriers=walls)
 
 
-def lint(device_map: DeviceMap) -> list[str]:
-    """What a schema cannot see: values that overlap without being bit fields of one register."""
-    found: list[str] = []
-    spans = sorted(
-        (v.function or device_map.function, v.at, v.at + WORDS[TYPES[v.type]], name, v.mask)
-        for name, v in device_map.values.items()
-    )
-    for i, (function, begin, end, name, mask) in enumerate(spans):
-        for other_function, other_begin, other_end, other, other_mask in spans[i + 1 :]:
-            if other_function != function or other_begin >= end:
-                break
-            same_field = (begin, end) == (other_begin, other_end) and mask and other_mask and not mask & other_mask
-            if not same_field:
-                found.append(f"{name} and {other} overlap at register {other_begin}")
-    try:
-        plan(device_map.registers(), max_regs=device_map.max_regs, max_gap=device_map.max_gap)
-    except ValueError as error:
-        found.append(str(error))
-    return found
+PROTOCOLS: Final[dict[str, type[DeviceMap]]] = {"modbus": DeviceMap}
+"""The schema of a map by its `protocol`."""
 
 
 def parse(text: str, where: str) -> DeviceMap:
     """A map from TOML text. Raises MapError with every problem, each with its place."""
     try:
-        device_map = DeviceMap.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        given = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise MapError(f"{where}: {error}") from error
+    protocol = given.get("protocol", "modbus")
+    if not isinstance(protocol, str) or protocol not in PROTOCOLS:
+        raise MapError(f"{where}: protocol: there is no {protocol!r}; known: {', '.join(PROTOCOLS)}")
+    try:
+        device_map = PROTOCOLS[protocol].model_validate(given)
     except ValidationError as error:
         lines = [f"{where}: {'.'.join(map(str, item['loc'])) or 'map'}: {item['msg']}" for item in error.errors()]
         raise MapError("\n".join(lines)) from error
     if found := lint(device_map):
-        raise MapError("\n".join(f"{where}: values: {line}" for line in found))
+        raise MapError("\n".join(f"{where}: {line}" for line in found))
     return device_map
 
 

@@ -137,35 +137,3 @@ class Endpoint:
     async def write(self, unit: int, at: int, data: bytes, timeout_s: float) -> None:
         """Writes big-endian register bytes. Raises ModbusError."""
         await self.call(unit, write_frame(unit, at, data), timeout_s)
-
-
-async def find_sunspec(endpoint: Endpoint, unit: int, model: int, timeout_s: float) -> int:
-    """Address of the ID register of a SunSpec model.
-
-    Tries the base addresses 40000, 0 and 50000 for "SunS", then walks the (ID, length) pairs; the length is read apart
-    because some devices have none after the end marker (SunSpec Device Information Model Specification).
-    Raises ModbusError when the device has no such model.
-    """
-    for base in (40000, 0, 50000):
-        try:
-            if await endpoint.read(unit, 3, base, 2, timeout_s) != b"SunS":
-                continue
-        except ModbusError as error:
-            if error.code == 0:
-                raise
-            continue
-        return await _walk(endpoint, unit, base + 2, model, timeout_s)
-    raise ModbusError("no SunSpec marker at 40000, 0 or 50000")
-
-
-async def _walk(endpoint: Endpoint, unit: int, at: int, model: int, timeout_s: float) -> int:
-    for _ in range(200):
-        found = int.from_bytes(await endpoint.read(unit, 3, at, 1, timeout_s), "big")
-        if found == model:
-            return at
-        if found == 0xFFFF:
-            break
-        at += 2 + int.from_bytes(await endpoint.read(unit, 3, at + 1, 1, timeout_s), "big")
-        if at >= 65534:
-            break
-    raise ModbusError(f"the device has no SunSpec model {model}")

@@ -15,6 +15,7 @@ cdef struct Field:
     int64_t slot
     uint64_t sentinel[SENTINELS]
     uint64_t mask
+    uint64_t sign               # highest bit of a signed bit field after the shift, 0: unsigned
     double scale
     double offset
     double low

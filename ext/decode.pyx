@@ -3,7 +3,7 @@
 """Bulk decode of a read answer into the image: word order, sentinel, mask, scale, plausible range, age and quality."""
 
 from libc.math cimport isfinite, isnan
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -21,25 +21,45 @@ cdef enum:
     F64 = 7
 
 cdef enum:
+    ABCD = 0
     CDAB = 1
     BADC = 2
     DCBA = 3
 
 
-cdef inline uint64_t gather(const uint8_t *bytes_, int words, int order) noexcept nogil:
-    """The register as a number: words in either order, bytes in a word in either order."""
-    cdef uint64_t raw = 0
-    cdef uint16_t word
-    cdef int k
-    cdef const uint8_t *at
-    for k in range(words):
-        at = bytes_ + 2 * (words - 1 - k if order == CDAB or order == DCBA else k)
-        if order == BADC or order == DCBA:
-            word = (<uint16_t>at[1] << 8) | at[0]
-        else:
-            word = (<uint16_t>at[0] << 8) | at[1]
-        raw = (raw << 16) | word
+cdef double[11] TENS
+TENS[:] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10]
+
+cdef enum:
+    LARGEST_EXPONENT = 10       # SunSpec sunssf; 0x8000, "not available", lies outside as well
+
+
+cdef inline uint64_t reorder(uint64_t raw, int words, int order) noexcept nogil:
+    """Big-endian bytes of other word and byte orders, put right."""
+    if order == BADC or order == DCBA:
+        raw = ((raw & 0x00FF00FF00FF00FFU) << 8) | ((raw >> 8) & 0x00FF00FF00FF00FFU)
+    if order == CDAB or order == DCBA:
+        if words == 2:
+            raw = ((raw << 16) | (raw >> 16)) & 0xFFFFFFFFU
+        elif words == 4:
+            raw = (raw << 32) | (raw >> 32)
+            raw = ((raw & 0x0000FFFF0000FFFFU) << 16) | ((raw >> 16) & 0x0000FFFF0000FFFFU)
     return raw
+
+
+cdef inline uint64_t gather(const uint8_t *at, int words, int order) noexcept nogil:
+    """The register as a number, in the form that a compiler turns into one load and one byte swap."""
+    cdef uint64_t raw
+    if words == 2:
+        raw = (<uint32_t>at[0] << 24) | (<uint32_t>at[1] << 16) | (<uint32_t>at[2] << 8) | at[3]
+    elif words == 1:
+        raw = (<uint32_t>at[0] << 8) | at[1]
+    else:
+        raw = (
+            (<uint64_t>at[0] << 56) | (<uint64_t>at[1] << 48) | (<uint64_t>at[2] << 40) | (<uint64_t>at[3] << 32)
+            | (<uint64_t>at[4] << 24) | (<uint64_t>at[5] << 16) | (<uint64_t>at[6] << 8) | at[7]
+        )
+    return raw if order == ABCD else reorder(raw, words, order)
 
 
 cdef inline double number(uint64_t raw, int encoding) noexcept nogil:
@@ -50,27 +70,25 @@ cdef inline double number(uint64_t raw, int encoding) noexcept nogil:
         low = <uint32_t>raw
         memcpy(&single, &low, 4)
         return single
-    if encoding == F64:
-        memcpy(&wide, &raw, 8)
-        return wide
     if encoding == S16:
         return <double><int16_t>raw
     if encoding == S32:
         return <double><int32_t>raw
     if encoding == S64:
         return <double><int64_t>raw
+    if encoding == F64:
+        memcpy(&wide, &raw, 8)
+        return wide
     return <double>raw
 
 
-cdef inline double power_of_ten(int exponent) noexcept nogil:
-    cdef double power = 1.0
-    cdef int _
-    for _ in range(exponent if exponent > 0 else -exponent):
-        power *= 10.0
-    return power if exponent >= 0 else 1.0 / power
+cdef inline double bits(const Field *f, uint64_t raw) noexcept nogil:
+    """A bit field; in a signed register its highest bit is the sign."""
+    raw = (raw & f.mask) >> f.shift
+    return <double><int64_t>((raw ^ f.sign) - f.sign) if f.sign else <double>raw
 
 
-cdef uint8_t one(const Field *f, const uint8_t *answer, double *value) noexcept nogil:
+cdef inline uint8_t one(const Field *f, const uint8_t *answer, double *value) noexcept nogil:
     """One value; returns its quality and leaves `value` alone unless it is good."""
     cdef uint64_t raw = gather(answer + f.at, f.words, f.order)
     cdef double found
@@ -79,18 +97,17 @@ cdef uint8_t one(const Field *f, const uint8_t *answer, double *value) noexcept 
     for k in range(f.sentinels):
         if raw == f.sentinel[k]:
             return SENTINEL
-    if f.mask:
-        raw = (raw & f.mask) >> f.shift
-    found = number(raw, f.encoding)
+    found = bits(f, raw) if f.mask else number(raw, f.encoding)
     if isnan(found):
         return SENTINEL
     if f.factor_at >= 0:
-        exponent = <int16_t>gather(answer + f.factor_at, 1, 0)
-        if exponent < -10 or exponent > 10:
+        exponent = <int16_t>gather(answer + f.factor_at, 1, ABCD)
+        if exponent < -LARGEST_EXPONENT or exponent > LARGEST_EXPONENT:
             return SENTINEL
-        found *= power_of_ten(exponent)
+        # Divided, not multiplied by a tenth: 5998 at -2 is 59.98 to the last bit.
+        found = found * TENS[exponent] if exponent >= 0 else found / TENS[-exponent]
     found = found * f.scale + f.offset
-    if not isfinite(found) or not f.low <= found <= f.high:
+    if not (isfinite(found) and f.low <= found <= f.high):
         return RANGE
     value[0] = found
     return GOOD
@@ -123,6 +140,7 @@ cdef class Decoder:
                 f.sentinel[k] = sentinels[k]
             f.mask = mask
             f.shift = (mask & -mask).bit_length() - 1 if mask else 0
+            f.sign = 1 << (mask.bit_length() - 1 - f.shift) if mask and encoding in (S16, S32, S64) else 0
             f.factor_at = 2 * factor_at if factor_at >= 0 else -1
             f.slot = slot
 

@@ -44,6 +44,8 @@ def judge(register: Register, data: bytes, exponent: bytes | None = None) -> tup
         first, last = mask.index("1"), mask.rindex("1")
         field = "".join(b if m == "1" else "0" for b, m in zip(bits, mask, strict=True))[first : last + 1]
         number = float(int(field, 2))
+        if FORMATS[register.encoding].islower() and field[0] == "1":
+            number = float(int(field, 2) - (1 << len(field)))
     else:
         (raw,) = struct.unpack(">" + FORMATS[register.encoding], whole)
         number = float(raw)
@@ -53,7 +55,7 @@ def judge(register: Register, data: bytes, exponent: bytes | None = None) -> tup
         (power,) = struct.unpack(">h", exponent)
         if abs(power) > 10:
             return SENTINEL, None
-        number = number * 10.0**power if power >= 0 else number * (1.0 / 10.0**-power)
+        number = number * 10.0**power if power >= 0 else number / 10.0**-power
     number = number * register.scale + register.offset
     if math.isnan(number) or math.isinf(number) or number < register.low or number > register.high:
         return RANGE, None

@@ -10,6 +10,7 @@ from rampd.drivers.sim import points
 from rampd.drivers.sim.image import Image
 from rampd.drivers.sim.plant import Plant
 from rampd.drivers.sim.server import Unit
+from rampd.drivers.sim.setpoint import SetpointRegisters
 from rampd.drivers.sim.spec import DeviceSpec
 
 
@@ -30,16 +31,31 @@ class Device:
         self._plant = plant
         self.image = Image(spec.map)
         self.unit = Unit(self.image, self.refresh, self.write)
-        shown = {
-            "meter": lambda: points.meter(plant, spec.map),
-            "pdu": lambda: points.node(plant, index, spec.map),
-            "cdu": lambda: points.loop(plant, index, spec.map),
-            "rack": lambda: points.rack(plant, index, spec.map),
-        }[spec.kind]()
-        self._registers = [self.image.registers[name] for name in shown]
-        self._points = list(shown.values())
-        self._shown = [math.nan] * len(shown)
+        self._setpoint: SetpointRegisters | None = None
+        shown = {self.image.registers[name]: point for name, point in self._show().items()}
+        if spec.kind == "rack" and spec.map.setpoint is not None:
+            self._setpoint = SetpointRegisters(spec.map.setpoint, plant.racks, index)
+            # A set-point register shows itself, also where a value of the map stands on it.
+            written = {(register.function, register.at) for register in self.image.writable}
+            shown = {one: point for one, point in shown.items() if (one.function, one.at) not in written}
+            shown |= {register: self._setpoint.shown(register.name) for register in self.image.writable}
+        self._registers, self._points = list(shown), list(shown.values())
+        self._shown = [math.nan] * len(self._points)
         self._revision = -1
+
+    def _show(self) -> dict[str, points.Point]:
+        """What each value of the map shows, in their order."""
+        plant, index, device_map = self._plant, self.index, self.spec.map
+        match self.spec.kind:
+            case "meter":
+                return points.meter(plant, device_map)
+            case "pdu":
+                return points.node(plant, index, device_map)
+            case "cdu":
+                return points.loop(plant, index, device_map)
+            case "rack":
+                return points.rack(plant, index, device_map)
+        return points.still(device_map)
 
     def refresh(self) -> None:
         """Brings the image up to the plant's present state."""
@@ -59,20 +75,21 @@ class Device:
         self.written_s = now_s
         if self.writes == "dropped":
             return
-        racks = self._plant.racks
-        if name == "limit":
-            racks.set_limit(self.index, value, now_s)
-        elif name == "deadman":
-            racks.set_deadman(self.index, value, now_s)
-        else:
-            racks.set_fallback(self.index, value, now_s)
+        if self._setpoint is not None:
+            self._setpoint.write(name, value, now_s)
         self._plant.revision += 1
+
+    def power_on(self, now_s: float) -> None:
+        """What a restart of a rack's controller leaves."""
+        self._plant.racks.power_on(self.index, now_s)
+        if self._setpoint is not None:
+            self._setpoint.power_on()
 
     def set_absent(self, absent: bool) -> None:
         """All values "not available", or what the plant shows again."""
         self.absent = absent
         if absent:
-            for register in self._registers:
+            for register in self.image.registers.values():
                 self.image.put_not_available(register)
         self._shown = [math.nan] * len(self._shown)
         self._revision = -1

@@ -7,32 +7,12 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from rampd.drivers.maps import DeviceMap
-from rampd.drivers.register import Encoding, Register, RegisterError, encode, raw_bytes, reorder
+from rampd.drivers import sunspec
+from rampd.drivers.maps import Bases, DeviceMap
+from rampd.drivers.register import SIGNED, Encoding, Register, RegisterError, Text, decode, encode, raw_bytes, shift_of
 
-SUNSPEC_BASE: Final = 40000
-# The model that the map counts its addresses from follows the marker and the common model.
-SUNSPEC_MODEL: Final = SUNSPEC_BASE + 2 + 68
-_LENGTHS: Final = {203: 105, 213: 124}
-
-_UNPACK: Final = {
-    Encoding.U16: ">H", Encoding.S16: ">h", Encoding.U32: ">I", Encoding.S32: ">i", Encoding.F32: ">f",
-    Encoding.U64: ">Q", Encoding.S64: ">q", Encoding.F64: ">d",
-}  # fmt: skip
-_SIGNED: Final = (Encoding.S16, Encoding.S32, Encoding.S64)
 _FLOATS: Final = {Encoding.F32: 0x7FC00000, Encoding.F64: 0x7FF8000000000000}
-
-
-def decode(register: Register, data: bytes) -> float:
-    """The value of wire bytes, as the device understands them."""
-    if register.order in (1, 3):
-        data = b"".join(data[i : i + 2] for i in range(len(data) - 2, -1, -2))
-    if register.order in (2, 3):
-        data = b"".join(bytes((data[i + 1], data[i])) for i in range(0, len(data), 2))
-    (raw,) = struct.unpack(_UNPACK[register.encoding], data)
-    if register.mask:
-        raw = (raw & register.mask) >> _shift(register.mask)
-    return float(raw * register.scale + register.offset)
+_EXPONENTS: Final = range(-3, 10)
 
 
 def not_available(register: Register) -> bytes:
@@ -42,33 +22,35 @@ def not_available(register: Register) -> bytes:
     elif register.encoding in _FLOATS:
         raw = _FLOATS[register.encoding]
     else:
-        raw = 1 << (16 * register.words - 1) if register.encoding in _SIGNED else (1 << (16 * register.words)) - 1
+        raw = 1 << (16 * register.words - 1) if register.encoding in SIGNED else (1 << (16 * register.words)) - 1
     return raw_bytes(register, raw)
-
-
-def _shift(mask: int) -> int:
-    return (mask & -mask).bit_length() - 1
 
 
 class Image:
     """Registers of one device, per function code a few spans of bytes.
 
-    Gaps that a reader may bridge (`max_gap` of the map) read 0; an address outside every span does not exist.
+    Gaps that a reader may bridge (`max_gap` of the map) read 0; an address outside every span does not exist. A SunSpec
+    map makes a chain: the marker, the common model, the models that the map uses in order of their numbers, the end.
     `clamped` counts values that did not fit their register and were put at its end.
     """
 
     def __init__(self, device_map: DeviceMap) -> None:
         self.map = device_map
         self.clamped = 0
-        self.base = SUNSPEC_MODEL if device_map.sunspec_model is not None else 0
-        self.registers = {register.name: register for register in device_map.registers(self.base)}
-        self.writable = _writable(device_map, self.base)
-        self._exponents = _exponents(self.registers.values())
+        self.bases: Bases = device_map.nominal()
+        self.registers = {register.name: register for register in device_map.registers(self.bases)}
+        parts = {} if device_map.setpoint is None else device_map.setpoint.parts()
+        self.writable = tuple(device_map.register(key, part, self.bases) for key, part in parts.items())
+        self.texts = device_map.strings(self.bases)
+        self._exponents = _exponents((*self.registers.values(), *self.writable))
         self._spans = self._layout()
         for at, (function, exponent) in self._exponents.items():
             self._store(function, at, struct.pack(">h", exponent))
-        if device_map.sunspec_model is not None:
-            self._sunspec(device_map.sunspec_model)
+        if self.bases:
+            self._chain()
+        for text in self.texts:
+            if not self.bases:
+                self._write_text(text, {"model": device_map.name, "serial": "sim"}.get(text.name, "rampd"))
 
     @property
     def functions(self) -> frozenset[int]:
@@ -85,13 +67,12 @@ class Image:
 
     def put(self, register: Register, value: float) -> None:
         """Puts a value in. One that does not fit is clamped, what is no number shows as not available."""
-        if register.factor_at is not None:
-            value /= 10.0 ** self._exponents[register.factor_at][1]
+        exponent = self._exponent(register)
         try:
-            data = encode(register, value)
+            data = encode(register, value, exponent)
         except RegisterError:
             self.clamped += 1
-            data = self._clamp(register, value)
+            data = self._clamp(register, value, exponent)
         if register.mask:
             data = self._merge(register, data)
         self._store(register.function, register.at, data)
@@ -100,24 +81,29 @@ class Image:
         """Puts the register's "no value" word in."""
         self._store(register.function, register.at, not_available(register))
 
-    def _clamp(self, register: Register, value: float) -> bytes:
+    def taken(self, register: Register, data: bytes) -> float:
+        """The value of bytes that a client wrote."""
+        return decode(register, data, self._exponent(register))
+
+    def _exponent(self, register: Register) -> int:
+        return 0 if register.factor_at is None else self._exponents[register.factor_at][1]
+
+    def _clamp(self, register: Register, value: float, exponent: int) -> bytes:
         if not math.isfinite(value) or register.encoding in _FLOATS:
             return not_available(register)
-        bits = 16 * register.words
-        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if register.encoding in _SIGNED else (0, (1 << bits) - 1)
-        if register.mask:
-            high = register.mask >> _shift(register.mask)
-        raw = min(high, max(low, round((value - register.offset) / register.scale)))
-        return raw_bytes(register, (raw << (_shift(register.mask) if register.mask else 0)) & ((1 << bits) - 1))
+        whole = (1 << 16 * register.words) - 1
+        mask = register.mask or whole
+        shift = shift_of(mask)
+        width = mask.bit_length() - shift
+        low, high = (-(1 << width - 1), (1 << width - 1) - 1) if register.encoding in SIGNED else (0, mask >> shift)
+        raw = min(high, max(low, round((value - register.offset) / register.scale / 10.0**exponent)))
+        return raw_bytes(register, (raw << shift) & mask)
 
     def _merge(self, register: Register, data: bytes) -> bytes:
         """The field's new bits between the old bits of its neighbours in the same register."""
-        new = int.from_bytes(reorder(data, register.order), "big")
-        if new & ~register.mask:
-            self.clamped += 1
-            new = register.mask
         old = self.read(register.function, register.at, register.words) or bytes(len(data))
-        return raw_bytes(register, (int.from_bytes(reorder(old, register.order), "big") & ~register.mask) | new)
+        mask = raw_bytes(register, register.mask)
+        return bytes((o & ~m) | (n & m) for o, n, m in zip(old, data, mask, strict=True))
 
     def _store(self, function: int, at: int, data: bytes) -> None:
         for begin, stop, image in self._spans[function]:
@@ -125,18 +111,24 @@ class Image:
                 image[(at - begin) * 2 : (at - begin) * 2 + len(data)] = data
                 return
 
+    def _write_text(self, text: Text, shown: str) -> None:
+        data = shown.encode("ascii").ljust(text.words * 2, b"\0")[: text.words * 2]
+        if text.swapped:
+            data = b"".join(data[i : i + 2][::-1] for i in range(0, len(data), 2))
+        self._store(text.function, text.at, data)
+
     def _layout(self) -> dict[int, list[tuple[int, int, bytearray]]]:
-        gap, walls = self.map.max_gap, {self.base + at for at in self.map.barriers}
+        gap, walls = self.map.max_gap, set(self.map.barriers)
         cells: dict[int, list[tuple[int, int]]] = {}
-        for register in self.registers.values():
+        if self.bases:
+            cells[self.map.function] = [(sunspec.BASES[0], self._end() + 2)]
+            gap = 0
+        for register in (*self.registers.values(), *self.writable):
             cells.setdefault(register.function, []).append((register.at, register.at + register.words))
             if register.factor_at is not None:
                 cells[register.function].append((register.factor_at, register.factor_at + 1))
-        if self.map.sunspec_model is not None:
-            cells[self.map.function] = [(SUNSPEC_BASE, self._model_end() + 2)]
-            gap = 0
-        for register in self.writable:
-            cells.setdefault(self.map.function, []).append((register.at, register.at + register.words))
+        for text in self.texts:
+            cells.setdefault(text.function, []).append((text.at, text.at + text.words))
         spans: dict[int, list[tuple[int, int, bytearray]]] = {}
         for function, pieces in cells.items():
             merged: list[list[int]] = []
@@ -148,45 +140,41 @@ class Image:
             spans[function] = [(begin, end, bytearray((end - begin) * 2)) for begin, end in merged]
         return spans
 
-    def _model_end(self) -> int:
-        """First address behind the model."""
-        mapped = max(register.at + register.words for register in (*self.registers.values(), *self.writable))
-        return max(mapped, SUNSPEC_MODEL + 2 + _LENGTHS.get(self.map.sunspec_model or 0, 0))
+    def _end(self) -> int:
+        """Address of the end marker, behind the last model."""
+        last = max(self.bases, key=lambda model: self.bases[model])
+        return self.bases[last] + 2 + sunspec.length(last, self.map.extents())
 
-    def _sunspec(self, model: int) -> None:
-        """Marker, common model 1 (66 registers of strings), the model's own head, and the end marker."""
-        texts = [(4, 16, "rampd"), (20, 16, self.map.name), (44, 8, "1"), (52, 16, "sim")]
-        end = self._model_end()
-        function = self.map.function
-        self._store(function, SUNSPEC_BASE, b"SunS" + struct.pack(">2H", 1, 66))
-        for at, words, text in texts:
-            self._store(function, SUNSPEC_BASE + at, text.encode("ascii").ljust(words * 2, b"\0")[: words * 2])
-        self._store(function, SUNSPEC_MODEL, struct.pack(">2H", model, end - SUNSPEC_MODEL - 2))
-        self._store(function, end, struct.pack(">2H", 0xFFFF, 0))
-
-
-def _writable(device_map: DeviceMap, base: int) -> tuple[Register, ...]:
-    """The registers of the map's set point, named limit, deadman and fallback."""
-    setpoint = device_map.setpoint
-    if setpoint is None:
-        return ()
-    values = {"limit": setpoint.limit, "deadman": setpoint.deadman, "fallback": setpoint.fallback}
-    return tuple(device_map.register(name, value, base) for name, value in values.items() if value is not None)
+    def _chain(self) -> None:
+        """Marker, the head of every model, the strings of the common model, and the end marker."""
+        function, extents = self.map.function, self.map.extents()
+        self._store(function, sunspec.BASES[0], sunspec.MARKER)
+        for model, at in self.bases.items():
+            self._store(function, at, struct.pack(">2H", model, sunspec.length(model, extents)))
+        common = self.bases[sunspec.COMMON]
+        for at, words, shown in ((2, 16, "rampd"), (18, 16, self.map.name), (42, 8, "1"), (50, 16, "sim")):
+            self._write_text(Text("", common + at, words, function), shown)
+        self._store(function, self._end(), struct.pack(">2H", sunspec.END, 0))
 
 
 def _exponents(registers: Iterable[Register]) -> dict[int, tuple[int, int]]:
-    """Function and decimal exponent of each run-time factor, large enough for the highest plausible values."""
+    """Function and decimal exponent of each run-time factor: the finest that holds all plausible values."""
     found: dict[int, tuple[int, int]] = {}
     for register in registers:
         if register.factor_at is None:
             continue
         exponent = 0
-        while math.isfinite(register.high) and exponent < 9:
-            try:
-                encode(register, register.high / 10.0**exponent)
-                break
-            except RegisterError:
-                exponent += 1
-        known = found.get(register.factor_at, (register.function, 0))[1]
+        if math.isfinite(register.low) and math.isfinite(register.high):
+            exponent = next((e for e in _EXPONENTS if _fits(register, e)), _EXPONENTS[-1])
+        _, known = found.get(register.factor_at, (register.function, exponent))
         found[register.factor_at] = (register.function, max(exponent, known))
     return found
+
+
+def _fits(register: Register, exponent: int) -> bool:
+    try:
+        encode(register, register.low, exponent)
+        encode(register, register.high, exponent)
+    except RegisterError:
+        return False
+    return True

@@ -60,7 +60,7 @@ class Injection:
         if self._trouble is not None:
             device.unit.trouble = self._trouble
         if self.fault.kind == "reboot" and device.spec.kind == "rack":
-            self._plant.racks.power_on(device.index, now_s)
+            device.power_on(now_s)
 
     def tick(self, now_s: float) -> None:
         """What an active fault does by itself."""

@@ -69,12 +69,20 @@ def rack(plant: Plant, index: int, device_map: DeviceMap) -> dict[str, Point]:
         "deadman_s": lambda: racks.deadman_s[index],
         "deadman_left_s": lambda: float(math.ceil(racks.deadman_left_s(index, plant.now_s))),
         "fallback_w": lambda: racks.fallback_w[index],
+        "limit_percent": lambda: 100.0 * racks.limit_w[index] / racks.max_w[index],
+        "fallback_percent": lambda: 100.0 * racks.fallback_w[index] / racks.max_w[index],
+        "rating_w": lambda: racks.max_w[index],
         "control_state": lambda: float(racks.state[index]),
     }
     if device_map.setpoint is not None:
-        known[device_map.setpoint.readback] = known["limit_w"]
+        known[device_map.setpoint.readback] = known[f"limit_{device_map.setpoint.limit.unit}"]
     shown = _electrical(device_map, plant, known["power_w"], lambda: plant.frequency_hz, _DISTRIBUTION_V)
     return {**shown, **{name: point for name, point in known.items() if name in device_map.values}}
+
+
+def still(device_map: DeviceMap) -> dict[str, Point]:
+    """A device that the plant has no part for: plausible values that do not move."""
+    return {name: _constant(value) for name, value in device_map.values.items()}
 
 
 def _electrical(device_map: DeviceMap, plant: Plant, power: Point, hz: Point, volts: float) -> dict[str, Point]:

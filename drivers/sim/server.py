@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
-from rampd.drivers.sim.image import Image, decode
+from rampd.drivers.sim.image import Image
 from rampd.drivers.sim.spec import SimError
 
 HEAD: Final = struct.Struct(">HHHB")
@@ -44,7 +44,7 @@ class Trouble(Protocol):
 class Unit:
     """One Modbus unit: `refresh` brings its image up to date before a read, `write` takes a written value.
 
-    `write` gets the name of the set-point register (limit, deadman, fallback) and its value.
+    `write` gets the key of the set-point register in the map (limit, enable, deadman ...) and its value.
     """
 
     def __init__(self, image: Image, refresh: Callable[[], None], write: Callable[[str, float], None]) -> None:
@@ -98,7 +98,7 @@ class Unit:
         inside = [r for r in self.image.writable if at <= r.at and r.at + r.words <= end]
         if sum(r.words for r in inside) * 2 != len(data):
             return ILLEGAL_ADDRESS
-        values = [(r.name, decode(r, data[(r.at - at) * 2 : (r.at - at + r.words) * 2])) for r in inside]
+        values = [(r.name, self.image.taken(r, data[(r.at - at) * 2 : (r.at - at + r.words) * 2])) for r in inside]
         if any(not 0 <= value < float("inf") for _, value in values):
             return ILLEGAL_VALUE
         for name, value in values:

@@ -24,8 +24,9 @@ from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
 from rampd.daemon import halls, simulate, sitecheck
 from rampd.daemon.poll import Wheel, discover
 from rampd.drivers import maps
+from rampd.drivers import sunspec as chain
 from rampd.drivers.device import ModbusDevice
-from rampd.drivers.modbus import Endpoint, find_sunspec
+from rampd.drivers.modbus import Endpoint
 from rampd.drivers.sim.hall import SimHall
 from rampd.ext import views
 from rampd.ext.codes import GOOD, REFUSED, SENTINEL
@@ -56,6 +57,10 @@ class Reader:
     endpoint: Endpoint
     wheel: Wheel
     inputs: views.Inputs
+
+    async def find(self, *models: int) -> dict[int, int]:
+        """Where unit 1 has its SunSpec models."""
+        return await chain.find(lambda at, count: self.endpoint.read(1, 3, at, count, 1.0), dict.fromkeys(models, 0))
 
     async def values(self, name: str, unit: int = 1) -> dict[str, Any]:
         """A device read by its map until each value came: its number, or the quality of what is none."""
@@ -211,7 +216,7 @@ async def test_a_sunspec_meter_is_found_wherever_it_is(base: int, before: tuple[
     words = sunspec(*before, 213)
     async with pymodbus_server(sunspec_device(base, words)) as port, reader(HOST, port) as ours:
         at = base + 2 + sum(offsets(model)[1] + 2 for model in before)
-        assert await find_sunspec(ours.endpoint, 1, 213, 1.0) == at
+        assert await ours.find(213) == {213: at}
         values = await ours.values("sunspec-213")
         assert (values["power_w"], values["frequency_hz"], values["apparent_va"]) == (50e6, 60.5, 51e6)
         assert (values["power_l1_w"], values["current_a"], values["voltage_v"]) == (16e6, 71000.0, 7967.5)
@@ -220,7 +225,7 @@ async def test_a_sunspec_meter_is_found_wherever_it_is(base: int, before: tuple[
 async def test_a_model_without_an_end_marker_behind_it_is_found() -> None:
     words = sunspec(1, 213)[:-2]
     async with pymodbus_server(sunspec_device(40000, words)) as port, reader(HOST, port) as ours:
-        assert await find_sunspec(ours.endpoint, 1, 213, 1.0) == 40070
+        assert await ours.find(213) == {213: 40070}
 
 
 @pytest.mark.parametrize(
@@ -233,7 +238,7 @@ async def test_a_model_without_an_end_marker_behind_it_is_found() -> None:
 async def test_a_device_that_is_none_says_what_it_lacks(base: int, models: tuple[int, ...], message: str) -> None:
     async with pymodbus_server(sunspec_device(base, sunspec(*models))) as port, reader(HOST, port) as ours:
         with pytest.raises(ModbusError, match=message):
-            await find_sunspec(ours.endpoint, 1, 213, 1.0)
+            await ours.find(213)
 
 
 # libmodbus

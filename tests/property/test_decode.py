@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rampd.drivers.device import field_spec
-from rampd.drivers.register import WORDS, Encoding, Register, RegisterError, WordOrder, encode
+from rampd.drivers.register import SIGNED, WORDS, Encoding, Register, RegisterError, WordOrder, encode
 from rampd.ext import views
 from rampd.ext.codes import GOOD
 from rampd.ext.decode import Decoder
@@ -36,7 +36,7 @@ def registers(draw: st.DrawFn, *, factors: bool = True) -> Register:
     low = draw(st.one_of(st.just(-math.inf), st.floats(-1e9, 1e9)))
     high = draw(st.one_of(st.just(math.inf), st.floats(max(low, -1e9), 1e12)))
     mask = 0
-    if kind in (Encoding.U16, Encoding.U32) and draw(st.booleans()):
+    if kind not in (Encoding.F32, Encoding.F64) and draw(st.booleans()):
         width = draw(st.integers(1, bits))
         mask = (1 << width) - 1 << draw(st.integers(0, bits - width))
     return Register(
@@ -88,6 +88,15 @@ def test_what_is_encoded_is_decoded_again(register: Register, value: float) -> N
         assert abs(found - value) <= fine.get(register.encoding, abs(register.scale) * 0.5) + abs(value) * 1e-9 + 1e-5
 
 
+def some_mask(source: random.Random, kind: Encoding) -> int:
+    """Any bits of an unsigned register, neighbours of a signed one, none of a float."""
+    bits = 16 * WORDS[kind]
+    if kind in SIGNED:
+        width = source.randint(1, bits)
+        return (1 << width) - 1 << source.randint(0, bits - width)
+    return 0 if kind in (Encoding.F32, Encoding.F64) else source.getrandbits(bits)
+
+
 def anything(source: random.Random) -> tuple[Register, bytes]:
     """A register and an answer, half of the answers on the edges."""
     kind = source.choice(list(Encoding))
@@ -101,7 +110,7 @@ def anything(source: random.Random) -> tuple[Register, bytes]:
         offset=source.choice((0.0, -273.15, -2e9)),
         low=low, high=source.choice((math.inf, 65.0, 1e6)),
         sentinels=tuple(source.sample(PATTERNS, source.randrange(3))),
-        mask=source.getrandbits(bits) if kind in (Encoding.U16, Encoding.U32) and source.random() < 0.3 else 0,
+        mask=some_mask(source, kind) if source.random() < 0.3 else 0,
         factor_at=0 if source.random() < 0.3 else None,
     )  # fmt: skip
     words = off_wire(raw.to_bytes(bits // 8, "big"), register.order)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from rampd.drivers import maps
 from rampd.drivers.device import field_spec
 from rampd.drivers.maps import MapError
-from rampd.drivers.plan import plan
 from rampd.ext.decode import Decoder
 from tests.field import image
 
@@ -29,9 +28,7 @@ def use(device_map: maps.DeviceMap) -> None:
     """What the daemon does with a map that was taken."""
     slots = {name: i for i, name in enumerate(device_map.values)}
     wall = image(len(slots))
-    for read in plan(
-        device_map.registers(), max_regs=device_map.max_regs, max_gap=device_map.max_gap, barriers=device_map.barriers
-    ):
+    for read in device_map.reads():
         fields = [field_spec(register, read.at, slots[register.name]) for register in read.registers]
         Decoder(fields, read.count).decode(bytes(2 * read.count), wall, 1)
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from rampd.drivers import maps
-from rampd.drivers.device import field_spec
 from rampd.drivers.maps import NEEDED, UNITS, MapError, parse
-from rampd.drivers.plan import plan
 from rampd.drivers.register import Encoding, WordOrder
-from rampd.ext import views
-from rampd.ext.codes import GOOD, RANGE, SENTINEL, Quality
-from rampd.ext.decode import Decoder
-from tests.field import image
 
 METER = """
 name = "bench-meter"
@@ -36,7 +28,7 @@ source = ["the test"]
 verified = "nothing to verify"
 [values]
 power_w = { at = 0, type = "u32", range = [0.0, 1.0e6] }
-limit_w = { at = 2, type = "u32" }
+limit_w = { at = 2, type = "u32", range = [0.0, 1.0e6] }
 [setpoint]
 readback = "limit_w"
 limit = { at = 2, type = "u32" }
@@ -60,7 +52,7 @@ def test_the_maps_to_get_wrong_are_right() -> None:
     [
         (METER, 'name = "bench-meter"\n', "", "m: name: Field required"),
         (METER, '"bench-meter"', '"Bench Meter"', "m: name: String should match pattern"),
-        (METER, '"meter"', '"toaster"', "m: kind: Input should be 'meter', 'pdu', 'cdu' or 'rack'"),
+        (METER, '"meter"', '"toaster"', "m: kind: Input should be 'meter', 'pdu', 'cdu', 'chiller'"),
         (METER, 'source = ["the test"]', "source = []", "m: source: "),
         (METER, 'source = ["the test"]', "", "m: source: Field required"),
         (METER, 'verified = "nothing to verify"', "", "m: verified: Field required"),
@@ -90,8 +82,8 @@ def test_the_maps_to_get_wrong_are_right() -> None:
         (METER, "at = 10", "at = 10, nan = [0x1_0000_0000]", "nan holds raw words of f32: 0 to 0xffffffff"),
         (METER, "at = 10", "at = 10, nan = [-1]", "nan holds raw words of f32"),
         (METER, "at = 10", "at = 10, nan = [1, 2, 3, 4, 5]", "m: values.power_w.nan: "),
-        (METER, "at = 10", "at = 10, mask = 1", "mask selects bits of a u16 or u32 register"),
-        (METER, *line("a_bits", 'at = 0, type = "u16", mask = 0x10000'), "mask selects bits of a u16 or u32 register"),
+        (METER, "at = 10", "at = 10, mask = 1", "mask selects bits of an integer register"),
+        (METER, *line("a_bits", 'at = 0, type = "u16", mask = 0x10000'), "mask selects bits of an integer register"),
         (METER, *line("power", 'at = 0, type = "u16"'), "power: end the name with its unit, one of _w, _va"),
         (METER, *line("power_kw", 'at = 0, type = "u16"'), "power_kw: end the name with its unit"),
         (METER, *line("a_w", 'at = 11, type = "u16"'), "m: values: power_w and a_w overlap at register 11"),
@@ -186,13 +178,14 @@ def test_what_ships_is_sourced_marked_and_clean(name: str) -> None:
         assert one.values[needed].range is not None
     for value in one.values:
         assert value.rsplit("_", 1)[-1] in UNITS
-    plan(one.registers(), max_regs=one.max_regs, max_gap=one.max_gap, barriers=one.barriers)
+    assert {register.name for read in one.reads() for register in read.registers} == set(one.values)
 
 
 def test_registers_count_from_the_base_of_a_model() -> None:
     one = maps.load("sunspec-213")
-    assert {r.name: r.at for r in one.registers(40070)}["power_w"] == 40098
-    assert {r.name: r.at for r in one.registers()}["power_w"] == 28
+    assert {r.name: r.at for r in one.registers({1: 40002, 213: 50070})}["power_w"] == 50098
+    assert {r.name: r.at for r in one.registers()}["power_w"] == 40098
+    assert one.register("power_w", one.values["power_w"]).at == 28
 
 
 def test_a_value_may_have_order_and_function_of_its_own() -> None:
@@ -204,103 +197,96 @@ def test_a_value_may_have_order_and_function_of_its_own() -> None:
     assert (power.encoding, energy.encoding, energy.words) == (Encoding.F32, Encoding.U64, 4)
 
 
-NAN = "7fc00000"
-# Words as they stand in the device, by address; and what they are, or why they are not.
-GOLDEN: dict[str, list[tuple[Mapping[int, str], Mapping[str, float | Quality]]]] = {
-    "janitza-umg": [
-        (
-            {
-                19000: "43668000 43674000 4365c000", 19012: "478aac00 4789b240 478ca020",
-                19020: "4b7a3e80 4b7bc520 4b845eb8 4c3fb044", 19034: "4c428cb0", 19042: "c9989680",
-                19050: "426fef9e", 19068: "51e5f468",
-            },
-            {
-                "voltage_l1_v": 230.5, "voltage_l2_v": 231.25, "voltage_l3_v": 229.75,
-                "current_l1_a": 71000.0, "current_l2_a": 70500.5, "current_l3_a": 72000.25,
-                "power_l1_w": 16.4e6, "power_l2_w": 16.5e6, "power_l3_w": 17.35e6, "power_w": 50.25e6,
-                "apparent_va": 51e6, "reactive_var": -1.25e6, "frequency_hz": 59.98400115966797,
-                "energy_wh": 123455995904.0,
-            },
-        ),
-        # words swapped by a wrong setting in the meter: the power passes, the frequency shows it
-        ({19026: "b0444c3f", 19050: "ef9e426f"}, {"power_w": -7.139978e-10, "frequency_hz": RANGE}),
-        ({19026: NAN, 19050: "00000000"}, {"power_w": SENTINEL, "frequency_hz": RANGE}),
-        ({19026: "7f800000", 19050: "42820000"}, {"power_w": RANGE, "frequency_hz": 65.0}),
-    ],
-    "sunspec-213": [
-        (
-            {2: "478aac00", 10: "4657a000", 26: "426fef9e", 28: "4c3fb044 4b7a3e80 4b7bc520 4b845eb8", 36: "4c428cb0",
-             44: "ca559f80"},
-            {
-                "current_a": 71000.0, "voltage_v": 13800.0, "frequency_hz": 59.98400115966797, "power_w": 50.25e6,
-                "power_l1_w": 16.4e6, "power_l2_w": 16.5e6, "power_l3_w": 17.35e6, "apparent_va": 51e6,
-                "reactive_var": -3.5e6,
-            },
-        ),
-        ({28: NAN, 26: NAN}, {"power_w": SENTINEL, "frequency_hz": SENTINEL}),
-    ],
-    "xerus-pdu": [
-        (
-            {12296: "43cf8000 44e11000", 12306: "49989680 499eb100", 12322: "4270147b"},
-            {"voltage_v": 415.0, "current_a": 1800.5, "power_w": 1.25e6, "apparent_va": 1.3e6,
-             "frequency_hz": 60.02000045776367},
-        ),
-        ({12306: "c9989680"}, {"power_w": RANGE}),
-    ],
-    "orv3-rpu": [
-        (
-            {36864: "3039 0140 01b8 0bb8 ff9c", 36873: "004b 0e10 0e2e", 37377: "0040 1050"},
-            {
-                "flow_lpm": 1234.5, "supply_c": 32.0, "return_c": 44.0, "outlet_kpa": 300.0, "inlet_kpa": -10.0,
-                "pump_percent": 75.0, "pump1_rpm": 3600.0, "pump2_rpm": 3630.0, "pump_alarm_bits": 64.0,
-                "leak_bits": 5.0,
-            },
-        ),
-        (
-            {36864: "ffff ffff ffff 8000"},
-            {"flow_lpm": RANGE, "supply_c": RANGE, "return_c": RANGE, "outlet_kpa": RANGE},
-        ),
-        ({36865: "0385", 36873: "0065"}, {"supply_c": RANGE, "pump_percent": RANGE}),
-    ],
-    "rack-power": [
-        (
-            {0: "0001e240 000203a0 001e 0011 000101d0 0002"},
-            {"power_w": 123456.0, "limit_w": 132000.0, "deadman_s": 30.0, "deadman_left_s": 17.0, "fallback_w": 66000.0,
-             "control_state": 2.0},
-        ),
-        ({0: "ffffffff ffffffff", 8: "0004"}, {"power_w": SENTINEL, "limit_w": SENTINEL, "control_state": RANGE}),
-        ({0: "01312d00 01312d01"}, {"power_w": 2e7, "limit_w": RANGE}),
-    ],
-}  # fmt: skip
+# What a map may say of SunSpec devices and of set points.
+
+
+SUNSPEC = """
+name = "bench-der"
+kind = "rack"
+title = "a rack behind SunSpec models"
+source = ["the test"]
+verified = "nothing to verify"
+max_gap = 60
+[values]
+power_w = { model = 701, at = 10, type = "s16", factor_at = 116, scale = -1.0, range = [0.0, 1.0e6] }
+limit_percent = { model = 704, at = 15, type = "u16", factor_at = 54, range = [0.0, 100.0] }
+[texts]
+model = { model = 1, at = 18, words = 16 }
+[setpoint]
+readback = "limit_percent"
+limit = { model = 704, at = 15, type = "u16", factor_at = 54, unit = "percent" }
+enable = { model = 704, at = 14, type = "u16", value = 1 }
+deadman = { model = 704, at = 18, type = "u32" }
+deadman_enable = { model = 704, at = 17, type = "u16", value = 1 }
+fallback = { model = 704, at = 16, type = "u16", factor_at = 54 }
+ramp = { model = 704, at = 49, type = "u16", unit = "percent_per_s" }
+effect_s = 3.0
+"""
+
+
+def test_values_of_several_models_count_each_from_its_own() -> None:
+    one = parse(SUNSPEC, "m")
+    assert one.extents() == {1: 32, 701: 115, 704: 53}
+    assert one.nominal() == {1: 40002, 701: 40070, 704: 40225}
+    places = {register.name: (register.at, register.factor_at) for register in one.registers({1: 2, 701: 300, 704: 70})}
+    assert places == {"power_w": (310, 416), "limit_percent": (85, 124)}
+    assert [(text.name, text.at) for text in one.strings({1: 2, 701: 300, 704: 70})] == [("model", 20)]
+    assert one.setpoint is not None
+    limit = one.register("limit", one.setpoint.limit, {1: 2, 701: 300, 704: 70})
+    assert (limit.at, limit.factor_at) == (85, 124)
+
+
+def test_a_request_ends_where_a_model_begins() -> None:
+    text = SUNSPEC.replace("[texts]", 'enable_state = { model = 704, at = 2, type = "u16" }\n[texts]').replace(
+        "model = 701, at = 10", "model = 701, at = 152"
+    )
+    reads = parse(text, "m").reads()
+    assert [(read.at, read.count) for read in reads] == [(40186, 37), (40227, 53)]
+
+
+def test_fixed_point_is_exact() -> None:
+    text = METER.replace(POWER, POWER + '\nbus_v = { at = 30, type = "u16", binary = 10, scale = 2.0, offset = 1.0 }')
+    register = {r.name: r for r in parse(text, "m").registers()}["bus_v"]
+    assert (register.scale, register.offset) == (2.0**-9, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [(name, number) for name, vectors in GOLDEN.items() for number in range(len(vectors))]
+    ("text", "old", "new", "message"),
+    [
+        (METER, *line("a_bits", 'at = 0, type = "f32", mask = 1'), "mask selects bits of an integer register"),
+        (METER, *line("a_bits", 'at = 0, type = "s16", mask = 0x0A00'), "mask of a signed register has no holes"),
+        (METER, *line("a_v", 'at = 0, type = "f32", binary = 3'), "binary is the fixed point of an integer register"),
+        (METER, *line("a_v", 'at = 0, type = "u16", binary = 64'), "m: values.a_v.binary"),
+        (METER, *line("frequency_hz", 'at = 0, type = "f32"'), "frequency_hz: a control input needs its plausible"),
+        (METER, "[values]", "in_flight = 2\ngap_s = 0.05\n[values]", "gap_s: a device that needs a pause"),
+        (METER, "[values]", "barriers = [11]\n[values]", "m: values: power_w lies across the barrier 11"),
+        (METER, "[values]", "protocol = 'telepathy'\n[values]", "m: protocol: there is no 'telepathy'; known: modbus"),
+        (METER, "[values]", "protocol = 3\n[values]", "m: protocol: there is no 3"),
+        (METER, "[values]", "max_regs = 4\n[texts]\nname = { at = 0, words = 5 }\n[values]", "texts: name has 5 reg"),
+        (METER, "[values]", "[texts]\nname = { at = 65535, words = 2 }\n[values]", "the text ends beyond address"),
+        (METER, "[values]", "[texts]\npower_w = { at = 0, words = 2 }\n[values]", "texts.power_w: a value has that"),
+        (RACK, "[0.0, 1.0e6] }\n[setpoint]", "[0.0, 1.0e6], nan = [] }\nx_c = 3\n[setpoint]", "m: values.x_c"),
+        (RACK, 'type = "u32", range = [0.0, 1.0e6] }\n[setpoint]', 'type = "u32" }\n[setpoint]', "limit_w: a control"),
+        (SUNSPEC, 'unit = "percent" }', 'unit = "kw" }', "m: setpoint.limit.unit: Input should be 'w' or 'percent'"),
+        (SUNSPEC, ', unit = "percent" }', " }", "limit_percent is not in the unit of the limit, w"),
+        (SUNSPEC, ', unit = "percent_per_s"', "", "m: setpoint.ramp.unit: Field required"),
+        (SUNSPEC, ", value = 1 }\ndeadman =", " }\ndeadman =", "m: setpoint.enable.value: Field required"),
+        (SUNSPEC, "effect_s = 3.0", 'expiry = "lifted"', "expiry 'lifted' is for a deadman that has no fallback"),
+        (SUNSPEC, 'deadman = { model = 704, at = 18, type = "u32" }', "", "setpoint: deadman and fallback go together"),
+        (SUNSPEC, "at = 14", "at = 15", "m: setpoint: enable and limit overlap at register"),
+        (SUNSPEC, "effect_s = 3.0", "effect_s = 0", "m: setpoint.effect_s"),
+    ],
 )
-def test_golden_words(name: str, number: int) -> None:
-    words, expected = GOLDEN[name][number]
-    memory = bytearray(2 * 65536)
-    for at, text in words.items():
-        data = bytes.fromhex(text)
-        memory[2 * at : 2 * at + len(data)] = data
-    one = maps.load(name)
-    slots = {value: i for i, value in enumerate(one.values)}
-    wall = image(len(slots))
-    inputs = views.inputs(wall)
-    for read in plan(one.registers(), max_regs=one.max_regs, max_gap=one.max_gap, barriers=one.barriers):
-        fields = [field_spec(register, read.at, slots[register.name]) for register in read.registers]
-        Decoder(fields, read.count).decode(bytes(memory[2 * read.at : 2 * (read.at + read.count)]), wall, 1)
-    for value, wanted in expected.items():
-        quality = Quality(inputs.quality[slots[value]])
-        if isinstance(wanted, Quality):
-            assert (value, quality, inputs.value[slots[value]]) == (value, wanted, 0.0)
-        else:
-            assert (value, quality) == (value, GOOD)
-            assert inputs.value[slots[value]] == pytest.approx(wanted, rel=1e-6)
-    if number == 0:
-        assert set(expected) == set(slots), "the first vector of a map holds all of it"
+def test_what_else_can_be_wrong(text: str, old: str, new: str, message: str) -> None:
+    test_a_wrong_map_says_where_and_what(text, old, new, message)
 
 
-def test_every_map_has_golden_words() -> None:
-    assert set(GOLDEN) == set(maps.names())
-    assert struct.unpack(">f", bytes.fromhex("4c3fb044"))[0] == pytest.approx(50.25e6, rel=1e-4)
+def test_a_timer_that_lifts_the_limit_is_said_to() -> None:
+    text = SUNSPEC.replace('deadman_enable = { model = 704, at = 17, type = "u16", value = 1 }', "").replace(
+        'fallback = { model = 704, at = 16, type = "u16", factor_at = 54 }', 'expiry = "lifted"'
+    )
+    setpoint = parse(text, "m").setpoint
+    assert setpoint is not None
+    assert (setpoint.expiry, setpoint.fallback) == ("lifted", None)
+    with pytest.raises(MapError, match="a timer that drops the limit has expiry"):
+        parse(text.replace('expiry = "lifted"', ""), "m")

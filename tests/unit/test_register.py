@@ -7,7 +7,17 @@ import struct
 
 import pytest
 
-from rampd.drivers.register import WORDS, Encoding, Register, RegisterError, WordOrder, encode, raw_bytes, reorder
+from rampd.drivers.register import (
+    WORDS,
+    Encoding,
+    Register,
+    RegisterError,
+    Text,
+    WordOrder,
+    encode,
+    raw_bytes,
+    reorder,
+)
 from tests.oracle import FORMATS, onto_wire
 
 ABCD, CDAB, BADC, DCBA = WordOrder
@@ -92,3 +102,55 @@ def test_half_a_step_is_the_worst_that_rounding_costs() -> None:
         value = -100.0 + step * 0.173
         (raw,) = struct.unpack(">H", encode(register, value))
         assert abs(raw * 0.5 - 100.0 - value) <= 0.25 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("register", "value", "words"),
+    [
+        (Register("pump_bits", 0, S16, mask=0x0F00), -8, "0800"),
+        (Register("pump_bits", 0, S16, mask=0x0F00), 7, "0700"),
+        (Register("pump_bits", 0, U64, mask=0xFF << 56), 0x81, "8100000000000000"),
+        (Register("x_count", 0, S64, mask=2**64 - 1), -2, "fffffffffffffffe"),
+        # fixed point as the ORV3 units have it: raw = value * 2^n
+        (Register("bus_v", 0, U16, scale=2.0**-10), 50.0, "c800"),
+        (Register("inlet_c", 0, S16, scale=2.0**-7), -25.0, "f380"),
+    ],
+)
+def test_signed_fields_and_fixed_point(register: Register, value: float, words: str) -> None:
+    assert encode(register, value).hex() == words
+
+
+@pytest.mark.parametrize("value", [-9, 8])
+def test_a_signed_field_has_its_own_ends(value: int) -> None:
+    with pytest.raises(RegisterError, match="does not fit the bits 0xf00"):
+        encode(Register("pump_bits", 0, S16, mask=0x0F00), value)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "value", "words"),
+    [(0, 40.0, "0028"), (-2, 40.0, "0fa0"), (-2, 33.333, "0d05"), (2, 120_000.0, "04b0"), (-1, 6553.5, "ffff")],
+)
+def test_a_write_takes_the_run_time_factor_out(exponent: int, value: float, words: str) -> None:
+    assert encode(Register("limit_percent", 5, U16, factor_at=23), value, exponent).hex() == words
+
+
+def test_a_write_that_the_run_time_factor_makes_too_large_is_refused() -> None:
+    with pytest.raises(RegisterError, match="limit_percent"):
+        encode(Register("limit_percent", 5, U16, factor_at=23), 100.0, -3)
+
+
+@pytest.mark.parametrize(
+    ("data", "swapped", "text"),
+    [
+        (b"Acme Corp\0\0\0", False, "Acme Corp"),
+        (b"cAemC ro\0p\0\0", True, "Acme Corp"),
+        (b"PX3-5902V   ", False, "PX3-5902V"),
+        (b"\0" * 8, False, ""),
+        (b"\xff\xff\xff\xff", False, "ÿÿÿÿ"),
+        (b"A\nB\x07", False, "A?B?"),
+        (b"12", False, "12"),
+        (b"AB\0junk!", False, "AB"),
+    ],
+)
+def test_texts(data: bytes, swapped: bool, text: str) -> None:
+    assert Text("serial", 0, len(data) // 2, swapped=swapped).decode(data) == text

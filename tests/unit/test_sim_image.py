@@ -9,8 +9,8 @@ import pytest
 
 from rampd.drivers import maps, plan
 from rampd.drivers.maps import DeviceMap
-from rampd.drivers.register import Encoding, Register, WordOrder, encode
-from rampd.drivers.sim.image import SUNSPEC_MODEL, Image, decode, not_available
+from rampd.drivers.register import Encoding, Register, WordOrder, decode, encode
+from rampd.drivers.sim.image import Image, not_available
 
 
 def device_map(lines: str, **head: object) -> DeviceMap:
@@ -131,17 +131,17 @@ def test_a_run_time_factor_is_large_enough() -> None:
         )
     )
     image.put(image.registers["power_w"], 1_234_000.0)
-    data = image.read(3, SUNSPEC_MODEL + 18, 5)
+    data = image.read(3, 40070 + 18, 5)
     assert data is not None
     value, exponent = struct.unpack(">h6xh", data)
     assert exponent == 2
     assert value * 10**exponent == pytest.approx(1_234_000, rel=1e-3)
-    assert image.read(3, SUNSPEC_MODEL, 2) == struct.pack(">2H", 203, 105)
+    assert image.read(3, 40070, 2) == struct.pack(">2H", 203, 105)
 
 
 def test_the_sunspec_chain_ends() -> None:
     image = Image(maps.load("sunspec-213"))
     assert image.read(3, 40000, 4) == b"SunS\x00\x01\x00\x42"
-    assert image.read(3, SUNSPEC_MODEL, 2) == struct.pack(">2H", 213, 124)
-    assert image.read(3, SUNSPEC_MODEL + 126, 2) == b"\xff\xff\0\0"
-    assert image.read(3, SUNSPEC_MODEL + 127, 2) is None
+    assert image.read(3, 40070, 2) == struct.pack(">2H", 213, 124)
+    assert image.read(3, 40070 + 126, 2) == b"\xff\xff\0\0"
+    assert image.read(3, 40070 + 127, 2) is None
