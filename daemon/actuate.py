@@ -165,7 +165,8 @@ class Actuation:
         """Compares read-back and power with what was accepted."""
         target, inputs = self.targets[i], self.inputs
         slot = target.readback_slot
-        shown_w = inputs.value[slot]
+        # A limit that is not enabled is none.
+        shown_w = target.max_w if target.driver.in_force() is False else inputs.value[slot]
         readable = inputs.quality[slot] == codes.GOOD
         found = target.latch(inputs.at_ns[slot], shown_w, now_ns) if readable else target.waited(now_ns)
         if target.yielded_ns:
@@ -252,9 +253,13 @@ class Actuation:
     async def _program_one(self, target: Target) -> None:
         try:
             await target.driver.program()
+        except (*NOT_DELIVERED, RegisterError) as error:
+            if str(error) != target.program_error:
+                target.program_error = str(error)
+                log.warning("%s: cannot be programmed: %s; trying on", target.id, error)
+        else:
+            target.program_error = ""
             self.stages["programmed"] += 1
-        except NOT_DELIVERED as error:
-            log.debug("%s: dead-man not programmed: %s", target.id, error)
         finally:
             target.programming = False
 

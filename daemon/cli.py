@@ -25,7 +25,8 @@ from rampd.daemon.site import compose
 from rampd.daemon.sitefile import ConfigError
 from rampd.daemon.web import WebError
 from rampd.drivers import maps
-from rampd.drivers.maps import MapError
+from rampd.drivers.maphead import MapError
+from rampd.drivers.members import MemberMap
 from rampd.drivers.sim.spec import SimError
 
 FAILED: Final = 1
@@ -245,6 +246,10 @@ def _maps_show(args: argparse.Namespace) -> int:
     print(f"{device_map.name}: {device_map.title}\n{device_map.verified}")
     for source in device_map.source:
         print(f"  source {source}")
+    if isinstance(device_map, MemberMap):
+        for key, value in device_map.model_dump(exclude={"name", "title", "source", "verified"}).items():
+            print(f"  {key:<14} {value}")
+        return 0
     for register in device_map.registers():
         scale = (
             "" if register.scale == 1.0 and register.offset == 0.0 else f" x {register.scale:g} + {register.offset:g}"

@@ -17,12 +17,23 @@ Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
 def _port(address: str) -> str:
-    if not 1 <= int(address.rsplit(":", 1)[1]) <= 65535:
+    port = address.rpartition(":")[2]
+    if port.isdigit() and not 1 <= int(port) <= 65535:
         raise ValueError("the port lies between 1 and 65535: 10.0.3.17:502")
     return address
 
 
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*:[0-9]{1,5}$"), AfterValidator(_port)]
+
+
+# Without a scheme, the protocol's secure form where it has one; without a port, the map's.
+MemberAddress = Annotated[
+    str, Field(pattern=r"^(https?://)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?$"), AfterValidator(_port)
+]
+RackAddress = Annotated[
+    str, Field(pattern=r"^$|^(https?://)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?$"), AfterValidator(_port)
+]
+Foreign = Literal["retake", "hold", "yield"]
 
 
 class _Section(BaseModel):
@@ -67,7 +78,11 @@ class Site(_Section):
 
 
 class Control(_Section):
-    """The loop: its rate, when a reading is too old, and how fast the feedback may correct."""
+    """The loop: its rate, when a reading is too old, and how fast the feedback may correct.
+
+    `foreign` is what a limit means that somebody else wrote to a rack: `retake` writes ours again, `hold` leaves the
+    rack to them until it shows ours, `yield` until they were quiet for ten minutes.
+    """
 
     hz: Annotated[float, Field(ge=1, le=100)] = 20.0
     meter_stale_s: Annotated[float, Field(ge=0.5, le=60)] = 2.0
@@ -78,6 +93,7 @@ class Control(_Section):
     hold_max_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
     actuation_deadline_s: Annotated[float, Field(ge=0.2, le=10)] = 1.0
     deadman_s: Annotated[int, Field(ge=2, le=3600)] = 30
+    foreign: Foreign = "retake"
 
 
 class Normal(_Section):
@@ -171,6 +187,27 @@ class Loop(Device):
         return self
 
 
+class Login(_Section):
+    """User and secret of BMCs or miners, and how their certificate is believed. The secret is the file's first line.
+
+    `ca_file` verifies against that authority, `pin_sha256` believes the one certificate with that fingerprint; without
+    either the system's store decides.
+    """
+
+    id: Id
+    username: str = ""
+    secret_file: Path | None = None
+    ca_file: Path | None = None
+    pin_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+
+
+class Member(_Section):
+    """One BMC or miner of a rack."""
+
+    rack: str
+    address: MemberAddress
+
+
 class Node(_Section):
     """A point of the electrical tree with a continuous rating; with a device where it is measured."""
 
@@ -201,10 +238,16 @@ class Rack(Device):
     """A rack: what it may draw, how fast it answers, and its place in tree, cooling and shed order.
 
     The highest tier number sheds first. `quantum_kw` is the step it moves in, 0 when it moves freely; `fallback_kw` is
-    where its controller goes when rampd falls silent.
+    where its controller goes when rampd falls silent. A rack of BMCs or miners has its members in `fleet.members`, or
+    one at its own address; its figures come from their map where a cell is empty. `power_from` names the meter or
+    measured node that measures this rack alone, for racks that do not tell their power.
     """
 
     id: Id
+    address: RackAddress = ""
+    login: str = ""
+    power_from: str = ""
+    foreign: Foreign | None = None
     kind: Literal["gpu", "asic"]
     node: str
     loop: str
@@ -235,6 +278,7 @@ class Fleet(_Section):
 
     racks: Path
     nodes: Path | None = None
+    members: Path | None = None
 
 
 class SiteFile(_Section):
@@ -251,6 +295,7 @@ class SiteFile(_Section):
     meter: Annotated[tuple[Meter, ...], Field(min_length=1)]
     loop: Annotated[tuple[Loop, ...], Field(min_length=1)]
     node: tuple[Node, ...] = ()
+    login: tuple[Login, ...] = ()
 
 
 class Config(BaseModel):
@@ -270,6 +315,8 @@ class Config(BaseModel):
     loops: tuple[Loop, ...]
     nodes: tuple[Node, ...]
     racks: tuple[Rack, ...]
+    members: tuple[Member, ...] = ()
+    logins: tuple[Login, ...] = ()
 
     @property
     def map_folder(self) -> Path | None:

@@ -70,6 +70,7 @@ class Target:
     yielded_w: float = math.nan
     programming: bool = False
     program_ns: int = 0
+    program_error: str = ""
     budget: float = BURST
     budget_ns: int = 0
     over: int = 0

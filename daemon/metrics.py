@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,10 +28,8 @@ from prometheus_client.registry import Collector
 import rampd
 from rampd.daemon.actuate import Actuation
 from rampd.daemon.commands import Desk
-from rampd.daemon.poll import Wheel
+from rampd.daemon.field import Field
 from rampd.daemon.site import Composed, Point
-from rampd.drivers.device import ModbusDevice
-from rampd.drivers.modbus import Endpoint
 from rampd.ext import codes, views
 from rampd.ext.expose import Series
 
@@ -48,9 +47,7 @@ class Sources:
     composed: Composed
     inputs: views.Inputs
     snapshot: Callable[[], views.Outputs]
-    endpoints: list[Endpoint]
-    devices: list[ModbusDevice]
-    wheel: Wheel
+    field: Field
     actuation: Actuation
     desk: Desk
     mqtt_connected: Callable[[], bool]
@@ -147,7 +144,8 @@ def _families(sources: Sources) -> Iterator[Family]:
         loops,
         _slots(sources, points, "flow_lpm", 1 / 60),
     )
-    devices = [f'device="{label(device.id)}"' for device in sources.devices]
+    ids = [device.id for device in sources.field.devices] + [rack.id for rack in sources.field.member_racks]
+    devices = [f'device="{label(name)}"' for name in ids]
     yield Family("rampd_device_up", "1 while a device answers.", devices, lambda v, s: _up(sources, v, s))
     yield Family(
         "rampd_sample_age_seconds",
@@ -208,15 +206,21 @@ def _states(sources: Sources, values: array[float], shown: bytearray) -> None:
 
 
 def _up(sources: Sources, values: array[float], shown: bytearray) -> None:
-    for i, device in enumerate(sources.devices):
+    devices = sources.field.devices
+    for i, device in enumerate(devices):
         values[i] = device.endpoint.link.connected and not device.unit.open and device.unit.heard_ns > 0
+        shown[i] = 1
+    for i, rack in enumerate(sources.field.member_racks, len(devices)):
+        values[i] = rack.members_up > 0
         shown[i] = 1
 
 
 def _ages(sources: Sources, values: array[float], shown: bytearray) -> None:
     now_ns = time.monotonic_ns()
-    for i, device in enumerate(sources.devices):
-        fast = [slot for name, slot in device.slots.items() if not device.map.values[name].slow]
+    ids = [device.id for device in sources.field.devices] + [rack.id for rack in sources.field.member_racks]
+    for i, name in enumerate(ids):
+        point = sources.composed.by_id[name]
+        fast = [slot for value, slot in point.slots.items() if value not in point.slow]
         at_ns = min(sources.inputs.at_ns[slot] for slot in fast)
         values[i] = (now_ns - at_ns) * 1e-9
         shown[i] = at_ns > 0
@@ -298,7 +302,9 @@ class _SiteCollector(Collector):
         yield _histogram("rampd_tick_late_seconds", "How late a tick began.", late, out.late_sum_ns * 1e-9)
         yield _histogram("rampd_tick_seconds", "How long a tick took.", busy, out.busy_sum_ns * 1e-9)
         yield CounterMetricFamily("rampd_ticks_skipped", "Control periods missed.", value=out.skipped)
-        yield CounterMetricFamily("rampd_polls_skipped", "Turns of the poll wheel missed.", value=self.s.wheel.skipped)
+        yield CounterMetricFamily(
+            "rampd_polls_skipped", "Turns of the poll wheel missed.", value=self.s.field.wheel.skipped
+        )
         block = GaugeMetricFamily(
             "rampd_event_loop_block_seconds",
             "Longest recent stall of the event loop.",
@@ -328,7 +334,7 @@ class _SiteCollector(Collector):
         )
         bins = [0] * 32
         total_ns = 0
-        for endpoint in self.s.endpoints:
+        for endpoint in self.s.field.endpoints.values():
             for (function, result), count in endpoint.link.counters().items():
                 if count or result == "ok":
                     requests.add_metric([endpoint.name, function, result], count)
@@ -341,6 +347,20 @@ class _SiteCollector(Collector):
         for stage in WRITE_STAGES:
             writes.add_metric([stage], self.s.actuation.stages[stage])
         yield writes
+        if self.s.field.member_racks:
+            yield from self._members()
+
+    def _members(self) -> Iterator[Metric]:
+        members = GaugeMetricFamily("rampd_members", "BMCs or miners of a rack by state.", labels=["rack", "state"])
+        calls = CounterMetricFamily("rampd_member_calls", "Calls to BMCs or miners by outcome.", labels=["result"])
+        results: Counter[str] = Counter()
+        for rack in self.s.field.member_racks:
+            members.add_metric([rack.id, "up"], rack.members_up)
+            members.add_metric([rack.id, "down"], len(rack.posts) - rack.members_up)
+            results.update(rack.counts)
+        for result, count in sorted(results.items()):
+            calls.add_metric([result], count)
+        yield from (members, calls)
 
     def _desk(self) -> Iterator[Metric]:
         commands = CounterMetricFamily(

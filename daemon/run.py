@@ -17,20 +17,15 @@ from typing import Any, Final
 from rampd.daemon import sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation
 from rampd.daemon.commands import Desk, Reply
-from rampd.daemon.config import Config, Rack
-from rampd.daemon.delivery import Target
+from rampd.daemon.config import Config
+from rampd.daemon.field import Field
 from rampd.daemon.journal import Journal
 from rampd.daemon.metrics import Exposition, Sources
 from rampd.daemon.mqtt import Bus
-from rampd.daemon.poll import Wheel, discover
 from rampd.daemon.show import Show
-from rampd.daemon.site import Composed, Point, compose
+from rampd.daemon.site import Composed, compose
 from rampd.daemon.sitefile import ConfigError
 from rampd.daemon.web import application, serve
-from rampd.drivers.device import ModbusDevice
-from rampd.drivers.modbus import Endpoint
-from rampd.drivers.rack_modbus import ModbusRack
-from rampd.drivers.racks import DeadMan
 from rampd.ext import views
 from rampd.ext.image import InputWall, Memory, OutputWall
 from rampd.ext.loop import Loop
@@ -39,7 +34,6 @@ log = logging.getLogger("rampd.run")
 
 REALTIME_PRIORITY: Final = 50
 FOLLOW_S: Final = 0.1
-EFFECT_S: Final = 2.0
 
 
 class Stopped(Exception):
@@ -59,9 +53,7 @@ class Daemon:
         self.inputs = views.inputs(self.wall)
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.loop = Loop(limits, self.wall, self.outputs, Memory(limits), self.wake_fd)
-        self.endpoints = self._endpoints()
-        self.devices = [self._device(point) for point in self.composed.points]
-        self.wheel = Wheel(self.wall, self.endpoints.values())
+        self.field = Field(self.composed, self.wall, self.inputs)
         self.journal = Journal.open(None if state_dir is None else state_dir / "commands.json")
         self.desk = Desk(self.composed, self.inputs, self.journal, self._send)
         self.show = Show(self.composed, self.inputs, self.desk)
@@ -70,11 +62,10 @@ class Daemon:
         self.block_ns = 0
         self._stop = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
-        self.actuation = Actuation(
-            self.outputs, self.inputs, self._targets(), round(config.control.actuation_deadline_s * 1e9), self._spawn
-        )
+        deadline_ns = round(config.control.actuation_deadline_s * 1e9)
+        self.actuation = Actuation(self.outputs, self.inputs, self.field.targets(), deadline_ns, self._spawn)
         self.sources = Sources(
-            self.composed, self.inputs, self.snapshot, list(self.endpoints.values()), self.devices, self.wheel,
+            self.composed, self.inputs, self.snapshot, self.field,
             self.actuation, self.desk, lambda: self.bus.connected, lambda: len(self.bus.outbox),
         )  # fmt: skip
         self.watch = supervise.Watch(
@@ -95,45 +86,6 @@ class Daemon:
     def snapshot(self) -> views.Outputs:
         """The newest outputs; valid until the next call."""
         return views.outputs(self.outputs)
-
-    def _endpoints(self) -> dict[str, Endpoint]:
-        found: dict[str, Endpoint] = {}
-        narrowest: dict[str, int] = {}
-        for point in self.composed.points:
-            address = point.device.address
-            narrowest[address] = min(narrowest.get(address, 16), point.map.in_flight)
-        for point in self.composed.points:
-            address = point.device.address
-            if address not in found:
-                found[address] = Endpoint(self.wall, point.host, point.port, narrowest[address])
-        return found
-
-    def _device(self, point: Point) -> ModbusDevice:
-        endpoint = self.endpoints[point.device.address]
-        return ModbusDevice(point.id, endpoint, point.device.unit, point.map, point.slots, point.device.period_s)
-
-    def _targets(self) -> list[Target]:
-        control = self.config.control
-        devices = {device.id: device for device in self.devices}
-        targets = []
-        for i, (rack, point) in enumerate(zip(self.composed.racks, self.composed.rack_points, strict=True)):
-            fallback_w = (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw) * 1e3
-            driver = ModbusRack(devices[rack.id], self.inputs, DeadMan(control.deadman_s, fallback_w))
-            setpoint = point.map.setpoint
-            if setpoint is None:
-                raise ValueError(f"map {point.map.name} has no [setpoint]")
-            # Refreshes are spread, so that a hall at rest does not write to all racks at once.
-            refresh_ns = round(control.deadman_s * 1e9 / 3 * (0.8 + 0.2 * (i % 16) / 16))
-            verify_ns = round((setpoint.accept_s + 2 * point.device.period_s) * 1e9)
-            targets.append(
-                Target(
-                    rack.id, driver, point.slots[setpoint.readback], verify_ns, refresh_ns,
-                    power_slot=point.slots["power_w"], max_w=rack.max_kw * 1e3, effect_ns=_effect_ns(rack),
-                    effect_w=max(0.05 * rack.max_kw, 1.2 * rack.quantum_kw) * 1e3, writes_per_s=setpoint.writes_per_s,
-                    barred=setpoint.storage == "nvm",
-                )
-            )  # fmt: skip
-        return targets
 
     # What runs.
 
@@ -178,14 +130,7 @@ class Daemon:
         self._stop.set()
 
     def _start(self, group: asyncio.TaskGroup) -> None:
-        for endpoint in self.endpoints.values():
-            group.create_task(endpoint.run(), name=f"link {endpoint.name}")
-        for device in self.devices:
-            if device.bases is None:
-                group.create_task(discover(device, self.wheel), name=f"discover {device.id}")
-            else:
-                self.wheel.add(device)
-        group.create_task(self.wheel.run(), name="poll")
+        self.field.start(group)
         group.create_task(self._follow(), name="follow")
         group.create_task(self.bus.run(), name="mqtt")
 
@@ -269,9 +214,3 @@ class Daemon:
             return
         self.sources.reload_good = True
         log.info("configuration valid, %s", "unchanged" if fresh == self.config else "changes take effect at a restart")
-
-
-def _effect_ns(rack: Rack) -> int:
-    """How long a rack may take from an accepted limit to the power below it: its own figures and half as much again."""
-    fall_s = (rack.max_kw - rack.min_kw) / rack.down_kw_per_s
-    return round((1.5 * (rack.dead_down_s + fall_s) + 2 * rack.period_s + EFFECT_S) * 1e9)

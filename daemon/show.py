@@ -101,7 +101,7 @@ class Show:
         for name, slot in point.slots.items():
             quality = self.inputs.quality[slot]
             value = self.inputs.value[slot]
-            slow = 10 if point.map.values[name].slow else 1
+            slow = 10 if name in point.slow else 1
             # Beyond the codes of a reading: good once, but too old to be called so.
             stale = quality == codes.GOOD and now_ns - self.inputs.at_ns[slot] > stale_ns * slow
             mark = -1 if stale else quality
@@ -134,11 +134,11 @@ class Show:
                 "units": {name: UNITS[name.rsplit("_", 1)[-1]] for name in point.slots},
             }  # fmt: skip
             if (rack := racks.get(point.id)) is not None:
-                setpoint = point.map.setpoint
+                policy = point.map.policy
                 payload |= {
                     "kind": rack.kind, "node": rack.node, "loop": rack.loop, "tier": rack.tier,
                     "min_w": rack.min_kw * 1e3, "max_w": rack.max_kw * 1e3,
-                    "dead_man_s": dead_man_s if setpoint is not None and setpoint.fallback is not None else None,
+                    "dead_man_s": dead_man_s if policy is not None and policy.falls_back else None,
                     "fallback_w": (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw) * 1e3,
                 }  # fmt: skip
             yield f"meta/{TOPIC_KIND[point.kind]}/{point.id}", payload

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Final, cast
 
 from rampd.daemon.config import Config, Loop, Node, Rack
+from rampd.daemon.logins import logins
 from rampd.daemon.sitecheck import device_rows
 from rampd.drivers import maps
-from rampd.drivers.maps import Kind
+from rampd.drivers.maphead import Kind
+from rampd.drivers.members import MemberMap, Trust
 from rampd.drivers.sim import faults as fault_file
 from rampd.drivers.sim.cooling import WATER_W_PER_K_LPM
 from rampd.drivers.sim.hall import SimHall
-from rampd.drivers.sim.spec import DeviceSpec, HallSpec, LoopSpec, NodeSpec, PlantSpec, RackSpec
+from rampd.drivers.sim.spec import DeviceSpec, HallSpec, LoopSpec, MemberSpec, NodeSpec, PlantSpec, RackSpec
 
 _MW: Final = 1e6
 _KW: Final = 1e3
@@ -37,11 +39,27 @@ def spec(config: Config) -> HallSpec:
         nominal_hz=config.site.nominal_hz,
     )
     devices = []
+    members: list[MemberSpec] = []
+    racks = {rack.id: rack for rack in config.racks}
     for name, kind, device in device_rows(config):
-        host, _, port = device.address.rpartition(":")
         device_map = maps.load(device.map, config.map_folder)
+        if isinstance(device_map, MemberMap):
+            members += _members(config, racks[name], device_map)
+            continue
+        host, _, port = device.address.rpartition(":")
         devices.append(DeviceSpec(name, cast(Kind, kind), host, int(port), device.unit, device_map))
-    return HallSpec(plant, tuple(devices))
+    return HallSpec(plant, tuple(devices), tuple(members))
+
+
+def _members(config: Config, rack: Rack, device_map: MemberMap) -> list[MemberSpec]:
+    """A rack's BMCs or miners, which accept the login of the site file."""
+    addresses = [member.address for member in config.members if member.rack == rack.id] or [rack.address]
+    login = logins(config).get(rack.login, (None, Trust()))[0]
+    found = []
+    for number, address in enumerate(addresses):
+        host, _, port = address.rpartition("://")[2].partition(":")
+        found.append(MemberSpec(rack.id, number, len(addresses), host, int(port or device_map.port), device_map, login))
+    return found
 
 
 async def run(

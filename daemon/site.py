@@ -14,7 +14,7 @@ from typing import Final
 from rampd.daemon.config import Config, Device, Node, Rack
 from rampd.daemon.sitecheck import device_rows
 from rampd.drivers import maps
-from rampd.drivers.maps import DeviceMap
+from rampd.drivers.maps import AnyMap, DeviceMap
 from rampd.ext import views
 from rampd.ext.image import Configuration
 
@@ -25,13 +25,20 @@ SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One device in the image: its map and where its values stand."""
+    """One device in the image, or one rack of members: its map and where its values stand."""
 
     id: str
     kind: str
     device: Device
-    map: DeviceMap
+    map: AnyMap
     slots: dict[str, int]
+
+    @property
+    def slow(self) -> frozenset[str]:
+        """Values that are read seldom."""
+        if isinstance(self.map, DeviceMap):
+            return frozenset(name for name, value in self.map.values.items() if value.slow)
+        return frozenset()
 
     @property
     def host(self) -> str:
@@ -68,8 +75,8 @@ def compose(config: Config) -> Composed:
     slots = 0
     for name, kind, device in device_rows(config):
         device_map = maps.load(device.map, config.map_folder)
-        points.append(Point(name, kind, device, device_map, {v: slots + i for i, v in enumerate(device_map.values)}))
-        slots += len(device_map.values)
+        points.append(Point(name, kind, device, device_map, {v: slots + i for i, v in enumerate(device_map.names)}))
+        slots += len(device_map.names)
     by_id = {point.id: point for point in points}
     nodes = _preorder(config.nodes)
     order = {node.id: i for i, node in enumerate(nodes)}
@@ -151,9 +158,9 @@ def _limits(
         limits.node[i] = node_index[rack.node]
         limits.loop[i] = loop_index[rack.loop]
         limits.group[i] = group_index[limits.tier[i], limits.node[i], rack.weight]
-        limits.power_slot[i] = point.slots["power_w"]
-        setpoint = point.map.setpoint
-        limits.limit_slot[i] = -1 if setpoint is None else point.slots[setpoint.readback]
+        limits.power_slot[i] = by_id[rack.power_from or rack.id].slots["power_w"]
+        policy = point.map.policy
+        limits.limit_slot[i] = -1 if policy is None else point.slots[policy.readback]
     _tree(limits, nodes, groups, len(tiers))
     for i, loop in enumerate(config.loops):
         found = by_id[loop.id].slots

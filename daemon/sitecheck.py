@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 from rampd.daemon import sitefile
-from rampd.daemon.config import Config, Device
+from rampd.daemon.config import Config, Device, Rack
 from rampd.daemon.sitefile import ConfigError, Problem
 from rampd.drivers import maps
-from rampd.drivers.maps import DeviceMap, MapError
+from rampd.drivers.maphead import MapError
+from rampd.drivers.maps import AnyMap
+from rampd.drivers.members import MemberMap
 
 Places = dict[str, tuple[str, int]]
 
@@ -100,33 +102,89 @@ def tree(config: Config, places: Places) -> Iterator[Problem]:
 
 
 def devices(config: Config, places: Places) -> Iterator[Problem]:
-    """Maps exist, fit, and can be asked at the wanted rate; no two devices share an address and unit."""
+    """Maps exist and fit; no two Modbus devices share an address and unit; racks of members are complete."""
     taken: dict[tuple[str, int, int], str] = {}
-    loaded: dict[str, DeviceMap | None] = {}
+    loaded: dict[str, AnyMap | None] = {}
     for name, kind, device in device_rows(config):
         at = places[name]
+        if device.map not in loaded:
+            loaded[device.map] = yield from _map(config, name, device.map, at)
+        device_map = loaded[device.map]
+        if device_map is not None and device_map.kind != kind and not (kind == "pdu" and device_map.kind == "meter"):
+            message = f"{name} is a {kind}, map {device.map!r} is for a {device_map.kind}"
+            yield Problem(*at, message, f"choose a {kind} map, see rampd maps list")
+        if isinstance(device_map, MemberMap):
+            continue
         host, _, port = device.address.rpartition(":")
+        if not host or "://" in device.address:
+            if device_map is not None:
+                message = f"{name}: address {device.address!r} does not lead to a Modbus device"
+                yield Problem(*at, message, "write host:port, 10.0.3.17:502")
+            continue
         key = (host.lower(), int(port), device.unit)
         if key in taken:
             message = f"{name} and {taken[key]} share {device.address} unit {device.unit}"
             yield Problem(*at, message, "correct the address or the unit of one of them")
         taken.setdefault(key, name)
-        if device.map not in loaded:
-            try:
-                loaded[device.map] = maps.load(device.map, config.map_folder)
-            except KeyError:
-                known = maps.names()
-                near = difflib.get_close_matches(device.map, known, n=1)
-                remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-                yield Problem(*at, f"{name}: there is no map {device.map!r}", remedy)
-                loaded[device.map] = None
-            except MapError as error:
-                yield Problem(*at, f"{name}: map {device.map!r} cannot be used: {error}", "correct the map file")
-                loaded[device.map] = None
-        device_map = loaded[device.map]
-        if device_map is not None and device_map.kind != kind and not (kind == "pdu" and device_map.kind == "meter"):
-            message = f"{name} is a {kind}, map {device.map!r} is for a {device_map.kind}"
-            yield Problem(*at, message, f"choose a {kind} map, see rampd maps list")
+    for rack in config.racks:
+        yield from _members(config, rack, loaded.get(rack.map), places)
+    yield from _strangers(config, places)
+
+
+def _map(config: Config, name: str, wanted: str, at: tuple[str, int]) -> Generator[Problem, None, AnyMap | None]:
+    try:
+        return maps.load(wanted, config.map_folder)
+    except KeyError:
+        known = maps.names()
+        near = difflib.get_close_matches(wanted, known, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        yield Problem(*at, f"{name}: there is no map {wanted!r}", remedy)
+    except MapError as error:
+        yield Problem(*at, f"{name}: map {wanted!r} cannot be used: {error}", "correct the map file")
+    return None
+
+
+def _members(config: Config, rack: Rack, device_map: AnyMap | None, places: Places) -> Iterator[Problem]:
+    """A rack's members, login and source of power."""
+    at = places[rack.id]
+    listed = [member for member in config.members if member.rack == rack.id]
+    if isinstance(device_map, MemberMap):
+        if bool(listed) == bool(rack.address):
+            message = f"rack {rack.id} has {'both' if listed else 'neither'} members and an address"
+            yield Problem(*at, message, "list its BMCs or miners in fleet.members, or give it the address of the one")
+        logins = {login.id for login in config.logins}
+        if rack.login and rack.login not in logins:
+            message, remedy = _unknown("login", rack.login, logins)
+            yield Problem(*at, f"rack {rack.id}: {message}", remedy)
+    elif device_map is not None and listed:
+        message = f"rack {rack.id} has members, but its map {rack.map} is for one Modbus device"
+        yield Problem(*at, message, "choose a map of BMCs or miners, or take its rows out of fleet.members")
+    if rack.power_from:
+        sources = {name for name, kind, _ in device_rows(config) if kind in ("meter", "pdu")} - {config.site.meter}
+        if rack.power_from not in sources:
+            message, remedy = _unknown("meter", rack.power_from, sources)
+            yield Problem(*at, f"rack {rack.id}: power_from: {message}", remedy)
+
+
+def _strangers(config: Config, places: Places) -> Iterator[Problem]:
+    """Members of racks that are not there, and what is named twice."""
+    racks = {rack.id for rack in config.racks}
+    at = places["[site]"]
+    seen: dict[str, str] = {}
+    for member in config.members:
+        if member.rack not in racks:
+            message, remedy = _unknown("rack", member.rack, racks)
+            yield Problem(*at, f"fleet.members: {member.address}: {message}", remedy)
+        if member.address in seen:
+            message = f"fleet.members: {member.address} stands in {seen[member.address]} and {member.rack}"
+            yield Problem(*at, message, "a BMC or miner belongs to one rack: take one of the rows out")
+        seen.setdefault(member.address, member.rack)
+    measured: dict[str, str] = {}
+    for rack in config.racks:
+        if rack.power_from and rack.power_from in measured:
+            message = f"racks {measured[rack.power_from]} and {rack.id} have the same power_from, {rack.power_from}"
+            yield Problem(*places[rack.id], message, "it must measure one rack alone: give each its own")
+        measured.setdefault(rack.power_from, rack.id)
 
 
 def limits(config: Config, places: Places) -> Iterator[Problem]:

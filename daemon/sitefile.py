@@ -7,6 +7,7 @@ import difflib
 import io
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,8 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rampd.daemon.config import Config, Loop, Meter, Node, Rack, SiteFile
+from rampd.daemon import derive
+from rampd.daemon.config import Config, Login, Loop, Member, Meter, Node, Rack, SiteFile
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[str | int, ...]
@@ -89,19 +91,20 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
     problems: list[Problem] = []
     document = _validate(SiteFile, data, lambda place: (str(path), positions.line(place)), problems)
     places: dict[str, tuple[str, int]] = {}
-    for section in ("meter", "loop", "node"):
+    for section in ("meter", "loop", "node", "login"):
         rows = data.get(section, [])
         for i, row in enumerate(rows if isinstance(rows, list) else []):
             _place(row, (str(path), positions.line((section, i))), places, problems)
     for section in ("site", "normal", "dispatched", "lease", "control"):
         places[f"[{section}]"] = (str(path), positions.line((section,)))
-    racks, nodes = _fleets(path, data, positions, places, problems)
+    racks, nodes, members = _fleets(path, data, positions, places, problems)
     if document is None or problems:
         raise ConfigError(problems)
     config = Config(
         path=path, site=document.site, control=document.control, normal=document.normal,
         dispatched=document.dispatched, lease=document.lease, mqtt=document.mqtt, http=document.http,
         meters=document.meter, loops=document.loop, nodes=document.node + nodes, racks=racks,
+        members=members, logins=document.login,
     )  # fmt: skip
     return config, places
 
@@ -122,12 +125,12 @@ def _read(path: Path) -> str:
 
 def _fleets(
     path: Path, data: dict[str, Any], positions: Positions, places: dict[str, tuple[str, int]], problems: list[Problem]
-) -> tuple[tuple[Rack, ...], tuple[Node, ...]]:
+) -> tuple[tuple[Rack, ...], tuple[Node, ...], tuple[Member, ...]]:
     fleet = data.get("fleet")
     if not isinstance(fleet, dict):
-        return (), ()
+        return (), (), ()
     files: dict[str, str] = {}
-    for key in ("racks", "nodes"):
+    for key in ("racks", "nodes", "members"):
         if not isinstance(name := fleet.get(key), str):
             continue
         if not _is_file(path.parent / name):
@@ -135,9 +138,22 @@ def _fleets(
             problems.append(Problem(str(path), positions.line(("fleet", key)), f"fleet.{key}: no file {name}", remedy))
             continue
         files[key] = name
-    racks = _table(Rack, path.parent / files["racks"], places, problems) if "racks" in files else ()
+    members = _table(Member, path.parent / files["members"], places, problems) if "members" in files else ()
+    counts = Counter(member.rack for member in members)
+    folder = _map_folder(path, data)
+
+    def complete(row: dict[str, str]) -> dict[str, str]:
+        return derive.complete(row, counts[row.get("id", "")], folder)
+
+    racks = _table(Rack, path.parent / files["racks"], places, problems, complete) if "racks" in files else ()
     nodes = _table(Node, path.parent / files["nodes"], places, problems) if "nodes" in files else ()
-    return racks, nodes
+    return racks, nodes, members
+
+
+def _map_folder(path: Path, data: dict[str, Any]) -> Path | None:
+    site = data.get("site")
+    folder = site.get("map_folder") if isinstance(site, dict) else None
+    return path.parent / folder if isinstance(folder, str) else None
 
 
 def _is_file(path: Path) -> bool:
@@ -148,7 +164,11 @@ def _is_file(path: Path) -> bool:
 
 
 def _table(
-    model: type[Model], path: Path, places: dict[str, tuple[str, int]], problems: list[Problem]
+    model: type[Model],
+    path: Path,
+    places: dict[str, tuple[str, int]],
+    problems: list[Problem],
+    complete: Callable[[dict[str, str]], dict[str, str]] = lambda row: row,
 ) -> tuple[Model, ...]:
     """A CSV fleet: header row of the model's keys; comma or semicolon; an empty cell is the default."""
     try:
@@ -175,7 +195,7 @@ def _table(
             continue
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if name in model.model_fields}
         _place(row, (str(path), line), places, problems)
-        row = {name: cell for name, cell in row.items() if cell}
+        row = complete({name: cell for name, cell in row.items() if cell})
         item = _validate(model, row, partial(_always, (str(path), line)), problems)
         if item is not None:
             found.append(item)
@@ -249,7 +269,7 @@ def _validate(
 
 def _inside(model: type[BaseModel], place: Place) -> type[BaseModel]:
     """The model whose key the last part of a place is."""
-    named: dict[str, type[BaseModel]] = {"meter": Meter, "loop": Loop, "node": Node}
+    named: dict[str, type[BaseModel]] = {"meter": Meter, "loop": Loop, "node": Node, "login": Login}
     for part in place[:-1]:
         if isinstance(part, int):
             continue

@@ -8,6 +8,7 @@ from typing import Any
 
 from rampd.daemon.site import Composed
 from rampd.drivers.device import SLOW_FACTOR
+from rampd.drivers.maps import DeviceMap
 
 
 def summary(composed: Composed) -> dict[str, Any]:
@@ -15,9 +16,7 @@ def summary(composed: Composed) -> dict[str, Any]:
     config = composed.config
     kinds = Counter(rack.kind for rack in composed.racks)
     watts = {kind: sum(r.max_kw for r in composed.racks if r.kind == kind) / 1e3 for kind in kinds}
-    armed = [
-        point.map.setpoint is not None and point.map.setpoint.fallback is not None for point in composed.rack_points
-    ]
+    armed = [(policy := point.map.policy) is not None and policy.falls_back for point in composed.rack_points]
     holding = [rack for rack, has in zip(composed.racks, armed, strict=True) if not has]
     falls = sum(
         rack.max_kw - (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw)
@@ -26,6 +25,8 @@ def summary(composed: Composed) -> dict[str, Any]:
     )
     rates: dict[str, float] = {}
     for point in composed.points:
+        if not isinstance(point.map, DeviceMap):
+            continue
         per_s = sum(1.0 / (point.device.period_s * (SLOW_FACTOR if read.slow else 1)) for read in point.map.reads())
         rates[point.device.address] = rates.get(point.device.address, 0.0) + per_s
     busiest = max(rates, key=lambda address: rates[address])
@@ -50,6 +51,12 @@ def summary(composed: Composed) -> dict[str, Any]:
             "down": round(_within(composed, up=False), 3),
             "up": round(_within(composed, up=True), 3),
         },
+        "members": len(config.members),
+        "never_written": [
+            rack.id
+            for rack, point in zip(composed.racks, composed.rack_points, strict=True)
+            if point.map.policy is not None and point.map.policy.storage == "nvm"
+        ],
         "without_dead_man": [rack.id for rack in holding],
         "without_dead_man_mw": round(sum(rack.max_kw for rack in holding) / 1e3, 3),
         "dead_man_falls_mw": round(falls / 1e3, 3),
@@ -73,6 +80,7 @@ def lines(composed: Composed) -> list[str]:
     s = summary(composed)
     kinds = ", ".join(f"{n} {kind} ({s['it_mw'][kind]:g} MW)" for kind, n in s["kinds"].items())
     holding = s["without_dead_man"]
+    barred = s["never_written"]
     silent = (
         f"all racks fall back after {s['dead_man_s']} s, {s['dead_man_falls_mw']:g} MW at most"
         if not holding
@@ -88,6 +96,8 @@ def lines(composed: Composed) -> list[str]:
         f"  cooling    {s['loops']} loops",
         f"  devices    {s['devices']} on {s['links']} links, {s['requests_per_s']:g} requests/s; "
         f"busiest {s['busiest_link']['address']} with {s['busiest_link']['requests_per_s']:g}/s",
+        *([f"  members    {s['members']} BMCs and miners"] if s["members"] else []),
+        *([f"  read only  {', '.join(barred)}: their limits wear a memory out"] if barred else []),
         f"  in 5 s     {s['five_second_mw']['down']:g} MW down, {s['five_second_mw']['up']:g} MW up, "
         "by the racks' own figures",
         f"  if silent  {silent}",

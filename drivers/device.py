@@ -32,7 +32,8 @@ def field_spec(
 class ModbusDevice:
     """A unit at an endpoint, read by its map; `slots` say where each value lands.
 
-    `bases` are the addresses that a SunSpec map counts from, None until the device was discovered.
+    `rating_w` is what limits in percent refer to. `bases` are the addresses that a SunSpec map counts from, None until
+    the device was discovered.
     """
 
     id: str
@@ -41,6 +42,7 @@ class ModbusDevice:
     map: DeviceMap
     slots: dict[str, int]
     period_s: float
+    rating_w: float | None = None
     bases: Mapping[int, int] | None = None
     reads: tuple[Read, ...] = ()
 
@@ -64,7 +66,7 @@ class ModbusDevice:
         """The cyclic reads with their periods in seconds. Needs `bases`."""
         if self.bases is None:
             raise ValueError(f"{self.id} was not discovered yet")
-        self.reads = self.map.reads(self.bases)
+        self.reads = self.map.reads(self.bases, self.rating_w)
         timeout_ns = round(self.map.timeout_s * 1e9)
         found = []
         for read in self.reads:

@@ -9,21 +9,20 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from rampd.drivers import sunspec
+from rampd.drivers.maphead import MapError, MapHead, Strict, WritePolicy
 from rampd.drivers.maplint import lint
+from rampd.drivers.members import MemberMap
 from rampd.drivers.plan import Read, plan
 from rampd.drivers.register import WORDS, Encoding, Register, Text, WordOrder, shift_of
-
-Kind = Literal[
-    "meter", "pdu", "cdu", "chiller", "door", "genset", "inverter", "battery", "psu", "drive", "rack"
-]  # fmt: skip
 
 UNITS: Final = {
     "w": "W", "va": "VA", "var": "var", "wh": "Wh", "varh": "varh", "ah": "Ah", "v": "V", "a": "A", "hz": "Hz",
@@ -53,16 +52,6 @@ Address = Annotated[int, Field(ge=0, le=65535)]
 ModelId = Annotated[int, Field(ge=1, le=65534)]
 Bases = Mapping[int, int]
 """Address of each SunSpec model's ID register."""
-
-
-class MapError(ValueError):
-    """A map that cannot be used; the message names the file, the place and the remedy."""
-
-
-class Strict(BaseModel):
-    """A part of a map: unknown keys are errors, so are NaN and infinity."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Value(Strict):
@@ -185,16 +174,6 @@ class Setpoint(Strict):
             yield f"setpoint.readback: {self.readback} is not in the unit of the limit, {self.limit.unit}"
 
 
-class MapHead(Strict):
-    """What a map of any protocol says of itself."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    kind: Kind
-    title: Annotated[str, Field(min_length=5)]
-    source: Annotated[tuple[str, ...], Field(min_length=1)]
-    verified: Annotated[str, Field(min_length=5)]
-
-
 class DeviceMap(MapHead):
     """A device type that speaks Modbus: how to ask it, its values, and how to set it.
 
@@ -215,7 +194,7 @@ class DeviceMap(MapHead):
     update_s: Annotated[float, Field(gt=0, le=600)] = 1.0
     sunspec_model: ModelId | None = None
     values: Annotated[dict[str, Value], Field(min_length=1)]
-    texts: dict[str, TextLine] = {}
+    texts: dict[str, TextLine] = Field(default_factory=dict)
     setpoint: Setpoint | None = None
 
     @model_validator(mode="after")
@@ -239,6 +218,24 @@ class DeviceMap(MapHead):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The values that a device shows; a limit in percent is shown in W as well."""
+        return (*self.values, *(("limit_w",) if self._in_percent else ()))
+
+    @property
+    def _in_percent(self) -> bool:
+        return self.setpoint is not None and self.setpoint.limit.unit == "percent"
+
+    @property
+    def policy(self) -> WritePolicy | None:
+        """How the limit is followed up, None for a device that takes none."""
+        s = self.setpoint
+        if s is None:
+            return None
+        readback = "limit_w" if self._in_percent else s.readback
+        return WritePolicy(readback, s.accept_s, s.effect_s, s.writes_per_s, s.storage, s.fallback is not None)
 
     def extents(self) -> dict[int, int]:
         """The SunSpec models that addresses count from, with the registers that the map needs of each; else empty."""
@@ -271,10 +268,20 @@ class DeviceMap(MapHead):
             factor_at=None if value.factor_at is None else base + value.factor_at,
         )  # fmt: skip
 
-    def registers(self, bases: Bases | None = None) -> tuple[Register, ...]:
-        """All values as registers, in the order of the file; without `bases` at their nominal places."""
+    def registers(self, bases: Bases | None = None, rating_w: float | None = None) -> tuple[Register, ...]:
+        """All values as registers, in the order of the file; without `bases` at their nominal places.
+
+        With `rating_w`, a limit in percent of it stands there in W too, as `limit_w`.
+        """
         bases = self.nominal() if bases is None else bases
-        return tuple(self.register(name, value, bases) for name, value in self.values.items())
+        found = [self.register(name, value, bases) for name, value in self.values.items()]
+        if self._in_percent and self.setpoint is not None and rating_w is not None:
+            of = self.register("limit_w", self.values[self.setpoint.readback], bases)
+            one_w = rating_w / 100.0
+            found.append(
+                replace(of, scale=of.scale * one_w, offset=of.offset * one_w, low=of.low * one_w, high=of.high * one_w)
+            )
+        return tuple(found)
 
     def strings(self, bases: Bases | None = None) -> tuple[Text, ...]:
         """All texts as registers."""
@@ -284,18 +291,19 @@ class DeviceMap(MapHead):
             for name, line in self.texts.items()
         )
 
-    def reads(self, bases: Bases | None = None) -> tuple[Read, ...]:
+    def reads(self, bases: Bases | None = None, rating_w: float | None = None) -> tuple[Read, ...]:
         """The requests that read all values. A SunSpec model begins a request of its own."""
         bases = self.nominal() if bases is None else bases
         walls = (*self.barriers, *bases.values())
-        return plan(self.registers(bases), max_regs=self.max_regs, max_gap=self.max_gap, barriers=walls)
+        return plan(self.registers(bases, rating_w), max_regs=self.max_regs, max_gap=self.max_gap, barriers=walls)
 
 
-PROTOCOLS: Final[dict[str, type[DeviceMap]]] = {"modbus": DeviceMap}
+AnyMap = DeviceMap | MemberMap
+PROTOCOLS: Final[dict[str, type[DeviceMap] | type[MemberMap]]] = {"modbus": DeviceMap}
 """The schema of a map by its `protocol`."""
 
 
-def parse(text: str, where: str) -> DeviceMap:
+def parse(text: str, where: str) -> AnyMap:
     """A map from TOML text. Raises MapError with every problem, each with its place."""
     try:
         given = tomllib.loads(text)
@@ -309,7 +317,7 @@ def parse(text: str, where: str) -> DeviceMap:
     except ValidationError as error:
         lines = [f"{where}: {'.'.join(map(str, item['loc'])) or 'map'}: {item['msg']}" for item in error.errors()]
         raise MapError("\n".join(lines)) from error
-    if found := lint(device_map):
+    if isinstance(device_map, DeviceMap) and (found := lint(device_map)):
         raise MapError("\n".join(f"{where}: {line}" for line in found))
     return device_map
 
@@ -321,7 +329,15 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
-def load(name: str, folder: Path | None = None) -> DeviceMap:
+def modbus(name: str, folder: Path | None = None) -> DeviceMap:
+    """A map of a Modbus device by name. Raises KeyError when there is none, MapError when wrong or of another kind."""
+    found = load(name, folder)
+    if not isinstance(found, DeviceMap):
+        raise MapError(f"map {name!r} is for {found.protocol}, a Modbus map is needed here")
+    return found
+
+
+def load(name: str, folder: Path | None = None) -> AnyMap:
     """A map by name, the site's own folder first. Raises KeyError when there is none, MapError when wrong."""
     if not _NAME.match(name):
         raise KeyError(name)
@@ -336,5 +352,5 @@ def load(name: str, folder: Path | None = None) -> DeviceMap:
 
 
 @cache
-def _shipped(name: str) -> DeviceMap:
+def _shipped(name: str) -> AnyMap:
     return parse((files("rampd.drivers") / "maps" / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml")

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from rampd.drivers.maphead import MapHead, Strict, WritePolicy
 
 
 class DeviceError(Exception):
@@ -89,11 +91,7 @@ class Member(Protocol):
         """Logs out where that matters; never raises, ends within a second."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Capability(_Strict):
+class Capability(Strict):
     """What one member is, as its maker says: the core's first model of it. Powers in W, times in s."""
 
     min_w: Annotated[float, Field(ge=0)]
@@ -115,19 +113,15 @@ class Capability(_Strict):
         return self
 
 
-class MemberMap(_Strict):
+class MemberMap(MapHead):
     """A rack type whose members speak a protocol of their own; each protocol adds a table with its options.
 
     `in_flight` bounds the calls under way in one rack, `update_s` is how often a member has a new reading to give.
     `storage = "nvm"` marks limits that wear the device out: such a rack is read and never moved.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     kind: Literal["rack"] = "rack"
     protocol: str
-    title: Annotated[str, Field(min_length=5)]
-    source: Annotated[tuple[str, ...], Field(min_length=1)]
-    verified: Annotated[str, Field(min_length=5)]
     port: Annotated[int, Field(ge=1, le=65535)]
     in_flight: Annotated[int, Field(ge=1, le=64)] = 16
     timeout_s: Annotated[float, Field(gt=0, le=30)] = 2.0
@@ -137,3 +131,13 @@ class MemberMap(_Strict):
     writes_per_s: Annotated[float, Field(gt=0, le=20)] = 2.0
     storage: Literal["ram", "nvm"] = "ram"
     capability: Capability
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The values that a rack of such members shows."""
+        return ("power_w", "limit_w")
+
+    @property
+    def policy(self) -> WritePolicy:
+        """How its limit is followed up; none of these devices falls back by itself."""
+        return WritePolicy("limit_w", self.accept_s, self.effect_s, self.writes_per_s, self.storage, falls_back=False)

@@ -323,6 +323,10 @@ class MemberRack:
         self.counts["accepted"] += 1
         return None
 
+    def in_force(self) -> bool | None:
+        """The members' readings are what they enforce."""
+        return None
+
     async def program(self) -> None:
         """Members of these kinds have no dead-man."""
 

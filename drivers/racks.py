@@ -39,6 +39,9 @@ class RackDriver(Protocol):
     def set_limit(self, limit_w: float) -> asyncio.Future[Any]:
         """Sends a limit in W; the future ends when the device accepted it, or with one of NOT_DELIVERED."""
 
+    def in_force(self) -> bool | None:
+        """Whether the device says that it keeps to its limit; None where it does not say."""
+
     async def program(self) -> None:
         """Programs the dead-man, where the device has one. Raises one of NOT_DELIVERED."""
 

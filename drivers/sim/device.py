@@ -6,7 +6,8 @@ import math
 import time
 from typing import Literal
 
-from rampd.drivers.sim import points
+from rampd.drivers.sim import points, wire
+from rampd.drivers.sim.faults import Fault
 from rampd.drivers.sim.image import Image
 from rampd.drivers.sim.plant import Plant
 from rampd.drivers.sim.server import Unit
@@ -80,10 +81,56 @@ class Device:
         self._plant.revision += 1
 
     def power_on(self, now_s: float) -> None:
-        """What a restart of a rack's controller leaves."""
+        """What a restart of a rack's controller leaves; other devices remember nothing."""
+        if self.spec.kind != "rack":
+            return
         self._plant.racks.power_on(self.index, now_s)
         if self._setpoint is not None:
             self._setpoint.power_on()
+
+    @property
+    def id(self) -> str:
+        """That of its rack, node, loop or meter."""
+        return self.spec.id
+
+    @property
+    def kind(self) -> str:
+        """That of its map."""
+        return self.spec.kind
+
+    @property
+    def place(self) -> int:
+        """Where it stands in the plant."""
+        return self.index
+
+    @property
+    def limit_w(self) -> float:
+        """The limit of its rack."""
+        return self._plant.racks.limit_w[self.index]
+
+    @property
+    def max_w(self) -> float:
+        """The rating of its rack."""
+        return self._plant.racks.max_w[self.index]
+
+    def set_limit(self, limit_w: float, now_s: float) -> None:
+        """A limit that takes hold, whoever set it."""
+        self._plant.set_limit(self.index, limit_w, now_s)
+
+    def freeze(self, frozen: bool) -> None:
+        """Keeps the present values, or lets them go."""
+        if frozen:
+            self.refresh()
+        self.frozen = frozen
+
+    def break_wire(self, fault: Fault, seed: int) -> bool:
+        """Answers wrongly, if the fault is one of the wire."""
+        self.unit.trouble = wire.trouble(fault, seed)
+        return self.unit.trouble is not None
+
+    def mend_wire(self) -> None:
+        """Answers rightly again."""
+        self.unit.trouble = None
 
     def set_absent(self, absent: bool) -> None:
         """All values "not available", or what the plant shows again."""

@@ -110,8 +110,12 @@ Fault = Plain | Late | Short | ByteByByte | Reboot | WritesReverted | SecondWrit
 
 # Kinds that need a device of one kind; all others suit every device.
 ONLY_FOR: Final = {
-    "stuck": "rack", "writes_ignored": "rack", "writes_reverted": "rack", "second_writer": "rack", "pump_fail": "cdu",
+    "stuck": ("rack", "member"), "writes_ignored": ("rack", "member"), "writes_reverted": ("rack", "member"),
+    "second_writer": ("rack", "member"), "pump_fail": ("cdu",),
 }  # fmt: skip
+# Wrong answers that only Modbus knows.
+MODBUS_ONLY: Final = frozenset({"duplicate", "wrong_id", "wrong_unit", "foreign_function", "short"})
+ON_THE_WIRE: Final = MODBUS_ONLY | {"rst", "silent", "garbage", "late", "byte_by_byte"}
 KINDS: Final[dict[str, type[_Fault]]] = {
     kind: model for model in get_args(Fault) for kind in get_args(model.model_fields["kind"].annotation)
 }
@@ -147,19 +151,29 @@ def parse(text: str, where: str) -> tuple[Fault, ...]:
 def matching(fault: Fault, number: int, devices: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """Ids among (id, device kind) that the fault names, in their order; `number` is its place in the file, from 1.
 
+    The id of a rack names all its members.
+
     Raises FaultError when a name matches nothing, or a device that the kind does not suit.
     """
     names = (fault.device,) if isinstance(fault.device, str) else fault.device
     kinds = dict(devices)
     for name in names:
-        if not any(fnmatchcase(known, name) for known in kinds):
+        if not any(_named(known, name) for known in kinds):
             raise FaultError(f"fault {number} ({fault.kind}): device {name!r} matches no device: {_near(name, kinds)}")
-    chosen = tuple(known for known in kinds if any(fnmatchcase(known, name) for name in names))
+    chosen = tuple(known for known in kinds if any(_named(known, name) for name in names))
     needed = ONLY_FOR.get(fault.kind)
     for name in chosen:
-        if needed is not None and kinds[name] != needed:
-            raise FaultError(f"fault {number} ({fault.kind}): {name} is a {kinds[name]}: {fault.kind} needs a {needed}")
+        if needed is not None and kinds[name] not in needed:
+            remedy = f"{fault.kind} needs a {' or '.join(needed)}"
+            raise FaultError(f"fault {number} ({fault.kind}): {name} is a {kinds[name]}: {remedy}")
+        if fault.kind in MODBUS_ONLY and kinds[name] == "member":
+            raise FaultError(f"fault {number} ({fault.kind}): {name} speaks no Modbus: choose a fault of any device")
     return chosen
+
+
+def _named(known: str, pattern: str) -> bool:
+    """Whether a pattern names an id, or the rack that a member belongs to."""
+    return fnmatchcase(known, pattern) or ("/" in known and fnmatchcase(known.partition("/")[0], pattern))
 
 
 def _problem(item: Any) -> str:

@@ -16,7 +16,6 @@ from rampd.drivers.sim.faults import ByteByByte, Fault, Late
 from rampd.drivers.sim.members import Server
 from rampd.drivers.sim.spec import SimError
 
-WIRE_FAULTS: Final = ("silent", "rst", "garbage", "late", "byte_by_byte")
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 

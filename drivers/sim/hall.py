@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from rampd.drivers.sim import inject
+from rampd.drivers.sim.breakable import Breakable, Where
 from rampd.drivers.sim.device import Device
 from rampd.drivers.sim.faults import Fault
+from rampd.drivers.sim.member_device import MemberDevice
 from rampd.drivers.sim.plant import Plant
 from rampd.drivers.sim.server import Endpoint
 from rampd.drivers.sim.spec import HallSpec, SimError
@@ -50,13 +52,15 @@ class SimHall:
             "pdu": {node.id: i for i, node in enumerate(spec.plant.nodes)},
             "cdu": {loop.id: i for i, loop in enumerate(spec.plant.loops)},
         }
-        pairs = []
+        pairs: list[tuple[Breakable, Where]] = []
         for one in spec.devices:
             endpoint = self.endpoints.setdefault((one.host, one.port), Endpoint(one.host, one.port))
             device = Device(one, self.plant, places[one.kind][one.id] if one.kind in places else 0)
             endpoint.units[one.unit] = device.unit
             self.devices[one.id] = device
             pairs.append((device, endpoint))
+        self.members = _members(spec, self.plant, places["rack"])
+        pairs += [(member, member.gate) for member in self.members]
         self._schedule = inject.schedule(faults, pairs, self.plant, seed)
 
     @property
@@ -69,6 +73,8 @@ class SimHall:
         try:
             for endpoint in self.endpoints.values():
                 await endpoint.open()
+            for member in self.members:
+                await member.gate.open()
         except SimError:
             await self.stop()
             raise
@@ -80,6 +86,8 @@ class SimHall:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for endpoint in self.endpoints.values():
             endpoint.close()
+        for member in self.members:
+            await member.gate.stop()
         # One turn of the loop lets the aborted connections say so to their sessions.
         await asyncio.sleep(0)
 
@@ -119,13 +127,21 @@ class SimHall:
         if truth is not None:
             truth.tick(now_s, self.skipped)
 
-    def _reopen(self, endpoint: Endpoint) -> None:
+    def _reopen(self, where: Where) -> None:
         async def reopen() -> None:
             try:
-                await endpoint.open()
+                await where.open()
             except SimError as error:
                 self._lost = error
 
         task = asyncio.get_running_loop().create_task(reopen())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _members(spec: HallSpec, plant: Plant, racks: dict[str, int]) -> list[MemberDevice]:
+    """All members; those of a rack know each other, for its limit is their sum."""
+    found = [MemberDevice(one, plant, racks[one.rack]) for one in spec.members]
+    for device in found:
+        device.member.siblings = [other.member for other in found if other.place == device.place]
+    return found

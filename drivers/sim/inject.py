@@ -6,29 +6,28 @@ import math
 from collections.abc import Callable, Sequence
 from random import Random
 
-from rampd.drivers.sim import faults, wire
-from rampd.drivers.sim.device import Device
+from rampd.drivers.sim import faults
+from rampd.drivers.sim.breakable import Breakable, Where
 from rampd.drivers.sim.faults import Fault, FaultError, PumpFail, SecondWriter, WritesReverted
 from rampd.drivers.sim.plant import Plant
-from rampd.drivers.sim.server import Endpoint
 
 
 class Injection:
     """One fault on one device."""
 
-    def __init__(self, fault: Fault, device: Device, endpoint: Endpoint, plant: Plant, seed: int) -> None:
+    def __init__(self, fault: Fault, device: Breakable, where: Where, plant: Plant, seed: int) -> None:
         self.fault = fault
         self.device = device
         self.begin_s = fault.at_s
         self.end_s = math.inf if fault.for_s is None else fault.at_s + fault.for_s
-        self._endpoint = endpoint
+        self._where = where
         self._plant = plant
-        self._trouble = wire.trouble(fault, seed)
+        self._seed = seed
         self._begun_s = self._next_s = 0.0
 
     def excludes(self, other: Injection) -> bool:
         """Whether both would hold the same part of the same device at once."""
-        both_wire = self._trouble is not None and other._trouble is not None
+        both_wire = self.fault.kind in faults.ON_THE_WIRE and other.fault.kind in faults.ON_THE_WIRE
         return (
             self.device is other.device
             and (both_wire or self.fault.kind == other.fault.kind)
@@ -42,61 +41,57 @@ class Injection:
         device = self.device
         match self.fault.kind:
             case "down" | "reboot":
-                self._endpoint.take_down(self)
+                self._where.take_down(self)
             case "half_open":
-                self._endpoint.deafen(self)
+                self._where.deafen(self)
             case "frozen":
-                device.refresh()
-                device.frozen = True
+                device.freeze(True)
             case "sentinel":
                 device.set_absent(True)
             case "writes_ignored":
                 device.writes = "dropped"
             case "stuck":
-                self._plant.racks.stuck.add(device.index)
+                self._plant.racks.stuck.add(device.place)
             case "pump_fail":
                 assert isinstance(self.fault, PumpFail)
-                self._plant.loops[device.index].pumps = self.fault.share
-        if self._trouble is not None:
-            device.unit.trouble = self._trouble
-        if self.fault.kind == "reboot" and device.spec.kind == "rack":
+                self._plant.loops[device.place].pumps = self.fault.share
+            case _:
+                device.break_wire(self.fault, self._seed)
+        if self.fault.kind == "reboot":
             device.power_on(now_s)
 
     def tick(self, now_s: float) -> None:
         """What an active fault does by itself."""
-        racks = self._plant.racks
-        rack = self.device.index
+        device = self.device
         match self.fault:
             case SecondWriter(value_w=value_w, revert_s=revert_s) if now_s >= self._next_s:
                 self._next_s = now_s + revert_s
-                racks.set_limit(rack, value_w, now_s)
-                self._plant.revision += 1
-            case WritesReverted(revert_s=revert_s) if self._begun_s <= self.device.written_s <= now_s - revert_s:
-                if racks.limit_w[rack] != racks.max_w[rack]:
-                    racks.set_limit(rack, racks.max_w[rack], now_s)
-                    self._plant.revision += 1
+                device.set_limit(value_w, now_s)
+            case WritesReverted(revert_s=revert_s) if self._begun_s <= device.written_s <= now_s - revert_s:
+                if device.limit_w != device.max_w:
+                    device.set_limit(device.max_w, now_s)
 
-    def end(self, reopen: Callable[[Endpoint], None]) -> None:
+    def end(self, reopen: Callable[[Where], None]) -> None:
         """Mends the device."""
         device = self.device
         match self.fault.kind:
             case "down" | "reboot":
-                if self._endpoint.bring_up(self):
-                    reopen(self._endpoint)
+                if self._where.bring_up(self):
+                    reopen(self._where)
             case "half_open":
-                self._endpoint.hear(self)
+                self._where.hear(self)
             case "frozen":
-                device.frozen = False
+                device.freeze(False)
             case "sentinel":
                 device.set_absent(False)
             case "writes_ignored":
                 device.writes = "done"
             case "stuck":
-                self._plant.racks.stuck.discard(device.index)
+                self._plant.racks.stuck.discard(device.place)
             case "pump_fail":
-                self._plant.loops[device.index].pumps = 1.0
-        if self._trouble is not None:
-            device.unit.trouble = None
+                self._plant.loops[device.place].pumps = 1.0
+            case _:
+                device.mend_wire()
 
 
 class Schedule:
@@ -106,7 +101,7 @@ class Schedule:
         self._waiting = sorted(injections, key=lambda injection: injection.begin_s)
         self._active: list[Injection] = []
 
-    def tick(self, since_start_s: float, now_s: float, reopen: Callable[[Endpoint], None]) -> None:
+    def tick(self, since_start_s: float, now_s: float, reopen: Callable[[Where], None]) -> None:
         """Begins and ends what is due, and lets the rest act."""
         for injection in [one for one in self._active if one.end_s <= since_start_s]:
             injection.end(reopen)
@@ -119,13 +114,13 @@ class Schedule:
             injection.tick(now_s)
 
 
-def schedule(wanted: Sequence[Fault], devices: Sequence[tuple[Device, Endpoint]], plant: Plant, seed: int) -> Schedule:
+def schedule(wanted: Sequence[Fault], devices: Sequence[tuple[Breakable, Where]], plant: Plant, seed: int) -> Schedule:
     """Injections for every device that each fault names.
 
     Raises FaultError when a fault names no device, or two that exclude each other meet on one.
     """
-    known = [(device.spec.id, device.spec.kind) for device, _ in devices]
-    by_id = {device.spec.id: (device, endpoint) for device, endpoint in devices}
+    known = [(device.id, device.kind) for device, _ in devices]
+    by_id = {device.id: (device, where) for device, where in devices}
     found: list[Injection] = []
     for number, fault in enumerate(wanted, 1):
         for name in faults.matching(fault, number, known):

@@ -46,6 +46,11 @@ class Member:
             self._shown_w = self._plant.racks.power_w[self.rack] * share
         return self._shown_w
 
+    def freeze(self, frozen: bool) -> None:
+        """Keeps the present power, or lets it go."""
+        self._shown_w = self.power_w
+        self.frozen = frozen
+
     def write(self, limit_w: float) -> None:
         """A limit from a client, within the member's range; 0 puts it to sleep."""
         self.written_s = time.monotonic()

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rampd.drivers.maps import DeviceMap, Kind
+from rampd.drivers.maphead import Kind
+from rampd.drivers.maps import DeviceMap
+from rampd.drivers.members import Login, MemberMap
 
 
 class SimError(Exception):
@@ -88,8 +90,27 @@ class DeviceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberSpec:
+    """One BMC or miner: where it listens, what it speaks, and whose login it accepts."""
+
+    rack: str
+    number: int
+    of: int
+    host: str
+    port: int
+    map: MemberMap
+    login: Login | None
+
+    @property
+    def id(self) -> str:
+        """Its name in fault files, rack/number."""
+        return f"{self.rack}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
 class HallSpec:
-    """A plant and the devices that show it."""
+    """A plant, the devices that show it, and the members of racks that consist of some."""
 
     plant: PlantSpec
     devices: tuple[DeviceSpec, ...]
+    members: tuple[MemberSpec, ...] = ()

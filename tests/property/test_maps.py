@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rampd.drivers import maps
 from rampd.drivers.device import field_spec
-from rampd.drivers.maps import MapError
+from rampd.drivers.maphead import MapError
 from rampd.ext.decode import Decoder
 from tests.field import image
 

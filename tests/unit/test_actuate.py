@@ -31,6 +31,7 @@ class Rack:
 
     def __init__(self) -> None:
         self.expected_w = 0.0
+        self.enabled: bool | None = None
         self.dead_man: DeadMan | None = DeadMan(30, 0.0)
         self.asked: list[float] = []
         self.open: asyncio.Future[bytes | None] | None = None
@@ -46,6 +47,9 @@ class Rack:
         self.expected_w = limit_w
         self.open = asyncio.get_running_loop().create_future()
         return self.open
+
+    def in_force(self) -> bool | None:
+        return self.enabled
 
     async def program(self) -> None:
         self.programs += 1
@@ -534,3 +538,13 @@ async def test_a_rack_that_latches_and_does_not_obey_is_unresponsive_until_it_do
     await run(0.5, 79)
     assert bench.state == codes.AVAILABLE
     assert bench.actuation.stages["effective"] >= 1
+
+
+async def test_a_limit_that_somebody_disabled_is_written_again(bench: Bench) -> None:
+    await lowered(bench, "hold")
+    bench.rack.enabled = True
+    await bench.look_until(0.3, reads_kw=80)
+    assert bench.asked == [80]
+    bench.rack.enabled = False
+    await bench.look_until(0.3, reads_kw=80)
+    assert bench.asked == [80, 80], "80 kW stand there, but nothing holds the rack to them"

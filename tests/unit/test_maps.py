@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rampd.drivers import maps
-from rampd.drivers.maps import NEEDED, UNITS, MapError, parse
+from rampd.drivers.maphead import MapError
+from rampd.drivers.maps import NEEDED, UNITS, parse
 from rampd.drivers.register import Encoding, WordOrder
 
 METER = """

@@ -1,0 +1,132 @@
+"""The devices of a site as objects that speak: links, Modbus devices, racks, and what follows up each rack's limit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from rampd.daemon.config import Rack
+from rampd.daemon.delivery import Target
+from rampd.daemon.logins import logins
+from rampd.daemon.poll import Wheel, discover
+from rampd.daemon.site import Composed, Point
+from rampd.drivers import protocols
+from rampd.drivers.device import ModbusDevice
+from rampd.drivers.maphead import WritePolicy
+from rampd.drivers.maps import DeviceMap
+from rampd.drivers.members import MemberMap, Trust
+from rampd.drivers.modbus import Endpoint
+from rampd.drivers.rack_members import MemberRack
+from rampd.drivers.rack_modbus import ModbusRack, Rating
+from rampd.drivers.racks import DeadMan, RackDriver
+from rampd.ext.image import InputWall
+from rampd.ext.views import Inputs
+
+EFFECT_S: Final = 2.0
+"""What a rack gets, beyond its own figures, until its power must have obeyed a limit."""
+
+
+class Field:
+    """Everything that is read and written. Reads certificate and secret files: not for the event loop.
+
+    Raises ConfigError or DeviceError when a secret or certificate cannot be used.
+    """
+
+    def __init__(self, composed: Composed, wall: InputWall, inputs: Inputs) -> None:
+        self._composed = composed
+        self._inputs = inputs
+        self.endpoints = _endpoints(composed, wall)
+        self.devices: list[ModbusDevice] = []
+        self.member_racks: list[MemberRack] = []
+        self.wheel = Wheel(wall, self.endpoints.values())
+        self._drivers: dict[str, RackDriver] = {}
+        self._logins = logins(composed.config)
+        racks = {rack.id: rack for rack in composed.racks}
+        for point in composed.points:
+            rack = racks.get(point.id)
+            if isinstance(point.map, MemberMap):
+                assert rack is not None
+                self._add_members(rack, point, point.map)
+            else:
+                self._add_modbus(rack, point, point.map)
+
+    def _add_modbus(self, rack: Rack | None, point: Point, device_map: DeviceMap) -> None:
+        rating_w = None if rack is None else rack.max_kw * 1e3
+        endpoint = self.endpoints[point.device.address]
+        device = ModbusDevice(
+            point.id, endpoint, point.device.unit, device_map, point.slots, point.device.period_s, rating_w
+        )
+        self.devices.append(device)
+        if rack is not None:
+            fallback_w = (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw) * 1e3
+            dead_man = DeadMan(self._composed.config.control.deadman_s, fallback_w)
+            rating = Rating(rack.max_kw * 1e3, max(rack.up_kw_per_s, rack.down_kw_per_s) * 1e3)
+            self._drivers[rack.id] = ModbusRack(device, self._inputs, dead_man, rating)
+
+    def _add_members(self, rack: Rack, point: Point, device_map: MemberMap) -> None:
+        config = self._composed.config
+        login, trust = self._logins.get(rack.login, (None, Trust()))
+        addresses = [member.address for member in config.members if member.rack == rack.id] or [rack.address]
+        members = [protocols.member(device_map, address, login, trust) for address in addresses]
+        driver = MemberRack(rack.id, members, device_map, self._inputs, point.slots, rack.period_s)
+        self.member_racks.append(driver)
+        self._drivers[rack.id] = driver
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Connects, polls and keeps at it, as tasks of the group."""
+        for endpoint in self.endpoints.values():
+            group.create_task(endpoint.run(), name=f"link {endpoint.name}")
+        for rack in self.member_racks:
+            group.create_task(rack.run(), name=f"rack {rack.id}")
+        for device in self.devices:
+            if device.bases is None:
+                group.create_task(discover(device, self.wheel), name=f"discover {device.id}")
+            else:
+                self.wheel.add(device)
+        group.create_task(self.wheel.run(), name="poll")
+
+    def targets(self) -> list[Target]:
+        """What actuation follows up, in the order of the racks."""
+        found = []
+        control = self._composed.config.control
+        by_id = self._composed.by_id
+        for i, (rack, point) in enumerate(zip(self._composed.racks, self._composed.rack_points, strict=True)):
+            policy = point.map.policy
+            assert policy is not None
+            source = by_id[rack.power_from or rack.id]
+            found.append(
+                Target(
+                    rack.id, self._drivers[rack.id], point.slots[policy.readback],
+                    verify_ns=round((policy.accept_s + 2 * rack.period_s) * 1e9),
+                    # Refreshes are spread, so that a hall at rest does not write to all racks at once.
+                    refresh_ns=round(control.deadman_s * 1e9 / 3 * (0.8 + 0.2 * (i % 16) / 16)),
+                    power_slot=source.slots["power_w"], max_w=rack.max_kw * 1e3,
+                    effect_ns=_effect_ns(rack, policy, source),
+                    effect_w=max(0.05 * rack.max_kw, 1.2 * rack.quantum_kw) * 1e3, writes_per_s=policy.writes_per_s,
+                    foreign=rack.foreign or control.foreign, barred=policy.storage == "nvm",
+                )
+            )  # fmt: skip
+        return found
+
+
+def _endpoints(composed: Composed, wall: InputWall) -> dict[str, Endpoint]:
+    """One connection for each address, as narrow as its most narrow unit."""
+    found: dict[str, Endpoint] = {}
+    points = [point for point in composed.points if isinstance(point.map, DeviceMap)]
+    narrowest: dict[str, int] = {}
+    for point in points:
+        address = point.device.address
+        in_flight = point.map.in_flight
+        narrowest[address] = min(narrowest.get(address, in_flight), in_flight)
+    for point in points:
+        address = point.device.address
+        if address not in found:
+            found[address] = Endpoint(wall, point.host, point.port, narrowest[address])
+    return found
+
+
+def _effect_ns(rack: Rack, policy: WritePolicy, source: Point) -> int:
+    """How long from an accepted limit to the power below it: the rack's own figures and half as much, or its map's."""
+    fall_s = (rack.max_kw - rack.min_kw) / rack.down_kw_per_s
+    own_s = 1.5 * (rack.dead_down_s + fall_s) + 2 * source.device.period_s + EFFECT_S
+    return round(max(own_s, policy.effect_s) * 1e9)
