@@ -11,7 +11,7 @@ BUILD_PACKAGES := gcc g++ python3-venv python3-dev
 DEMO_PACKAGES := mosquitto
 TEST_PACKAGES := mosquitto mosquitto-clients prometheus mbpoll rt-tests libmodbus-dev pkg-config systemd
 
-EXT_SOURCES := $(filter-out ext/codes.py ext/views.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
+EXT_SOURCES := $(filter-out ext/codes.py ext/views.py ext/layout.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
 MODULES := image loop link decode expose
 
 .PHONY: help setup test-setup demo test check format docs bench soak clean build dist

@@ -237,10 +237,12 @@ class Node(_Section):
 class Rack(Device):
     """A rack: what it may draw, how fast it answers, and its place in tree, cooling and shed order.
 
-    The highest tier number sheds first. `quantum_kw` is the step it moves in, 0 when it moves freely; `fallback_kw` is
-    where its controller goes when rampd falls silent. A rack of BMCs or miners has its members in `fleet.members`, or
-    one at its own address; its figures come from their map where a cell is empty. `power_from` names the meter or
-    measured node that measures this rack alone, for racks that do not tell their power.
+    The highest tier number sheds first. `quantum_kw` is the step it moves in, 0 when it moves freely; `levels_kw` lists
+    its levels instead, from asleep or its least to its most, as "0 36 72 109". After a rise it stays for `min_on_s`,
+    after a fall for `min_off_s`, and it changes no more than `changes_per_day` times, 0: as often as needed; safety
+    does not wait. `fallback_kw` is where its controller goes when rampd falls silent. A rack of BMCs or miners has its
+    members in `fleet.members`, or one at its own address; its figures come from their map where a cell is empty.
+    `power_from` names the meter or measured node that measures this rack alone, for racks that do not tell their power.
     """
 
     id: Id
@@ -260,7 +262,17 @@ class Rack(Device):
     dead_up_s: Annotated[float, Field(ge=0, le=30)] = 0.0
     dead_down_s: Annotated[float, Field(ge=0, le=30)] = 0.0
     quantum_kw: Annotated[float, Field(ge=0, le=2000)] = 0.0
+    levels_kw: tuple[Annotated[float, Field(ge=0, le=2000)], ...] = ()
+    min_on_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
+    min_off_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
+    changes_per_day: Annotated[int, Field(ge=0, le=100000)] = 0
     fallback_kw: Annotated[float, Field(ge=0, le=2000)] | None = None
+
+    @field_validator("levels_kw", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        """A cell holds them apart by spaces."""
+        return tuple(value.split()) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _ordered(self) -> Rack:
@@ -268,6 +280,13 @@ class Rack(Device):
             raise ValueError(f"limits contradict: min_kw {self.min_kw:g} exceeds max_kw {self.max_kw:g}")
         if self.quantum_kw > self.max_kw:
             raise ValueError(f"limits contradict: quantum_kw {self.quantum_kw:g} exceeds max_kw {self.max_kw:g}")
+        levels = self.levels_kw
+        if levels and (self.quantum_kw > 0 or list(levels) != sorted(set(levels)) or len(levels) < 2):
+            raise ValueError("levels_kw are at least two, rising, and instead of quantum_kw: 0 36 72 109")
+        if levels and (levels[0], levels[-1]) != (self.min_kw, self.max_kw):
+            raise ValueError("limits contradict: levels_kw begin at min_kw and end at max_kw")
+        if self.min_on_s + self.min_off_s + self.changes_per_day > 0 and not levels and self.quantum_kw == 0:
+            raise ValueError("min_on_s, min_off_s and changes_per_day need levels_kw or quantum_kw")
         if self.fallback_kw is not None and self.fallback_kw > self.max_kw:
             raise ValueError(f"limits contradict: fallback_kw {self.fallback_kw:g} exceeds max_kw {self.max_kw:g}")
         return self

@@ -7,7 +7,6 @@ slots. Units change here, once, from the operator's to SI.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,11 +14,12 @@ from rampd.daemon.config import Config, Device, Node, Rack
 from rampd.daemon.sitecheck import device_rows
 from rampd.drivers import maps
 from rampd.drivers.maps import AnyMap, DeviceMap
-from rampd.ext import views
+from rampd.ext import layout, views
 from rampd.ext.image import Configuration
 
 FAST_S: Final = 2.0  # racks slower than this do not shape a ramp
 MOVES_PER_S: Final = 2.0
+DAY_NS: Final = 86_400_000_000_000
 SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
 
 
@@ -133,13 +133,13 @@ def _limits(
     hz = config.control.hz
     tiers = sorted({rack.tier for rack in racks})
     node_index = {node.id: i for i, node in enumerate(nodes)}
-    groups = sorted({(tiers.index(rack.tier), node_index[rack.node], rack.weight) for rack in racks})
+    groups = layout.groups([(tiers.index(rack.tier), node_index[rack.node], rack.weight) for rack in racks])
     loop_index = {loop.id: i for i, loop in enumerate(config.loops)}
-    group_index = {group: i for i, group in enumerate(groups)}
     longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
     configuration = Configuration(
         slots=slots, racks=len(racks), nodes=len(nodes), loops=len(config.loops), groups=len(groups), tiers=len(tiers),
         history=math.ceil((longest_s + config.control.meter_stale_s + 1.0) * hz) + 2,
+        levels=sum(len(rack.levels_kw) for rack in racks),
     )  # fmt: skip
     limits = views.limits(configuration)
     _site(limits.site, config, by_id, racks, lead_s)
@@ -157,11 +157,14 @@ def _limits(
         limits.tier[i] = tiers.index(rack.tier)
         limits.node[i] = node_index[rack.node]
         limits.loop[i] = loop_index[rack.loop]
-        limits.group[i] = group_index[limits.tier[i], limits.node[i], rack.weight]
+        _steps(limits, i, rack)
         limits.power_slot[i] = by_id[rack.power_from or rack.id].slots["power_w"]
         policy = point.map.policy
         limits.limit_slot[i] = -1 if policy is None else point.slots[policy.readback]
-    _tree(limits, nodes, groups, len(tiers))
+    for i, node in enumerate(nodes):
+        limits.node_parent[i] = node_index[node.parent] if node.parent else -1
+        limits.node_w[i] = node.rating_kw * node.derating * 1e3
+    layout.arrange(limits)
     for i, loop in enumerate(config.loops):
         found = by_id[loop.id].slots
         limits.supply_slot[i] = found["supply_c"]
@@ -176,24 +179,17 @@ def _limits(
     return configuration
 
 
-def _tree(limits: views.Limits, nodes: tuple[Node, ...], groups: list[tuple[int, int, float]], tiers: int) -> None:
-    index = {node.id: i for i, node in enumerate(nodes)}
-    ends = [i + 1 for i in range(len(nodes))]
-    for i in range(len(nodes) - 1, 0, -1):
-        parent = index[nodes[i].parent]
-        ends[parent] = max(ends[parent], ends[i])
-    for i, node in enumerate(nodes):
-        limits.node_parent[i] = index[node.parent] if node.parent else -1
-        limits.node_end[i] = ends[i]
-        limits.node_w[i] = node.rating_kw * node.derating * 1e3
-    for g, (_, node_at, weight) in enumerate(groups):
-        limits.group_node[g] = node_at
-        limits.full_at[g] = 1.0 / weight
-    # Groups are sorted by tier, then node: those of (tier, node) run to the first of the next node.
-    places = [(tier, node_at) for tier, node_at, _ in groups]
-    for tier in range(tiers):
-        for node_at in range(len(nodes) + 1):
-            limits.group_first[tier * (len(nodes) + 1) + node_at] = bisect_left(places, (tier, node_at))
+def _steps(limits: views.Limits, i: int, rack: Rack) -> None:
+    """Levels of a rack, its minimum times, and its budget of changes: a day's, spent as it likes."""
+    first = limits.level_first[i]
+    limits.level_first[i + 1] = first + len(rack.levels_kw)
+    for k, level_kw in enumerate(rack.levels_kw):
+        limits.level_w[first + k] = level_kw * 1e3
+    limits.on_ns[i] = round(rack.min_on_s * 1e9)
+    limits.off_ns[i] = round(rack.min_off_s * 1e9)
+    if rack.changes_per_day > 0:
+        limits.budget_ns[i] = DAY_NS
+        limits.wear_ns[i] = round(DAY_NS / rack.changes_per_day)
 
 
 def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tuple[Rack, ...], lead_s: float) -> None:

@@ -100,9 +100,10 @@ def load(limits: Limits, state: State, lo_w: Doubles) -> None:
     """Sets `used_w` to what the lower bounds take at every node."""
     nodes = limits.site.nodes
     for v in range(nodes):
-        state.used_w[v] = 0.0
-    for i in range(limits.site.racks):
-        state.used_w[limits.node[i]] += lo_w[i]
+        sum_w = 0.0
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            sum_w += lo_w[i]
+        state.used_w[v] = sum_w
     for back in range(nodes - 1):
         v = nodes - 1 - back
         state.used_w[limits.node_parent[v]] += state.used_w[v]
@@ -111,7 +112,7 @@ def load(limits: Limits, state: State, lo_w: Doubles) -> None:
 def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
     """Where the lower bounds break a limit, racks below go off whole, the highest tier first. Returns how many.
 
-    Only racks that may be moved give way: one whose bounds are equal is not ours to switch.
+    Only racks that may be moved give way, also before their minimum time has passed.
     """
     count = 0
     load(limits, state, lo_w)
@@ -122,17 +123,18 @@ def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
             tier = limits.site.tiers - 1 - rank
             if state.used_w[v] <= room_w:
                 break
-            for i in range(limits.site.racks):
+            for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):
                 if state.used_w[v] <= room_w:
                     break
-                at = limits.node[i]
-                if at < v or at >= limits.node_end[v] or limits.tier[i] != tier or not lo_w[i] < hi_w[i]:
+                if limits.tier[i] != tier or not state.ours[i] or lo_w[i] <= 0.0:
                     continue
+                at = limits.node[i]
                 while at >= 0:
                     state.used_w[at] -= lo_w[i]
                     at = limits.node_parent[at]
                 lo_w[i] = 0.0
                 hi_w[i] = 0.0
+                state.free_ns[i] = 0
                 count += 1
     return count
 
@@ -145,9 +147,9 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
     for g in range(limits.site.groups):
         state.range_w[g] = 0.0
         state.group_fill[g] = 0.0
+    load(limits, state, lo_w)
     for i in range(limits.site.racks):
         state.range_w[limits.group[i]] += hi_w[i] - lo_w[i]
-    load(limits, state, lo_w)
     for tier in range(limits.site.tiers):
         if state.used_w[0] >= total_w:
             break

@@ -9,6 +9,8 @@ cdef bint good(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64
 cdef void veto(image.Watch *watch, int64_t i, int64_t why) noexcept nogil
 cdef void meet(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i,
                int64_t now_ns) noexcept nogil
+@cython.locals(first=int64_t, last=int64_t)
+cdef bint has(const image.Limits *limits, int64_t i, double asked_w) noexcept nogil
 @cython.locals(loop=int64_t, supply=int64_t)
 cdef double rack(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i, double asked_w,
                  bint meter_good, int64_t now_ns) noexcept nogil

@@ -58,10 +58,22 @@ def meet(inputs: Inputs, limits: Limits, watch: Watch, i: int, now_ns: int) -> N
     watch.known[i] = 1
 
 
+def has(limits: Limits, i: int, asked_w: float) -> bool:
+    """Whether a rack can take a set point: off, one of its levels where they are listed, else from least to most."""
+    if asked_w == 0.0:
+        return True
+    first = limits.level_first[i]
+    last = limits.level_first[i + 1]
+    for k in range(first, last):
+        if asked_w == limits.level_w[k]:
+            return True
+    return first == last and limits.min_w[i] <= asked_w <= limits.max_w[i]
+
+
 def rack(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, meter_good: bool, now_ns: int) -> float:
     """The set point of one rack by its own rules: a level it has, and no raise that its readings do not carry."""
     last_w = watch.last_w[i]
-    if not (asked_w == 0.0 or limits.min_w[i] <= asked_w <= limits.max_w[i]):
+    if not (asked_w == last_w or has(limits, i, asked_w)):
         veto(watch, i, VETO_LEVEL)
         return last_w
     if asked_w <= last_w:

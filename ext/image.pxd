@@ -26,6 +26,7 @@ cdef struct Site:
     int64_t loops
     int64_t groups
     int64_t tiers
+    int64_t levels              # entries of level_w
     int64_t history             # ticks of set points kept for the dead times
     int64_t phases              # ticks between two moves of one rack
     int64_t period_ns
@@ -38,6 +39,7 @@ cdef struct Site:
     int64_t align_ticks         # how far model and meter may disagree in time
     int64_t after_hold          # lease end: 1 holds, 0 goes to the default
     int64_t raise_after         # lease end may raise
+    int64_t resting             # some racks have minimum times or a budget of changes
     double max_w
     double min_w
     double import_w
@@ -49,6 +51,7 @@ cdef struct Site:
     double normal_down
     double dispatched_up
     double dispatched_down
+    double grain_w              # the largest step of a rack
 
 cdef struct Limits:             # configuration; written once, read by step and guard
     Site site
@@ -57,7 +60,12 @@ cdef struct Limits:             # configuration; written once, read by step and 
     double *up_w_per_s
     double *down_w_per_s
     double *weight
-    double *quantum_w           # [racks] 0: continuous
+    double *quantum_w           # [racks] 0: continuous, or a list of levels
+    double *level_w             # [levels] rising, those of one rack after those of the other
+    int64_t *on_ns              # [racks] after a rise it does not fall for so long, safety apart
+    int64_t *off_ns             # [racks] after a fall it does not rise for so long
+    int64_t *wear_ns            # [racks] what one change takes of its budget of time; 0: no budget
+    int64_t *budget_ns          # [racks] the most that budget holds
     double *full_at             # [groups] fill level at which its racks are full: 1 / weight
     int32_t *dead_up            # [racks] ticks
     int32_t *dead_down
@@ -65,13 +73,17 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *node
     int32_t *loop
     int32_t *group
+    int32_t *level_first        # [racks + 1] the rack's levels in level_w; none: continuous or quantum_w
     int32_t *power_slot
     int32_t *limit_slot         # -1: no read-back
     int32_t *node_parent        # [nodes] -1: the root; parents stand before their children
     int32_t *node_end           # [nodes] one past the last node below
+    int32_t *rack_first         # [nodes + 1] racks at a node; those below v end at rack_first[node_end[v]]
     double *node_w              # [nodes] continuous limit
     int32_t *group_first        # [tiers * (nodes + 1)] groups of a tier at a node
     int32_t *group_node         # [groups]
+    int32_t *stepped            # [racks] those that move in steps, by tier
+    int32_t *stepped_first      # [tiers + 1]
     int32_t *supply_slot        # [loops]
     int32_t *return_slot
     int32_t *flow_slot
@@ -101,6 +113,7 @@ cdef struct State:              # the step's own memory
     double disturbance_w        # meter minus model: what the racks do not explain
     double total_w              # asked of the racks in sum
     double model_w              # the racks' model in sum
+    double stand_w              # what the set points that stand allow the racks to draw in sum
     double least_w              # what the meter could be brought to, given time
     double most_w
     double firm_up_w            # deliverable within five seconds
@@ -117,6 +130,8 @@ cdef struct State:              # the step's own memory
     double *head_w              # [racks] what the set point stands above the demand
     double *floor_w             # [racks] what capability lets the set point reach in this move, down and up
     double *reach_w
+    double *next_w              # [racks] the level above the share that rounding may give it; 0: none
+    double *tier_spare_w        # [tiers] scratch of the rounding
     double *past_w              # [history * racks] applied set points
     double *past_model_w        # [history] sum of the model
     double *range_w             # [groups]
@@ -134,6 +149,8 @@ cdef struct State:              # the step's own memory
     int64_t *loop_clear_ns
     int64_t *seen_ns            # [racks] time of the last reading used
     double *seen_w              # [racks] and its value
+    int64_t *free_ns            # [racks] before this time it does not change, safety apart
+    int64_t *worn_ns            # [racks] when its budget of changes will be whole again
     uint8_t *rising             # [racks] it was more than the one before
     uint8_t *known              # [racks] a set point was adopted
     uint8_t *ours               # [racks] the model follows its cap, else its reading

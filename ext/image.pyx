@@ -33,12 +33,18 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     cdef size_t nodes = x.site.nodes
     cdef size_t loops = x.site.loops
     cdef size_t groups = x.site.groups
+    cdef size_t tiers = x.site.tiers
     x.min_w = <double *>take(base, &o, racks * 8)
     x.max_w = <double *>take(base, &o, racks * 8)
     x.up_w_per_s = <double *>take(base, &o, racks * 8)
     x.down_w_per_s = <double *>take(base, &o, racks * 8)
     x.weight = <double *>take(base, &o, racks * 8)
     x.quantum_w = <double *>take(base, &o, racks * 8)
+    x.level_w = <double *>take(base, &o, x.site.levels * 8)
+    x.on_ns = <int64_t *>take(base, &o, racks * 8)
+    x.off_ns = <int64_t *>take(base, &o, racks * 8)
+    x.wear_ns = <int64_t *>take(base, &o, racks * 8)
+    x.budget_ns = <int64_t *>take(base, &o, racks * 8)
     x.full_at = <double *>take(base, &o, groups * 8)
     x.dead_up = <int32_t *>take(base, &o, racks * 4)
     x.dead_down = <int32_t *>take(base, &o, racks * 4)
@@ -46,13 +52,17 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.node = <int32_t *>take(base, &o, racks * 4)
     x.loop = <int32_t *>take(base, &o, racks * 4)
     x.group = <int32_t *>take(base, &o, racks * 4)
+    x.level_first = <int32_t *>take(base, &o, (racks + 1) * 4)
     x.power_slot = <int32_t *>take(base, &o, racks * 4)
     x.limit_slot = <int32_t *>take(base, &o, racks * 4)
     x.node_parent = <int32_t *>take(base, &o, nodes * 4)
     x.node_end = <int32_t *>take(base, &o, nodes * 4)
+    x.rack_first = <int32_t *>take(base, &o, (nodes + 1) * 4)
     x.node_w = <double *>take(base, &o, nodes * 8)
-    x.group_first = <int32_t *>take(base, &o, x.site.tiers * (nodes + 1) * 4)
+    x.group_first = <int32_t *>take(base, &o, tiers * (nodes + 1) * 4)
     x.group_node = <int32_t *>take(base, &o, groups * 4)
+    x.stepped = <int32_t *>take(base, &o, racks * 4)
+    x.stepped_first = <int32_t *>take(base, &o, (tiers + 1) * 4)
     x.supply_slot = <int32_t *>take(base, &o, loops * 4)
     x.return_slot = <int32_t *>take(base, &o, loops * 4)
     x.flow_slot = <int32_t *>take(base, &o, loops * 4)
@@ -107,6 +117,8 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.head_w = <double *>take(base, &o, racks)
     x.floor_w = <double *>take(base, &o, racks)
     x.reach_w = <double *>take(base, &o, racks)
+    x.next_w = <double *>take(base, &o, racks)
+    x.tier_spare_w = <double *>take(base, &o, site.tiers * 8)
     x.past_w = <double *>take(base, &o, racks * site.history)
     x.past_model_w = <double *>take(base, &o, site.history * 8)
     x.range_w = <double *>take(base, &o, site.groups * 8)
@@ -124,6 +136,8 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.loop_clear_ns = <int64_t *>take(base, &o, loops)
     x.seen_ns = <int64_t *>take(base, &o, racks)
     x.seen_w = <double *>take(base, &o, racks)
+    x.free_ns = <int64_t *>take(base, &o, racks)
+    x.worn_ns = <int64_t *>take(base, &o, racks)
     x.rising = <uint8_t *>take(base, &o, site.racks)
     x.known = <uint8_t *>take(base, &o, site.racks)
     x.ours = <uint8_t *>take(base, &o, site.racks)
@@ -148,8 +162,8 @@ cdef size_t lay_watch(Watch *x, char *base, const Site *site) noexcept:
 
 cdef class Configuration:
     def __cinit__(self, *, int64_t slots, int64_t racks, int64_t nodes, int64_t loops, int64_t groups, int64_t tiers,
-                  int64_t history):
-        if min(slots, racks, nodes, loops, groups, tiers) < 1 or history < 2:
+                  int64_t history, int64_t levels=0):
+        if min(slots, racks, nodes, loops, groups, tiers) < 1 or history < 2 or levels < 0:
             raise ValueError("an image has at least one slot, rack, node, loop, group and tier, and two ticks of past")
         self.limits.site.slots = slots
         self.limits.site.racks = racks
@@ -157,6 +171,7 @@ cdef class Configuration:
         self.limits.site.loops = loops
         self.limits.site.groups = groups
         self.limits.site.tiers = tiers
+        self.limits.site.levels = levels
         self.limits.site.history = history
         self.memory = allocate(lay_limits(&self.limits, NULL))
         lay_limits(&self.limits, <char *>self.memory)

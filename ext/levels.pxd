@@ -3,8 +3,17 @@ from libc.math cimport floor
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport load
+from rampd.ext.codes cimport ENDLESS
 
+cdef double below(const image.Limits *limits, int64_t i, double power_w) noexcept nogil
+cdef double above(const image.Limits *limits, int64_t i, double level_w) noexcept nogil
 cdef bint room(const image.Limits *limits, const image.State *state, int64_t i, double by_w) noexcept nogil
-cdef void give(const image.Limits *limits, image.State *state, int64_t i, double by_w) noexcept nogil
-@cython.locals(smooth=bint, has_it=bint, v=int64_t)
-cdef void quantise(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(v=int64_t)
+cdef double give(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(i=int64_t)
+cdef double round_down(const image.Limits *limits, image.State *state, int64_t tier) noexcept nogil
+@cython.locals(i=int64_t, has_it=bint)
+cdef double give_back(const image.Limits *limits, image.State *state, int64_t tier, double spare_w,
+                      bint held) noexcept nogil
+@cython.locals(i=int64_t)
+cdef double quantise(const image.Limits *limits, image.State *state) noexcept nogil

@@ -1,9 +1,10 @@
 # cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""Racks that move in whole steps (miners on or off): the shares rounded so that the sum stays right.
+"""Racks that move in steps, equal ones (miners on or off) or a list of levels: shares rounded so that sums stay right.
 
-Every share is rounded down; the steps left over go back one by one, first to racks that already have them, so that
-a target between two steps moves one rack and not all. A step is given only where every node above has room for it.
+Every share is rounded down; what that leaves of a tier goes back level by level, first to racks that already have
+theirs, so that a target between two steps moves one rack and not all. A level is given only where every node above has
+room for it. What is left over, at most half a step, goes to the next tier.
 """
 
 from __future__ import annotations
@@ -16,8 +17,37 @@ if not cython.compiled:
     from math import floor
 
     from rampd.ext.allocate import load
+    from rampd.ext.codes import ENDLESS
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
+
+
+def below(limits: Limits, i: int, power_w: float) -> float:
+    """The highest level of a rack that is no higher than a power; -1 where even the lowest is."""
+    first = limits.level_first[i]
+    last = limits.level_first[i + 1]
+    quantum_w = limits.quantum_w[i]
+    if first == last:
+        return quantum_w * floor(power_w / quantum_w + 1e-10) if quantum_w > 0.0 else power_w
+    found_w = -1.0
+    for k in range(first, last):
+        if limits.level_w[k] > power_w + 1e-10 * limits.max_w[i]:
+            break
+        found_w = limits.level_w[k]
+    return found_w
+
+
+def above(limits: Limits, i: int, level_w: float) -> float:
+    """The next level of a stepped rack above one that it has."""
+    first = limits.level_first[i]
+    last = limits.level_first[i + 1]
+    quantum_w = limits.quantum_w[i]
+    if first == last:
+        return quantum_w * (floor(level_w / quantum_w + 1e-10) + 1.0)
+    for k in range(first, last):
+        if limits.level_w[k] > level_w + 1e-10 * limits.max_w[i]:
+            return limits.level_w[k]
+    return ENDLESS
 
 
 def room(limits: Limits, state: State, i: int, by_w: float) -> bool:
@@ -30,53 +60,66 @@ def room(limits: Limits, state: State, i: int, by_w: float) -> bool:
     return True
 
 
-def give(limits: Limits, state: State, i: int, by_w: float) -> None:
-    """Adds a step to a rack and to the nodes above it."""
-    state.share_w[i] += by_w
+def give(limits: Limits, state: State, i: int) -> float:
+    """Takes a rack to its next level, in it and in the nodes above it; returns by how much."""
+    by_w = state.next_w[i] - state.share_w[i]
+    state.share_w[i] = state.next_w[i]
+    state.next_w[i] = 0.0
     v = limits.node[i]
     while v >= 0:
         state.used_w[v] += by_w
         v = limits.node_parent[v]
+    return by_w
 
 
-def quantise(limits: Limits, state: State) -> None:
-    """Rounds `share_w` of stepped racks; sets `grain_w`, the step that no continuous rack can make up for."""
-    spare_w = 0.0
+def round_down(limits: Limits, state: State, tier: int) -> float:
+    """Rounds the shares of a tier down and notes what that leaves and which levels may go back; the largest of these.
+
+    A rack that has all it wants is left alone: its set point stands above that, see step.move.
+    """
     grain_w = 0.0
-    smooth = False
-    for i in range(limits.site.racks):
-        step_w = limits.quantum_w[i]
-        if not state.lo_w[i] < state.hi_w[i]:
+    state.tier_spare_w[tier] = 0.0
+    for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
+        i = limits.stepped[k]
+        state.next_w[i] = 0.0
+        share_w = state.share_w[i]
+        if state.lo_w[i] < state.hi_w[i] and not (state.head_w[i] > 0.0 and share_w >= state.hi_w[i]):
+            whole_w = max(below(limits, i, share_w), state.lo_w[i])
+            next_w = above(limits, i, whole_w)
+            state.tier_spare_w[tier] += share_w - whole_w
+            state.share_w[i] = whole_w
+            grain_w = max(grain_w, min(next_w, limits.max_w[i]) - whole_w)
+            if next_w <= min(state.hi_w[i], state.reach_w[i]) * (1.0 + 1e-12):
+                state.next_w[i] = next_w
+    return grain_w
+
+
+def give_back(limits: Limits, state: State, tier: int, spare_w: float, held: bool) -> float:
+    """Gives levels of a tier to racks that hold them already, or to those that do not; what is then left."""
+    for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
+        i = limits.stepped[k]
+        if state.next_w[i] <= 0.0:
             continue
-        if step_w <= 0.0:
-            smooth = smooth or state.lo_w[i] < state.share_w[i] < state.hi_w[i]
-            continue
-        if state.head_w[i] > 0.0 and state.share_w[i] >= state.hi_w[i]:
-            # It has all it wants: its set point stands above that, see step.move.
-            continue
-        whole_w = step_w * floor(state.share_w[i] / step_w + 1e-6)
-        if whole_w < state.lo_w[i]:
-            continue
-        spare_w += state.share_w[i] - whole_w
-        state.share_w[i] = whole_w
-        state.floor_w[i] = whole_w
-        grain_w = max(grain_w, step_w)
-    state.grain_w = 0.0 if smooth else grain_w
-    if grain_w == 0.0:
-        return
-    load(limits, state, state.share_w)
-    for turn in range(2):
-        for i in range(limits.site.racks):
-            step_w = limits.quantum_w[i]
-            if step_w <= 0.0 or spare_w < 0.5 * step_w or not state.lo_w[i] < state.hi_w[i]:
-                continue
-            raised_w = state.share_w[i] + step_w
-            has_it = state.applied_w[i] >= raised_w - 0.01 * step_w
-            if (turn == 0) != has_it or raised_w > state.hi_w[i] * (1.0 + 1e-9):
-                continue
-            if state.share_w[i] != state.floor_w[i] or (state.head_w[i] > 0.0 and state.share_w[i] >= state.hi_w[i]):
-                continue
-            if raised_w > state.reach_w[i] or not room(limits, state, i, step_w):
-                continue
-            give(limits, state, i, step_w)
-            spare_w -= step_w
+        gap_w = state.next_w[i] - state.share_w[i]
+        has_it = state.applied_w[i] >= state.next_w[i] - 0.01 * gap_w
+        if has_it == held and spare_w >= 0.5 * gap_w and room(limits, state, i, gap_w):
+            spare_w -= give(limits, state, i)
+    return spare_w
+
+
+def quantise(limits: Limits, state: State) -> float:
+    """Rounds `share_w` of stepped racks and pins their bounds there; returns the largest step, 0 where none moves."""
+    grain_w = 0.0
+    for tier in range(limits.site.tiers):
+        grain_w = max(grain_w, round_down(limits, state, tier))
+    if grain_w > 0.0:
+        load(limits, state, state.share_w)
+        spare_w = 0.0
+        for tier in range(limits.site.tiers):
+            spare_w = give_back(limits, state, tier, spare_w + state.tier_spare_w[tier], True)
+            spare_w = give_back(limits, state, tier, spare_w, False)
+    for k in range(limits.stepped_first[limits.site.tiers]):
+        i = limits.stepped[k]
+        state.floor_w[i] = state.share_w[i]
+        state.reach_w[i] = state.share_w[i]
+    return grain_w

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
 
-def delayed(limits: Limits, state: State, i: int) -> float:
+def delayed(limits: Limits, state: State, i: int, row: int) -> float:
     """The set point that acts now: after the shorter dead time where the directions differ, in that direction."""
     racks = limits.site.racks
     history = limits.site.history
-    up_w = state.past_w[((state.tick + history - limits.dead_up[i]) % history) * racks + i]
-    down_w = state.past_w[((state.tick + history - limits.dead_down[i]) % history) * racks + i]
+    up = row - limits.dead_up[i]
+    down = row - limits.dead_down[i]
+    up_w = state.past_w[(up if up >= 0 else up + history) * racks + i]
+    down_w = state.past_w[(down if down >= 0 else down + history) * racks + i]
     if limits.dead_down[i] <= limits.dead_up[i]:
         return min(up_w, down_w)
     return max(up_w, down_w)
@@ -82,11 +84,13 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
 def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: float) -> None:
     """One tick of every rack's model, and their sum."""
     total_w = 0.0
+    stand_w = 0.0
+    row = state.tick % limits.site.history
     for i in range(limits.site.racks):
         if not state.known[i]:
             continue
         learn(inputs, limits, state, i)
-        goal_w = delayed(limits, state, i)
+        goal_w = delayed(limits, state, i, row)
         cap_w = state.cap_w[i]
         if goal_w > cap_w:
             cap_w = min(goal_w, cap_w + limits.up_w_per_s[i] * dt_s)
@@ -108,8 +112,10 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
             state.ours[i] = ours
         state.power_w[i] = power_w
         total_w += power_w
+        stand_w += min(state.applied_w[i], state.demand_w[i]) if ours else power_w
     state.model_w = total_w
-    state.past_model_w[state.tick % limits.site.history] = total_w
+    state.stand_w = stand_w
+    state.past_model_w[row] = total_w
 
 
 def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
@@ -158,9 +164,27 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.meter_at_ns = at_ns
 
 
+def rest(limits: Limits, state: State, i: int, risen: bool) -> None:
+    """A stepped rack has changed: until when it stays, by its minimum time and by what is left of its budget.
+
+    A change costs `wear_ns` of a budget that refills with time and holds `budget_ns`.
+    """
+    now_ns = state.now_ns
+    state.free_ns[i] = now_ns + (limits.on_ns[i] if risen else limits.off_ns[i])
+    if limits.wear_ns[i] > 0:
+        state.worn_ns[i] = max(state.worn_ns[i], now_ns) + limits.wear_ns[i]
+        state.free_ns[i] = max(state.free_ns[i], state.worn_ns[i] + limits.wear_ns[i] - limits.budget_ns[i])
+
+
 def record(limits: Limits, state: State) -> None:
-    """Remembers what the guard let pass; the dead times of the next ticks count from it."""
+    """Remembers what the guard let pass; the dead times and minimum times of the next ticks count from it."""
     racks = limits.site.racks
     row = (state.tick % limits.site.history) * racks
+    before = (state.tick - 1) % limits.site.history * racks
+    if limits.site.resting and state.tick > 1:
+        for k in range(limits.stepped_first[limits.site.tiers]):
+            i = limits.stepped[k]
+            if state.known[i] and state.applied_w[i] != state.past_w[before + i]:
+                rest(limits, state, i, state.applied_w[i] > state.past_w[before + i])
     for i in range(racks):
         state.past_w[row + i] = state.applied_w[i]

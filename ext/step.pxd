@@ -1,25 +1,25 @@
 cimport cython
-from libc.math cimport floor
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, give_way
 from rampd.ext.codes cimport (
-    ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, EMERGENCY, ESTOP, FAULT_CLOCK, FAULT_NONE, FAULT_SETPOINT,
+    ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, EMERGENCY, ESTOP, FAULT_CLOCK, FAULT_NONE,
+    FAULT_SETPOINT,
     SITE_ESTOP, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, UNRESPONSIVE, WHY_COOLING,
     WHY_DEMAND, WHY_MANUAL, WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
 from rampd.ext.failsafe cimport judge
-from rampd.ext.levels cimport quantise
+from rampd.ext.levels cimport below, quantise
 from rampd.ext.model cimport advance, compare
 from rampd.ext.ramp cimport follow
 from rampd.ext.thermal cimport caps, narrow
 
-cdef double standing(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
+cdef void stay(image.State *state, int64_t i) noexcept nogil
 @cython.locals(why=int64_t)
 cdef void bounds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(node_bound=bint)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
-@cython.locals(urgent=bint, small=bint)
+@cython.locals(small=bint, turn=int64_t)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef void firm(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil

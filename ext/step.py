@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from math import floor
-
     from rampd.ext.allocate import allocate, give_way
     from rampd.ext.codes import (
+        ACT_DERATE,
         ACT_NO_RAISE,
         ACT_SAFE,
         AVAILABLE,
@@ -47,21 +46,12 @@ if not cython.compiled:
         WHY_UNRESPONSIVE,
     )
     from rampd.ext.failsafe import judge
-    from rampd.ext.levels import quantise
+    from rampd.ext.levels import below, quantise
     from rampd.ext.model import advance, compare
     from rampd.ext.ramp import follow
     from rampd.ext.thermal import caps, narrow
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
-
-
-def standing(limits: Limits, state: State) -> float:
-    """What the set points that stand allow the racks to draw in sum."""
-    sum_w = 0.0
-    for i in range(limits.site.racks):
-        if state.known[i]:
-            sum_w += min(state.applied_w[i], state.demand_w[i]) if state.ours[i] else state.power_w[i]
-    return sum_w
 
 
 def target(limits: Limits, state: State, dt_s: float) -> float:
@@ -78,11 +68,12 @@ def target(limits: Limits, state: State, dt_s: float) -> float:
         return 0.0
     # The feedback moves a little faster than the envelope, so that the meter can stay on the reference.
     up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
-    # The racks follow within one move; a target that ran ahead of them would come back as a jump.
-    stand_w = standing(limits, state)
+    # The racks follow within one move or by one step; a target that ran ahead of them would come back as a jump.
+    stand_w = state.stand_w
     move_s = site.phases * site.period_ns * 1e-9 + 0.1
-    most_w = min(state.total_w + 1.2 * up * dt_s, stand_w + 1.2 * up * move_s)
-    least_w = max(state.total_w - 1.2 * site.dispatched_down * dt_s, stand_w - 1.2 * site.dispatched_down * move_s)
+    down = site.dispatched_down
+    most_w = min(state.total_w + 1.2 * up * dt_s, stand_w + 1.2 * up * move_s + 0.6 * site.grain_w)
+    least_w = max(state.total_w - 1.2 * down * dt_s, stand_w - 1.2 * down * move_s - 0.6 * site.grain_w)
     if want_w > most_w:
         want_w = most_w
         state.site_why = SITE_RATE
@@ -93,6 +84,15 @@ def target(limits: Limits, state: State, dt_s: float) -> float:
         want_w = cap_w
         state.site_why = SITE_IMPORT
     return max(0.0, want_w)
+
+
+def stay(state: State, i: int) -> None:
+    """A rack whose minimum time has not passed stays where it is; safety ends that time."""
+    if state.action[i] >= ACT_DERATE or state.verb == ESTOP or state.envelope == EMERGENCY:
+        state.free_ns[i] = 0
+    elif state.ours[i] and state.lo_w[i] < state.hi_w[i]:
+        state.lo_w[i] = max(state.lo_w[i], min(state.applied_w[i], state.hi_w[i]))
+        state.hi_w[i] = state.lo_w[i]
 
 
 def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
@@ -136,11 +136,20 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         state.hi_w[i] = hi_w
         state.why[i] = why
         state.reserve_w[limits.node[i]] += reserve_w
+        if state.now_ns < state.free_ns[i]:
+            stay(state, i)
         # As far ahead of what acts now as the rack gets by its next move, its dead time included.
         down_w = limits.down_w_per_s[i] * (move_s + limits.dead_down[i] * period_s) + limits.quantum_w[i]
         up_w = limits.up_w_per_s[i] * (move_s + limits.dead_up[i] * period_s) + limits.quantum_w[i]
         state.floor_w[i] = min(applied_w, state.cap_w[i] - down_w)
         state.reach_w[i] = max(applied_w, state.cap_w[i] + up_w)
+    if limits.site.resting:
+        for k in range(limits.stepped_first[limits.site.tiers]):
+            i = limits.stepped[k]
+            if limits.on_ns[i] + limits.off_ns[i] > 0:
+                # It changes once and then rests, so it goes all the way at once.
+                state.floor_w[i] = 0.0
+                state.reach_w[i] = limits.max_w[i]
     for back in range(limits.site.nodes - 1):
         v = limits.site.nodes - 1 - back
         state.reserve_w[limits.node_parent[v]] += state.reserve_w[v]
@@ -174,7 +183,19 @@ def share(limits: Limits, state: State, total_w: float) -> None:
         allocate(limits, state, state.share_w, state.reach_w, fair_w, state.share_w)
     elif sum_w > fair_w:
         allocate(limits, state, state.floor_w, state.share_w, fair_w, state.share_w)
-    quantise(limits, state)
+    grain_w = quantise(limits, state)
+    if grain_w > 0.0:
+        sum_w = 0.0
+        for i in range(limits.site.racks):
+            sum_w += state.share_w[i]
+        # Racks that move freely make up for the rounding as far as they can.
+        if sum_w < fair_w:
+            sum_w = allocate(limits, state, state.share_w, state.reach_w, fair_w, state.share_w)
+        else:
+            sum_w = allocate(limits, state, state.floor_w, state.share_w, fair_w, state.share_w)
+        if abs(sum_w - fair_w) < 1.0:
+            grain_w = 0.0
+    state.grain_w = grain_w
     if fair_w < total_w - 1.0 and state.site_why == SITE_REFERENCE:
         state.site_why = SITE_ROOM
     elif fair_w > total_w + 1.0 and state.site_why == SITE_REFERENCE:
@@ -186,9 +207,15 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
 
     What must fall for safety does not wait for its phase. Returns a fault code.
     """
+    turn = (state.tick - 1) % limits.site.phases
     for i in range(limits.site.racks):
+        turn += 1
+        if turn == limits.site.phases:
+            turn = 0
         state.asked_w[i] = state.applied_w[i]
-        if not state.known[i] or inputs.rack_state[i] != AVAILABLE:
+        if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY:
+            continue
+        if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
             continue
         share_w = state.share_w[i]
         if not share_w >= 0.0 or share_w > limits.max_w[i] * (1.0 + 1e-9):
@@ -197,11 +224,10 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
             # Headroom grows slowly: it is a raise like any other.
             pace_w = max(0.005 * limits.max_w[i], limits.quantum_w[i])
             share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
-            if limits.quantum_w[i] > 0.0:
-                share_w = max(state.lo_w[i], limits.quantum_w[i] * floor(share_w / limits.quantum_w[i] + 1e-6))
+            if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+                share_w = max(state.lo_w[i], below(limits, i, share_w))
         share_w = min(share_w, limits.max_w[i])
-        urgent = share_w < state.applied_w[i] and (state.action[i] >= ACT_SAFE or state.envelope == EMERGENCY)
-        if not urgent and (state.tick + i) % limits.site.phases != 0:
+        if turn != 0 and share_w >= state.applied_w[i]:
             continue
         small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]
         if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
@@ -276,5 +302,6 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     narrow(inputs, limits, state)
     state.total_w = target(limits, state, dt_s)
     share(limits, state, state.total_w)
-    firm(inputs, limits, state)
+    if state.tick % limits.site.phases == 0:
+        firm(inputs, limits, state)
     return move(inputs, limits, state)

@@ -48,6 +48,7 @@ def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
     for i in range(limits.site.racks):
         state.loop_load_w[limits.loop[i]] += state.hi_w[i]
         state.loop_floor_w[limits.loop[i]] += state.lo_w[i]
+    narrowed = 0
     for loop in range(limits.site.loops):
         floor_w = state.loop_floor_w[loop]
         span_w = state.loop_load_w[loop] - floor_w
@@ -58,7 +59,15 @@ def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
             supply_c = inputs.value[limits.supply_slot[loop]]
             part = min(part, max(0.0, (limits.trip_c[loop] - supply_c) / (limits.trip_c[loop] - limits.derate_c[loop])))
         state.loop_part[loop] = part
+        if part < 1.0 or floor_w > state.loop_w[loop]:
+            narrowed += 1
+    if narrowed == 0:
+        return
     for i in range(limits.site.racks):
+        if state.now_ns < state.free_ns[i] and state.loop_floor_w[limits.loop[i]] > state.loop_w[limits.loop[i]]:
+            # What the flow no longer carries ends a rack's minimum time.
+            state.free_ns[i] = 0
+            state.lo_w[i] = min(state.lo_w[i], limits.min_w[i])
         part = state.loop_part[limits.loop[i]]
         if part < 1.0 and state.hi_w[i] > state.lo_w[i]:
             state.hi_w[i] = state.lo_w[i] + part * (state.hi_w[i] - state.lo_w[i])

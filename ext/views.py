@@ -85,6 +85,7 @@ class Site(ctypes.Structure):
     loops: int
     groups: int
     tiers: int
+    levels: int
     history: int
     phases: int
     period_ns: int
@@ -97,6 +98,7 @@ class Site(ctypes.Structure):
     align_ticks: int
     after_hold: int
     raise_after: int
+    resting: int
     max_w: float
     min_w: float
     import_w: float
@@ -108,6 +110,7 @@ class Site(ctypes.Structure):
     normal_down: float
     dispatched_up: float
     dispatched_down: float
+    grain_w: float
 
 
 @_struct
@@ -121,6 +124,11 @@ class Limits(ctypes.Structure):
     down_w_per_s: Doubles
     weight: Doubles
     quantum_w: Doubles
+    level_w: Doubles
+    on_ns: Longs
+    off_ns: Longs
+    wear_ns: Longs
+    budget_ns: Longs
     full_at: Doubles
     dead_up: Ints
     dead_down: Ints
@@ -128,13 +136,17 @@ class Limits(ctypes.Structure):
     node: Ints
     loop: Ints
     group: Ints
+    level_first: Ints
     power_slot: Ints
     limit_slot: Ints
     node_parent: Ints
     node_end: Ints
+    rack_first: Ints
     node_w: Doubles
     group_first: Ints
     group_node: Ints
+    stepped: Ints
+    stepped_first: Ints
     supply_slot: Ints
     return_slot: Ints
     flow_slot: Ints
@@ -168,6 +180,7 @@ class State(ctypes.Structure):
     disturbance_w: float
     total_w: float
     model_w: float
+    stand_w: float
     least_w: float
     most_w: float
     firm_up_w: float
@@ -184,6 +197,8 @@ class State(ctypes.Structure):
     head_w: Doubles
     floor_w: Doubles
     reach_w: Doubles
+    next_w: Doubles
+    tier_spare_w: Doubles
     past_w: Doubles
     past_model_w: Doubles
     range_w: Doubles
@@ -201,6 +216,8 @@ class State(ctypes.Structure):
     loop_clear_ns: Longs
     seen_ns: Longs
     seen_w: Doubles
+    free_ns: Longs
+    worn_ns: Longs
     rising: Bytes
     known: Bytes
     ours: Bytes

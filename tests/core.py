@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import ctypes
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rampd.ext import codes, views
+from rampd.ext import codes, layout, views
 from rampd.ext.image import Configuration, InputWall, Memory, OutputWall
 from rampd.ext.loop import Loop
 from tests import interpreted
@@ -38,6 +37,11 @@ class Rack:
     dead_up_s: float = 0.0
     dead_down_s: float = 0.0
     readback: bool = True
+    levels_w: tuple[float, ...] = ()
+    on_s: float = 0.0
+    off_s: float = 0.0
+    wear_s: float = 0.0
+    budget_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +158,8 @@ class World:
         site = self.limits.site
         racks = [
             "asked_w", "applied_w", "cap_w", "power_w", "demand_w", "lo_w", "hi_w", "share_w", "head_w",
-            "floor_w", "reach_w", "seen_ns", "seen_w", "rising", "known", "ours", "stale", "action",
-            "why", "last_w", "vetoed",
+            "floor_w", "reach_w", "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours",
+            "stale", "action", "why", "last_w", "vetoed",
         ]  # fmt: skip
         nodes = ["used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach"]
         loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_clear_ns", "loop_action"]
@@ -164,7 +168,7 @@ class World:
             | dict.fromkeys(nodes, site.nodes)
             | dict.fromkeys(loops, site.loops)
             | {"past_w": site.history * site.racks, "past_model_w": site.history, "range_w": site.groups}
-            | {"group_fill": site.groups, "vetoes": int(codes.VETOES)}
+            | {"group_fill": site.groups, "vetoes": int(codes.VETOES), "tier_spare_w": site.tiers}
         )
 
 
@@ -188,12 +192,11 @@ def world(
 ) -> World:  # fmt: skip
     """A world of these racks, nodes and loops; `site` overrides scalars of the configuration."""
     tiers = max(rack.tier for rack in racks) + 1
-    groups = sorted({(rack.tier, rack.node, rack.weight) for rack in racks})
-    group_of = {group: g for g, group in enumerate(groups)}
     longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
     configuration = Configuration(
         slots=1 + 2 * len(racks) + PER_LOOP * len(loops), racks=len(racks), nodes=len(nodes), loops=len(loops),
-        groups=len(groups), tiers=tiers, history=math.ceil((longest_s + 3.0) * hz) + 2,
+        groups=len(layout.groups([(rack.tier, rack.node, rack.weight) for rack in racks])), tiers=tiers,
+        history=math.ceil((longest_s + 3.0) * hz) + 2, levels=sum(len(rack.levels_w) for rack in racks),
     )  # fmt: skip
     limits = views.limits(configuration)
     scalars: dict[str, Any] = {
@@ -210,23 +213,17 @@ def world(
             getattr(limits, name)[i] = getattr(rack, name)
         limits.dead_up[i] = 1 + round(rack.dead_up_s * hz)
         limits.dead_down[i] = 1 + round(rack.dead_down_s * hz)
-        limits.group[i] = group_of[rack.tier, rack.node, rack.weight]
+        limits.level_first[i + 1] = limits.level_first[i] + len(rack.levels_w)
+        for k, level_w in enumerate(rack.levels_w):
+            limits.level_w[limits.level_first[i] + k] = level_w
+        limits.on_ns[i], limits.off_ns[i] = round(rack.on_s * NS), round(rack.off_s * NS)
+        limits.wear_ns[i], limits.budget_ns[i] = round(rack.wear_s * NS), round(rack.budget_s * NS)
         limits.power_slot[i] = 1 + 2 * i
         limits.limit_slot[i] = 2 + 2 * i if rack.readback else -1
-    ends = [v + 1 for v in range(len(nodes))]
-    for v in range(len(nodes) - 1, 0, -1):
-        ends[nodes[v].parent] = max(ends[nodes[v].parent], ends[v])
     for v, node in enumerate(nodes):
         limits.node_parent[v] = node.parent
-        limits.node_end[v] = ends[v]
         limits.node_w[v] = node.limit_w
-    for g, (_, node_at, weight) in enumerate(groups):
-        limits.group_node[g] = node_at
-        limits.full_at[g] = 1.0 / weight
-    places = [(tier, node_at) for tier, node_at, _ in groups]
-    for tier in range(tiers):
-        for v in range(len(nodes) + 1):
-            limits.group_first[tier * (len(nodes) + 1) + v] = bisect_left(places, (tier, v))
+    layout.arrange(limits)
     for k, cooling in enumerate(loops):
         slot = 1 + 2 * len(racks) + PER_LOOP * k
         limits.supply_slot[k], limits.return_slot[k], limits.flow_slot[k] = slot, slot + 1, slot + 2

@@ -223,6 +223,36 @@ def test_an_unknown_rack_gets_nothing_and_counts_at_its_most() -> None:
     assert made.guard(40e3, 50e3, 100e3) == [0.0, 50e3, 100e3]
 
 
+LISTED = {
+    # asked, in kW, of a rack that has 0, 40 and 100 kW and stands at 40 -> out, vetoes
+    "off":                (0.0, 0.0, {}),
+    "where it stands":    (40.0, 40.0, {}),
+    "its highest level":  (100.0, 100.0, {}),
+    "between levels":     (70.0, 40.0, {"LEVEL": 1}),
+    "its least, unlisted": (20.0, 40.0, {"LEVEL": 1}),
+    "next to a level":    (100.0 - 1e-9, 40.0, {"LEVEL": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "out", "vetoes"), LISTED.values(), ids=LISTED.keys())
+def test_a_list_of_levels(asked: float, out: float, vetoes: dict[str, int]) -> None:
+    made = world([Rack(levels_w=(0.0, 40e3, 100e3)), Rack()], dispatched_up=80e3, dispatched_down=80e3)
+    made.rack(0, 40e3, 40e3)
+    made.command(codes.TRACK, 300e3)
+    made.guard(40e3, 100e3)
+    made.now_s += 1.0
+    made.refresh()
+    assert made.guard(asked * 1e3, 100e3)[0] == out * 1e3
+    assert made.vetoes() == vetoes
+
+
+def test_a_set_point_that_is_no_level_may_stand() -> None:
+    made = world([Rack(levels_w=(0.0, 40e3, 100e3))])
+    made.rack(0, 70e3, 70e3)
+    assert made.guard(70e3) == [70e3]
+    assert made.vetoes() == {}
+
+
 def test_the_budget_of_a_second_is_spent_once() -> None:
     made = standing(hall(), 20.0, 20.0, 20.0)
     passed = []

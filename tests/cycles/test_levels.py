@@ -1,17 +1,20 @@
-"""Racks that move in whole steps of 10 kW: shares before, shares after."""
+"""Racks that move in whole steps of 10 kW, or through a list of levels: shares before, shares after."""
 
 from __future__ import annotations
 
 import pytest
 
+from rampd.ext import codes
 from tests import interpreted
-from tests.core import Node, Rack, world
+from tests.core import Node, Rack, World, world
 
 STEP = Rack(min_w=0.0, quantum_w=10.0)
 FREE = Rack(min_w=0.0)
+LIST = Rack(min_w=0.0, max_w=100.0, levels_w=(0.0, 40.0, 60.0, 100.0))
+LAST = Rack(min_w=0.0, quantum_w=10.0, tier=1)
 WIDE = [Node()]
 ROWS = {
-    # racks, nodes, share, applied -> share, grain (the step that no continuous rack makes up for)
+    # racks, nodes, share, applied -> share, largest step
     "whole already":             ([STEP, STEP], WIDE, [30.0, 50.0], [0.0, 0.0], [30.0, 50.0], 10.0),
     "rounded down":              ([STEP], WIDE, [34.0], [0.0], [30.0], 10.0),
     "rounded up from half":      ([STEP], WIDE, [35.0], [0.0], [40.0], 10.0),
@@ -21,10 +24,23 @@ ROWS = {
     "nearly a step is a step":   ([STEP], WIDE, [30.0 - 1e-6], [0.0], [30.0], 10.0),
     "never above the most":      ([STEP, STEP], WIDE, [100.0, 16.0], [0.0, 0.0], [100.0, 20.0], 10.0),
     "no room at the node":       ([STEP, STEP], [Node(35.0)], [15.0, 19.0], [0.0, 0.0], [20.0, 10.0], 10.0),
-    "continuous racks stay":     ([FREE, STEP], WIDE, [33.0, 34.0], [0.0, 0.0], [33.0, 30.0], 0.0),
-    "a full one makes up none":  ([FREE, STEP], WIDE, [100.0, 34.0], [0.0, 0.0], [100.0, 30.0], 10.0),
+    "continuous racks stay":     ([FREE, STEP], WIDE, [33.0, 34.0], [0.0, 0.0], [33.0, 30.0], 10.0),
     "only continuous racks":     ([FREE, FREE], WIDE, [33.3, 44.4], [0.0, 0.0], [33.3, 44.4], 0.0),
+    "a level of the list":       ([LIST], WIDE, [60.0], [0.0], [60.0], 40.0),
+    "the nearer level below":    ([LIST], WIDE, [49.0], [0.0], [40.0], 20.0),
+    "the nearer level above":    ([LIST], WIDE, [51.0], [0.0], [60.0], 20.0),
+    "asleep":                    ([LIST], WIDE, [19.0], [0.0], [0.0], 40.0),
+    "lists add up":              ([LIST, LIST], WIDE, [50.0, 50.0], [40.0, 60.0], [40.0, 60.0], 20.0),
+    "the rest goes on a tier":   ([STEP, LAST], WIDE, [14.0, 14.0], [0.0, 0.0], [10.0, 20.0], 10.0),
+    "and never back":            ([STEP, LAST], WIDE, [14.0, 19.0], [20.0, 0.0], [10.0, 20.0], 10.0),
+    "a step too much is owed":   ([STEP, LAST], WIDE, [16.0, 18.0], [0.0, 0.0], [20.0, 10.0], 10.0),
 }  # fmt: skip
+
+
+def placed(made: World, share: list[float], applied: list[float]) -> None:
+    for i in range(made.limits.site.racks):
+        made.state.share_w[i], made.state.applied_w[i] = share[i], applied[i]
+        made.state.lo_w[i], made.state.hi_w[i], made.state.reach_w[i] = 0.0, 100.0, 100.0
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
@@ -33,13 +49,9 @@ def test_row(
 ) -> None:
     racks, nodes, share, applied, expected, grain = row
     made = world(racks, nodes)
-    state = made.state
-    for i in range(len(racks)):
-        state.share_w[i], state.applied_w[i] = share[i], applied[i]
-        state.lo_w[i], state.hi_w[i], state.reach_w[i] = 0.0, 100.0, 100.0
-    interpreted.levels.quantise(made.limits, state)
-    assert state.share_w[: len(racks)] == pytest.approx(expected)
-    assert state.grain_w == grain
+    placed(made, share, applied)
+    assert interpreted.levels.quantise(made.limits, made.state) == pytest.approx(grain)
+    assert made.state.share_w[: len(racks)] == pytest.approx(expected)
 
 
 def test_racks_that_may_not_move_stay_and_out_of_reach_is_out_of_reach() -> None:
@@ -51,9 +63,55 @@ def test_racks_that_may_not_move_stay_and_out_of_reach_is_out_of_reach() -> None
     assert state.share_w[:3] == [34.0, 30.0, 40.0]
 
 
-def test_below_the_first_step_above_the_least_the_share_stays() -> None:
+def test_its_least_is_a_level_of_a_rack() -> None:
     made = world([STEP])
-    state = made.state
-    state.lo_w[0], state.hi_w[0], state.reach_w[0], state.share_w[0] = 32.0, 100.0, 100.0, 34.0
-    interpreted.levels.quantise(made.limits, state)
-    assert state.share_w[0] == 34.0
+    placed(made, [34.0], [0.0])
+    made.state.lo_w[0] = 32.0
+    interpreted.levels.quantise(made.limits, made.state)
+    assert made.state.share_w[0] == 32.0
+
+
+SWITCH = Rack(min_w=0.0, max_w=100e3, levels_w=(0.0, 100e3), on_s=60.0, off_s=30.0)
+
+
+def switched(made: World, target_w: float, seconds: float) -> list[float]:
+    """The set points after so long under a command."""
+    made.command(codes.TRACK, target_w)
+    for _ in range(round(seconds / 0.05)):
+        made.refresh()
+        for i in range(made.limits.site.racks):
+            if made.state.known[i]:
+                made.rack(i, made.state.power_w[i], made.state.applied_w[i])
+        drawn_w = made.state.power_w if made.state.tick else made.limits.max_w
+        made.meter(sum(drawn_w[: made.limits.site.racks]))
+        made.tick()
+    return made.state.applied_w[: made.limits.site.racks]
+
+
+def test_minimum_times_hold_and_safety_does_not_wait() -> None:
+    made = world([SWITCH] * 4, default_w=400e3, max_w=400e3, import_w=500e3)
+    assert switched(made, 400e3, 2.0) == [100e3] * 4
+    assert sorted(switched(made, 200e3, 5.0)) == [0.0, 0.0, 100e3, 100e3]
+    low = made.state.applied_w[:4]
+    # Two are down, and stay so for half a minute whatever is asked.
+    assert switched(made, 400e3, 24.0) == low
+    assert switched(made, 400e3, 10.0) == [100e3] * 4
+    # Up again: for a minute only those two that were not raised can fall.
+    assert switched(made, 0.0, 10.0) == [0.0 if was_w else 100e3 for was_w in low]
+    made.command(codes.ESTOP)
+    made.refresh()
+    made.tick()
+    assert made.state.applied_w[:4] == [0.0] * 4
+
+
+def test_a_budget_of_changes_is_spent_and_grows_again() -> None:
+    # Three changes at once, one more every hundred seconds.
+    made = world([Rack(min_w=0.0, levels_w=(0.0, 100e3), wear_s=100.0, budget_s=300.0)], max_w=100e3, default_w=100e3,
+                 dispatched_up=1e6, dispatched_down=1e6)  # fmt: skip
+    assert switched(made, 100e3, 2.0) == [100e3]
+    begin_s = made.now_s
+    assert switched(made, 0.0, 3.0) == [0.0]
+    assert switched(made, 100e3, 3.0) == [100e3]
+    assert switched(made, 0.0, 3.0) == [0.0]
+    assert switched(made, 100e3, begin_s + 98.0 - made.now_s) == [0.0]
+    assert switched(made, 100e3, 6.0) == [100e3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,12 @@ TICKS = 60
 NAN, INF = float("nan"), float("inf")
 
 
+def steps(random: Random) -> dict[str, Any]:
+    """How a rack moves: freely, in equal steps, or through a list; some must rest between changes."""
+    rest = random.choice([{}, {"on_s": 1.0, "off_s": 2.0}, {"wear_s": 2.0, "budget_s": 5.0}])
+    return random.choice([{}, {}, {"quantum_w": 3125.0, **rest}, {"levels_w": (20e3, 30e3, 50e3), **rest}])
+
+
 def made_of(random: Random) -> World:
     nodes = random.randint(1, 6)
     racks = sorted(
@@ -26,9 +33,9 @@ def made_of(random: Random) -> World:
             Rack(
                 min_w=random.choice([0.0, 20e3]), max_w=random.choice([50e3, 100e3]), node=random.randrange(nodes),
                 loop=random.randrange(2), tier=random.randrange(3), weight=random.choice([0.5, 1.0, 3.0]),
-                quantum_w=random.choice([0.0, 0.0, 3125.0]), up_w_per_s=random.choice([5e3, 200e3]),
+                up_w_per_s=random.choice([5e3, 200e3]),
                 down_w_per_s=random.choice([50e3, 400e3]), dead_up_s=random.choice([0.0, 0.1, 1.0]),
-                dead_down_s=random.choice([0.0, 0.2, 1.2]), readback=random.random() < 0.8,
+                dead_down_s=random.choice([0.0, 0.2, 1.2]), readback=random.random() < 0.8, **steps(random),
             )
             for _ in range(random.randint(1, 10))
         ),

@@ -1,0 +1,77 @@
+"""The order of racks, groups and nodes in the image: filled once, so that the tick only runs along it.
+
+Racks stand in the order of their nodes, nodes parents first, so that every subtree is one piece of both. A group is
+the racks of one tier, node and weight: they fill alike.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import pairwise
+
+from rampd.ext.views import Limits
+
+Group = tuple[int, int, float]
+
+
+def groups(racks: Sequence[Group]) -> list[Group]:
+    """The groups of racks that are given as (tier, node, weight)."""
+    return sorted(set(racks))
+
+
+def arrange(limits: Limits) -> None:
+    """Fills every index from the racks' tier, node, weight and levels, and the nodes' parents.
+
+    Raises ValueError where racks or nodes do not stand in order.
+    """
+    site = limits.site
+    racks, nodes = range(site.racks), range(site.nodes)
+    places = [limits.node[i] for i in racks]
+    if places != sorted(places) or any(limits.node_parent[v] >= v for v in nodes):
+        raise ValueError("racks stand in the order of their nodes, nodes after their parents")
+    _tree(limits)
+    for v in range(site.nodes + 1):
+        limits.rack_first[v] = bisect_left(places, v)
+    found = groups([(limits.tier[i], limits.node[i], limits.weight[i]) for i in racks])
+    index = {group: g for g, group in enumerate(found)}
+    for i in racks:
+        limits.group[i] = index[limits.tier[i], limits.node[i], limits.weight[i]]
+    for g, (_, node_at, weight) in enumerate(found):
+        limits.group_node[g] = node_at
+        limits.full_at[g] = 1.0 / weight
+    # Groups are sorted by tier, then node: those of (tier, node) run to the first of the next node.
+    at = [(tier, node_at) for tier, node_at, _ in found]
+    for tier in range(site.tiers):
+        for v in range(site.nodes + 1):
+            limits.group_first[tier * (site.nodes + 1) + v] = bisect_left(at, (tier, v))
+    _stepped(limits)
+
+
+def _tree(limits: Limits) -> None:
+    nodes = limits.site.nodes
+    for v in range(nodes):
+        limits.node_end[v] = v + 1
+    for v in range(nodes - 1, 0, -1):
+        parent = limits.node_parent[v]
+        limits.node_end[parent] = max(limits.node_end[parent], limits.node_end[v])
+
+
+def _stepped(limits: Limits) -> None:
+    """Racks that move in steps, by tier; their largest step, and whether some of them must rest between changes."""
+    site = limits.site
+    stepped = sorted(
+        (limits.tier[i], i)
+        for i in range(site.racks)
+        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
+    )
+    for k, (_, i) in enumerate(stepped):
+        limits.stepped[k] = i
+    for tier in range(site.tiers + 1):
+        limits.stepped_first[tier] = bisect_left(stepped, (tier, -1))
+    site.grain_w = 0.0
+    for _, i in stepped:
+        levels = [limits.level_w[k] for k in range(limits.level_first[i], limits.level_first[i + 1])]
+        steps = [b - a for a, b in pairwise(levels)] or [limits.quantum_w[i]]
+        site.grain_w = max(site.grain_w, *steps)
+    site.resting = any(limits.on_ns[i] + limits.off_ns[i] + limits.wear_ns[i] > 0 for _, i in stepped)
