@@ -238,13 +238,14 @@ class DeviceMap(MapHead):
         return WritePolicy(readback, s.accept_s, s.effect_s, s.writes_per_s, s.storage, s.fallback is not None)
 
     def extents(self) -> dict[int, int]:
-        """The SunSpec models that addresses count from, with the registers that the map needs of each; else empty."""
+        """The SunSpec models that values and set point count from, with the registers that are needed of each.
+
+        Texts are no reason to refuse a device; empty for plain addresses.
+        """
         found: dict[int, int] = {}
-        lines: list[Value | TextLine] = [*self.values.values(), *self.texts.values()]
-        for line in lines + list(self.setpoint.parts().values() if self.setpoint is not None else ()):
+        for line in [*self.values.values(), *(self.setpoint.parts().values() if self.setpoint is not None else ())]:
             if (model := line.model or self.sunspec_model) is not None:
-                factor_at = line.factor_at if isinstance(line, Value) else None
-                end = max(line.at + line.words, 0 if factor_at is None else factor_at + 1)
+                end = max(line.at + line.words, 0 if line.factor_at is None else line.factor_at + 1)
                 found[model] = max(found.get(model, 0), end - 2)
         return found
 
@@ -284,11 +285,12 @@ class DeviceMap(MapHead):
         return tuple(found)
 
     def strings(self, bases: Bases | None = None) -> tuple[Text, ...]:
-        """All texts as registers."""
+        """The texts as registers, without those of a SunSpec model that the device has not."""
         bases = self.nominal() if bases is None else bases
         return tuple(
             Text(name, self._base(line, bases) + line.at, line.words, line.function or self.function, line.swapped)
             for name, line in self.texts.items()
+            if (line.model or self.sunspec_model) in (None, *bases)
         )
 
     def reads(self, bases: Bases | None = None, rating_w: float | None = None) -> tuple[Read, ...]:

@@ -61,9 +61,9 @@ async def survey(read: Read, wanted: Collection[int] = ()) -> tuple[Model, ...]:
 
 
 async def find(read: Read, wanted: Mapping[int, int]) -> dict[int, int]:
-    """Address of the ID register of each wanted model, the first of its kind, given how many registers it must have.
+    """Addresses of the ID registers of the models that were seen until all wanted ones were, the first of each kind.
 
-    Raises ModbusError when one lacks or is too short.
+    `wanted` says how many registers a model must have. Raises ModbusError when one lacks or is too short.
     """
     found: dict[int, Model] = {}
     for model in await survey(read, wanted):
@@ -74,7 +74,7 @@ async def find(read: Read, wanted: Mapping[int, int]) -> dict[int, int]:
     for number, least in wanted.items():
         if found[number].length < least:
             raise ModbusError(f"SunSpec model {number} of the device has {found[number].length} registers, not {least}")
-    return {number: found[number].at for number in wanted}
+    return {number: model.at for number, model in found.items()}
 
 
 def layout(wanted: Mapping[int, int]) -> dict[int, int]:

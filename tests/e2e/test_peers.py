@@ -146,7 +146,7 @@ async def pymodbus_server(*devices: SimDevice) -> AsyncIterator[int]:
 
 def pdu(unit: int) -> SimDevice:
     """A PDU that refuses what lies between its blocks."""
-    blocks = [(12296, [415.0, 1800.5]), (12306, [1.25e6, 1.3e6]), (12322, [60.5])]
+    blocks = [(12296, [415.0, 1800.5]), (12306, [1.25e6, 1.3e6, 0.9375]), (12322, [60.5, -350e3])]
     data = [SimData(at, values=values, datatype=DataType.FLOAT32) for at, values in blocks]
     return SimDevice(unit, simdata=data)  # type: ignore[arg-type]
 
@@ -156,6 +156,7 @@ async def test_pdus_of_pymodbus_behind_one_address() -> None:
         for unit in (1, 7):
             assert await ours.values("xerus-pdu", unit) == {
                 "power_w": 1.25e6, "apparent_va": 1.3e6, "voltage_v": 415.0, "current_a": 1800.5, "frequency_hz": 60.5,
+                "power_factor_ratio": 0.9375, "reactive_var": -350e3,
             }  # fmt: skip
         assert {result for (_, result), n in ours.endpoint.link.counters().items() if n} == {"ok"}
 
@@ -216,7 +217,7 @@ async def test_a_sunspec_meter_is_found_wherever_it_is(base: int, before: tuple[
     words = sunspec(*before, 213)
     async with pymodbus_server(sunspec_device(base, words)) as port, reader(HOST, port) as ours:
         at = base + 2 + sum(offsets(model)[1] + 2 for model in before)
-        assert await ours.find(213) == {213: at}
+        assert (await ours.find(213))[213] == at
         values = await ours.values("sunspec-213")
         assert (values["power_w"], values["frequency_hz"], values["apparent_va"]) == (50e6, 60.5, 51e6)
         assert (values["power_l1_w"], values["current_a"], values["voltage_v"]) == (16e6, 71000.0, 7967.5)
@@ -225,7 +226,7 @@ async def test_a_sunspec_meter_is_found_wherever_it_is(base: int, before: tuple[
 async def test_a_model_without_an_end_marker_behind_it_is_found() -> None:
     words = sunspec(1, 213)[:-2]
     async with pymodbus_server(sunspec_device(40000, words)) as port, reader(HOST, port) as ours:
-        assert await ours.find(213) == {213: 40070}
+        assert await ours.find(213) == {1: 40002, 213: 40070}
 
 
 @pytest.mark.parametrize(
