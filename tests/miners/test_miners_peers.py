@@ -1,0 +1,46 @@
+"""Clients that others wrote at our simulated miners: they find out what it is, read it, and curtail it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from rampd.drivers.sim.miners.luxos import LuxosServer
+from tests.miner import LOGIN, MAX_W, Rig, map_of, served, until
+
+PEER: Final = Path(__file__).with_name("peer.py")
+PYTHON: Final = Path(sys.prefix) / "miner-clients" / "bin" / "python"
+
+
+async def peer(client: str, rig: Rig, what: str, password: str = LOGIN.secret) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        PYTHON, PEER, client, rig.host, password, what, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, problem = await process.communicate()
+    assert process.returncode == 0, f"{problem.decode()[-2000:]}\n(the clients are installed by make test-setup)"
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "found"),
+    [(LuxosServer, "luxos", {"class": "LUXMinerS19jPro", "firmware": "LuxOS"})],
+    ids=["luxos"],
+)
+async def test_pyasic_identifies_reads_and_curtails(server: Any, name: str, found: dict[str, Any]) -> None:
+    async with served(server, map_of(name), fixed=True) as rig:
+        seen = await peer("pyasic", rig, "read")
+        assert seen.items() >= found.items()
+        assert seen["watts"] == pytest.approx(MAX_W, abs=1.0)
+        assert seen["limit"] == pytest.approx(MAX_W, abs=1.0)
+        assert (await peer("pyasic", rig, "stop"))["done"]
+        assert rig.member.limit_w == 0.0
+        await until(lambda: rig.member.power_w < 1.0)
+        assert (await peer("pyasic", rig, "read"))["watts"] == pytest.approx(0.0, abs=1.0)
+        assert (await peer("pyasic", rig, "resume"))["done"]
+        assert rig.member.limit_w == MAX_W
