@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from rampd.drivers.sim.miners.luxos import LuxosServer
+from rampd.drivers.sim.miners.whatsminer_v2 import WhatsminerV2Server
 from tests.miner import LOGIN, MAX_W, Rig, map_of, served, until
 
 PEER: Final = Path(__file__).with_name("peer.py")
@@ -29,8 +30,11 @@ async def peer(client: str, rig: Rig, what: str, password: str = LOGIN.secret) -
 
 @pytest.mark.parametrize(
     ("server", "name", "found"),
-    [(LuxosServer, "luxos", {"class": "LUXMinerS19jPro", "firmware": "LuxOS"})],
-    ids=["luxos"],
+    [
+        (LuxosServer, "luxos", {"class": "LUXMinerS19jPro", "firmware": "LuxOS"}),
+        (WhatsminerV2Server, "whatsminer-v2", {"class": "BTMinerM50SVH30", "mining": True}),
+    ],
+    ids=["luxos", "whatsminer-v2"],
 )
 async def test_pyasic_identifies_reads_and_curtails(server: Any, name: str, found: dict[str, Any]) -> None:
     async with served(server, map_of(name), fixed=True) as rig:
@@ -43,4 +47,15 @@ async def test_pyasic_identifies_reads_and_curtails(server: Any, name: str, foun
         await until(lambda: rig.member.power_w < 1.0)
         assert (await peer("pyasic", rig, "read"))["watts"] == pytest.approx(0.0, abs=1.0)
         assert (await peer("pyasic", rig, "resume"))["done"]
+        assert rig.member.limit_w == MAX_W
+
+
+async def test_the_whatsminer_client_reads_sets_and_curtails() -> None:
+    async with served(WhatsminerV2Server, map_of("whatsminer-v2"), fixed=True) as rig:
+        assert (await peer("whatsminer", rig, "read"))["SUMMARY"][0]["Power Limit"] == MAX_W
+        assert (await peer("whatsminer", rig, "percent"))["Code"] == 131
+        assert rig.member.limit_w == pytest.approx(0.6 * MAX_W)
+        assert (await peer("whatsminer", rig, "stop"))["Msg"] == "API command OK"
+        assert rig.member.limit_w == 0.0
+        assert (await peer("whatsminer", rig, "resume"))["Code"] == 131
         assert rig.member.limit_w == MAX_W
