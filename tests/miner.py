@@ -68,6 +68,7 @@ async def served(
     login: Login | None = LOGIN,
     *,
     fixed: bool = False,
+    host: str = "",
     **more: Any,
 ) -> AsyncIterator[Rig]:
     """Serves one miner; with `fixed` on the port of its firmware, at a loopback address that is free."""
@@ -87,7 +88,7 @@ async def served(
             hall.step(monotonic())
 
     await server.start()
-    listener = await _listen(connect, device_map.port if fixed else 0)
+    listener = await _listen(connect, host, device_map.port if fixed else 0)
     rig.host, rig.port = listener.sockets[0].getsockname()[:2]
     mover = asyncio.create_task(move())
     try:
@@ -101,10 +102,11 @@ async def served(
         await listener.wait_closed()
 
 
-async def _listen(connect: Callable[[], asyncio.Protocol], port: int) -> asyncio.Server:
+async def _listen(connect: Callable[[], asyncio.Protocol], wanted: str, port: int) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     for _ in range(50):
         host = ".".join(["127", *(str(random.randint(60, 250)) for _ in range(3))]) if port else "127.0.0.1"
+        host = wanted or host
         with contextlib.suppress(OSError):
             return await loop.create_server(connect, host, port)
     raise AssertionError(f"no loopback address has port {port} free")

@@ -10,8 +10,10 @@ from typing import Any, Final
 
 import pytest
 
+from rampd.drivers.members import Login
 from rampd.drivers.sim.miners.luxos import LuxosServer
 from rampd.drivers.sim.miners.whatsminer_v2 import WhatsminerV2Server
+from rampd.drivers.sim.miners.whatsminer_v3 import FIRMWARE, WhatsminerV3Server
 from tests.miner import LOGIN, MAX_W, Rig, map_of, served, until
 
 PEER: Final = Path(__file__).with_name("peer.py")
@@ -47,6 +49,24 @@ async def test_pyasic_identifies_reads_and_curtails(server: Any, name: str, foun
         await until(lambda: rig.member.power_w < 1.0)
         assert (await peer("pyasic", rig, "read"))["watts"] == pytest.approx(0.0, abs=1.0)
         assert (await peer("pyasic", rig, "resume"))["done"]
+        assert rig.member.limit_w == MAX_W
+
+
+async def test_pyasic_identifies_reads_and_curtails_api_3() -> None:
+    """It takes a miner for one with API 3 by the version that port 4028 tells."""
+    login = Login("super", LOGIN.secret)
+    async with (
+        served(WhatsminerV3Server, map_of("whatsminer-v3"), login, fixed=True) as rig,
+        served(WhatsminerV2Server, map_of("whatsminer-v2"), fixed=True, host=rig.host, firmware=FIRMWARE),
+    ):
+        seen = await peer("pyasic", rig, "read")
+        assert seen["class"] == "BTMinerM50SVH30"
+        assert (seen["watts"], seen["limit"], seen["mining"]) == (MAX_W, MAX_W, True)
+        assert (await peer("pyasic", rig, "stop"))["done"]
+        assert rig.member.limit_w == 0.0
+        assert (await peer("pyasic", rig, "resume"))["done"]
+        assert rig.member.limit_w == MAX_W
+        assert not (await peer("pyasic", rig, "stop", "wrong"))["done"]
         assert rig.member.limit_w == MAX_W
 
 

@@ -31,13 +31,14 @@ class WhatsminerV2Server:
 
     def __init__(
         self, member: Member, device_map: MemberMap, login: Login | None, *, token_s: float = 1800.0,
-        fast_boot: bool = True, mute_off: bool = False,
+        fast_boot: bool = True, mute_off: bool = False, firmware: str = FIRMWARE,
     ) -> None:  # fmt: skip
         self._member = member
         self._secret = login.secret if login is not None else "admin"
         self._token_s = token_s
         self._fast_boot = fast_boot
         self._mute_off = mute_off
+        self._firmware = firmware
         self._tokens: dict[str, float] = {}
         self._percent = 100
         self._start_s = time.monotonic()
@@ -138,7 +139,7 @@ class WhatsminerV2Server:
         return {
             "Elapsed": int(time.monotonic() - self._start_s), "MHS av": power_w * 3e4, "MHS 5s": power_w * 3e4,
             "HS RT": power_w * 3e4, "Power": round(power_w), "Power Limit": round(self._member.max_w),
-            "Power Mode": "Normal", "Power Rate": 29.4, "MAC": "02:00:5E:10:00:02", "Firmware Version": FIRMWARE,
+            "Power Mode": "Normal", "Power Rate": 29.4, "MAC": "02:00:5E:10:00:02", "Firmware Version": self._firmware,
             "Btminer Fast Boot": "enable" if self._fast_boot else "disable", "Factory GHS": 120000,
         }  # fmt: skip
 
@@ -148,10 +149,10 @@ class WhatsminerV2Server:
 
     def _status(self) -> Json:
         off = "true" if self._member.limit_w == 0 else "false"
-        return _envelope("S", 131, {"btmineroff": off, "Firmware Version": f"'{FIRMWARE}'"})
+        return _envelope("S", 131, {"btmineroff": off, "Firmware Version": f"'{self._firmware}'"})
 
     def _get_version(self) -> Json:
-        about = {"api_ver": "2.0.5", "fw_ver": FIRMWARE, "platform": "H616", "chip": "BTMiner-K60"}
+        about = {"api_ver": "2.0.5", "fw_ver": self._firmware, "platform": "H616", "chip": "BTMiner-K60"}
         return _envelope("S", 131, about)
 
     def _devdetails(self) -> Json:
