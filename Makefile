@@ -29,7 +29,7 @@ help:
 
 setup: $(VENV)/.demo-packages build
 
-test-setup: setup $(VENV)/.test-packages
+test-setup: setup $(VENV)/.test-packages $(VENV)/.miner-clients
 
 build: $(VENV)/.built
 
@@ -63,6 +63,12 @@ $(VENV)/.demo-packages: $(VENV)/.venv
 $(VENV)/.test-packages: $(VENV)/.venv
 	$(call apt,$(TEST_PACKAGES))
 	$(BIN)/python -m pip install -q "amqtt>=0.12,<0.13"
+	touch $@
+
+# Clients of miners that others wrote, in an environment of their own: they pin what rampd does not.
+$(VENV)/.miner-clients: $(VENV)/.venv
+	$(PYTHON) -m venv $(VENV)/miner-clients
+	$(VENV)/miner-clients/bin/python -m pip install -q "pyasic>=0.79,<0.80" "whatsminer>=0.1.2,<0.2"
 	touch $@
 
 demo: setup

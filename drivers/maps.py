@@ -326,9 +326,10 @@ def parse(text: str, where: str) -> AnyMap:
 
 @cache
 def names() -> tuple[str, ...]:
-    """The maps that ship with rampd."""
+    """The maps of Modbus devices that ship with rampd; those of members name a protocol."""
     folder = files("rampd.drivers") / "maps"
-    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+    entries = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
+    return tuple(sorted(e.name[:-5] for e in entries if "\nprotocol = " not in e.read_text(encoding="utf-8")))
 
 
 def modbus(name: str, folder: Path | None = None) -> DeviceMap:

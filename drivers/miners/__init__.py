@@ -1,0 +1,1 @@
+"""Miners: one file a protocol, each a `rampd.drivers.members.Member`."""

@@ -1,0 +1,93 @@
+"""What the map of a miner may say beyond what every map of members says: one table of options a protocol."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rampd.drivers.members import MemberMap
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Luxos(_Options):
+    """`profiles` offers the discrete profiles as levels besides sleep; the tuner (ATM) must be off then."""
+
+    profiles: bool = False
+
+
+class WhatsminerV2(_Options):
+    """`percent` offers a share of the power limit besides sleep, where the miner takes it without a restart."""
+
+    percent: bool = True
+
+
+class WhatsminerV3(_Options):
+    """`percent` offers a share of the power limit besides sleep."""
+
+    percent: bool = True
+
+
+class Braiins(_Options):
+    """Seconds of the firmware's own ramps, None where they are left alone, and how often a day a target may be set.
+
+    Every power target is written to flash, so `targets_per_day` is a budget; 0 leaves the target alone: the miner
+    pauses and resumes.
+    """
+
+    ramp_up_s: Annotated[int, Field(ge=0, le=3600)] | None = None
+    ramp_down_s: Annotated[int, Field(ge=0, le=3600)] | None = None
+    targets_per_day: Annotated[int, Field(ge=0, le=1000)] = 0
+
+
+class Antminer(_Options):
+    """How often a day the mode may change: each change is a file in flash and a new start of the mining process."""
+
+    changes_per_day: Annotated[int, Field(ge=1, le=1000)] = 48
+
+
+class LuxosMap(MemberMap):
+    """Antminers with LuxOS."""
+
+    protocol: Literal["luxos"]
+    luxos: Luxos = Luxos()
+
+
+class WhatsminerV2Map(MemberMap):
+    """Whatsminers whose firmware has API 2."""
+
+    protocol: Literal["whatsminer-v2"]
+    whatsminer: WhatsminerV2 = WhatsminerV2()
+
+
+class WhatsminerV3Map(MemberMap):
+    """Whatsminers whose firmware has API 3."""
+
+    protocol: Literal["whatsminer-v3"]
+    whatsminer: WhatsminerV3 = WhatsminerV3()
+
+
+class BraiinsMap(MemberMap):
+    """Miners with Braiins OS."""
+
+    protocol: Literal["braiins"]
+    braiins: Braiins = Braiins()
+
+
+class AntminerMap(MemberMap):
+    """Antminers with the firmware of their maker."""
+
+    protocol: Literal["antminer-stock"]
+    antminer: Antminer = Antminer()
+
+
+MINER_MAPS: Final[dict[str, type[MemberMap]]] = {
+    "luxos": LuxosMap,
+    "whatsminer-v2": WhatsminerV2Map,
+    "whatsminer-v3": WhatsminerV3Map,
+    "braiins": BraiinsMap,
+    "antminer-stock": AntminerMap,
+}
