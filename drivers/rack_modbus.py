@@ -10,7 +10,7 @@ from rampd.drivers.modbus import write_frame
 from rampd.drivers.racks import DeadMan
 from rampd.drivers.register import Register, encode
 from rampd.ext import codes
-from rampd.ext.link import Exchange
+from rampd.ext.units import Exchange
 from rampd.ext.views import Inputs
 
 
