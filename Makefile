@@ -12,7 +12,7 @@ DEMO_PACKAGES := mosquitto
 TEST_PACKAGES := mosquitto mosquitto-clients prometheus mbpoll rt-tests libmodbus-dev pkg-config systemd
 
 EXT_SOURCES := $(filter-out ext/codes.py ext/views.py ext/layout.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
-MODULES := image loop link decode expose
+MODULES := image loop link units decode expose
 
 .PHONY: help setup test-setup demo test check format docs bench soak clean build dist
 .SILENT: help

@@ -11,7 +11,8 @@ from typing import Final
 from rampd.drivers.device import ModbusDevice
 from rampd.drivers.modbus import Endpoint
 from rampd.ext.image import InputWall
-from rampd.ext.link import Exchange, Link, ModbusError, turn
+from rampd.ext.link import Link, turn
+from rampd.ext.units import Exchange, ModbusError
 
 log = logging.getLogger("rampd.poll")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rampd.drivers import sunspec
@@ -11,7 +11,7 @@ from rampd.drivers.modbus import Endpoint, read_frame
 from rampd.drivers.plan import Read
 from rampd.drivers.register import Register
 from rampd.ext.decode import Decoder
-from rampd.ext.link import Exchange, Unit
+from rampd.ext.units import Exchange, Unit
 
 SLOW_FACTOR = 10
 """Values marked slow are read every so many periods."""
@@ -62,8 +62,8 @@ class ModbusDevice:
                 lambda at, count: self.endpoint.read(self.number, 3, at, count, self.map.timeout_s), self.map.extents()
             )
 
-    def exchanges(self) -> list[tuple[Exchange, float]]:
-        """The cyclic reads with their periods in seconds. Needs `bases`."""
+    def exchanges(self, answered: Callable[[], object] | None = None) -> list[tuple[Exchange, float]]:
+        """The cyclic reads with their periods in seconds; `answered` is called after each. Needs `bases`."""
         if self.bases is None:
             raise ValueError(f"{self.id} was not discovered yet")
         self.reads = self.map.reads(self.bases, self.rating_w)
@@ -73,5 +73,6 @@ class ModbusDevice:
             fields = [field_spec(register, read.at, self.slots[register.name]) for register in read.registers]
             frame = read_frame(self.number, read.function, read.at, read.count)
             period_s = self.period_s * (SLOW_FACTOR if read.slow else 1)
-            found.append((Exchange(frame, self.unit, Decoder(fields, read.count), timeout_ns), period_s))
+            decoder = Decoder(fields, read.count)
+            found.append((Exchange(frame, self.unit, decoder, timeout_ns, answered=answered), period_s))
         return found

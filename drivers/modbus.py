@@ -17,7 +17,8 @@ from pymodbus.pdu.register_message import (
 )
 
 from rampd.ext.image import InputWall
-from rampd.ext.link import Exchange, Link, ModbusError, Unit
+from rampd.ext.link import Link
+from rampd.ext.units import Exchange, ModbusError, Unit
 
 log = logging.getLogger("rampd.modbus")
 

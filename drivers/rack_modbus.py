@@ -15,7 +15,7 @@ from rampd.drivers.modbus import write_frame
 from rampd.drivers.racks import DeadMan
 from rampd.drivers.register import Register, encode
 from rampd.ext import codes
-from rampd.ext.link import Exchange, ModbusError
+from rampd.ext.units import Exchange, ModbusError
 from rampd.ext.views import Inputs
 
 FINE: Final = 0.001

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from rampd.drivers.members import DeviceError
-from rampd.ext.link import ModbusError
+from rampd.ext.units import ModbusError
 
 NOT_DELIVERED: Final = (ModbusError, DeviceError)
 """What a write ends with when the rack did not take it."""

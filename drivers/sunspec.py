@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from rampd.ext.link import ModbusError
+from rampd.ext.units import ModbusError
 
 MARKER: Final = b"SunS"
 BASES: Final = (40000, 0, 50000)

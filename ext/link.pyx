@@ -4,18 +4,19 @@
 
 Every attempt has an id of its own. An answer counts only with our id, unit, function and length; what is late or
 foreign is dropped and counted, and not one byte of it becomes a value. Cyclic reads complete inside `data_received`;
-futures are for writes and one-offs, which go first.
+futures are for writes and one-offs. Whose turn it is, `rampd.ext.units` says.
 """
 
-from collections import deque
+import asyncio
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 from libc.string cimport memcmp, memcpy, memmove
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from rampd.ext cimport image
-from rampd.ext.decode cimport Decoder
+from rampd.ext.units cimport CLOSED, Exchange, Queue, monotonic_ns
+
+from rampd.ext.units import ModbusError
 
 cdef enum:
     OK = 0
@@ -25,81 +26,31 @@ cdef enum:
     FOREIGN = 4
     BAD = 5
     LOST = 6
+    UNSENT = 7
 
-RESULT_NAMES = ("ok", "exception", "timeout", "late", "foreign", "bad", "lost")
+RESULT_NAMES = ("ok", "exception", "timeout", "late", "foreign", "bad", "lost", "unsent")
 
-cdef int64_t PAUSE_NS = 500000000
-cdef int64_t LONGEST_PAUSE_NS = 1500000000
 cdef int MISSES = 3
-
-
-class ModbusError(Exception):
-    """A request that was not done; `code` is the Modbus exception code, 0 when there was no answer."""
-
-    def __init__(self, str message, int code=0):
-        super().__init__(message)
-        self.code = code
-
-
-cdef inline int64_t monotonic_ns() noexcept:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return <int64_t>t.tv_sec * 1000000000 + t.tv_nsec
-
-
-cdef class Unit:
-    """Breaker of one unit: after three misses in a row it is asked only once a pause until it answers."""
-
-    cdef bint may_ask(self, int64_t now_ns) noexcept:
-        if self.failures < MISSES:
-            return True
-        if now_ns < self.open_until_ns:
-            return False
-        self.open_until_ns = now_ns + self.pause_ns
-        return True
-
-    cdef void heard(self, int64_t now_ns) noexcept:
-        self.failures = 0
-        self.heard_ns = now_ns
-
-    cdef void missed(self, int64_t now_ns) noexcept:
-        self.failures += 1
-        if self.failures == MISSES:
-            self.pause_ns = PAUSE_NS
-            self.open_until_ns = now_ns + self.pause_ns
-        elif self.failures > MISSES:
-            self.pause_ns = min(2 * self.pause_ns, LONGEST_PAUSE_NS)
-            self.open_until_ns = now_ns + self.pause_ns
-
-    @property
-    def open(self):
-        return self.failures >= MISSES
-
-
-cdef class Exchange:
-    def __init__(self, bytes frame, Unit unit not None, Decoder decoder, int64_t timeout_ns):
-        if len(frame) < 12:
-            raise ValueError("a request frame has at least twelve bytes")
-        self.frame = frame
-        self.unit = unit
-        self.decoder = decoder
-        self.timeout_ns = timeout_ns
-        self.unit_id = frame[6]
-        self.function = frame[7]
-        self.kind = 0 if self.function in (3, 4) else 1
-        self.registers = (frame[10] << 8) | frame[11]
-        if decoder is not None and (self.kind != 0 or decoder.registers != self.registers):
-            raise ValueError("a decoder belongs to a read of as many registers")
+# A set point that waited so long is no longer what the control wants.
+cdef int64_t PATIENCE_NS = 1000000000
 
 
 cdef class Link:
-    def __init__(self, image.InputWall wall not None, int in_flight, lost):
+    def __init__(
+        self, image.InputWall wall not None, int in_flight, lost, *,
+        int64_t gap_ns=0, int64_t delay_ns=0, bint numbered=True,
+    ):
+        if not 1 <= in_flight <= IN_FLIGHT:
+            raise ValueError(f"between 1 and {IN_FLIGHT} requests may be in flight, not {in_flight}")
         self.wall = wall
         self.in_flight = in_flight
         self.lost = lost
-        self.reads = deque()
-        self.writes = deque()
+        self.gap_ns = gap_ns
+        self.delay_ns = delay_ns
+        self.numbered = numbered
+        self.queue = Queue()
         self.pending = []
+        self.due_ns = INT64_MAX
 
     # asyncio.Protocol
 
@@ -110,20 +61,27 @@ cdef class Link:
         self.dropped = False
         self.silent = 0
         self.faults = 0
+        self.ready_ns = 0
+        if self.gap_ns or self.delay_ns:
+            self.loop = asyncio.get_running_loop()
+            self.ready_ns = monotonic_ns() + self.delay_ns
 
     def connection_lost(self, exc):
-        cdef Exchange asked
+        cdef Exchange exchange
         cdef int64_t now = monotonic_ns()
+        cdef list ended = self.pending
+        self.pending = []
         self.transport = None
         self.write = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         # What was being asked may be what ended the connection: a unit that does so again and again is asked rarely.
-        for asked in self.pending:
-            asked.unit.missed(now)
-        for exchange in [*self.pending, *self.writes, *self.reads]:
-            self.finish(<Exchange>exchange, LOST, None)
-        self.pending.clear()
-        self.writes.clear()
-        self.reads.clear()
+        for exchange in ended:
+            self.missed(exchange, now)
+        ended += self.queue.clear()
+        for exchange in ended:
+            self.finish(exchange, LOST, None)
         self.lost(exc)
 
     def eof_received(self):
@@ -136,12 +94,14 @@ cdef class Link:
         pass
 
     def data_received(self, data):
-        cdef const uint8_t[::1] view = data
+        cdef bytes chunk = data if type(data) is bytes else bytes(data)
+        cdef const char *bytes_ = PyBytes_AS_STRING(chunk)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(chunk)
         cdef Py_ssize_t done = 0
         cdef Py_ssize_t part
-        while done < view.shape[0] and not self.dropped:
-            part = min(view.shape[0] - done, BUFFER - self.have)
-            memcpy(self.buffer + self.have, &view[done], part)
+        while done < size and not self.dropped:
+            part = min(size - done, <Py_ssize_t>(BUFFER - self.have))
+            memcpy(self.buffer + self.have, bytes_ + done, part)
             self.have += part
             done += part
             self.feed()
@@ -173,8 +133,6 @@ cdef class Link:
         cdef int id_ = (<int>frame[0] << 8) | frame[1]
         cdef Exchange exchange = None
         cdef Exchange candidate
-        cdef int64_t now
-        cdef int kind
         cdef object found = None
         for candidate in self.pending:
             if candidate.id == id_:
@@ -183,46 +141,71 @@ cdef class Link:
         if exchange is None:
             self.counts[0][LATE] += 1
             return 0
-        kind = exchange.kind
         if frame[6] != exchange.unit_id or frame[7] & 0x7F != exchange.function:
-            self.counts[kind][FOREIGN] += 1
+            self.counts[exchange.kind][FOREIGN] += 1
             return self.fault()
         if frame[7] & 0x80:
             if length != 9:
-                self.counts[kind][FOREIGN] += 1
+                self.counts[exchange.kind][FOREIGN] += 1
                 return self.fault()
-            now = monotonic_ns()
-            # 10 and 11 are the gateway's word that it did not hear the unit.
-            if frame[8] == 10 or frame[8] == 11:
-                exchange.unit.missed(now)
-            else:
-                exchange.unit.heard(now)
-            self.pending.remove(exchange)
-            # 5 and 6 say "later": the values keep their age.
-            if exchange.decoder is not None and frame[8] != 5 and frame[8] != 6:
-                exchange.decoder.refuse(&self.wall.own, exchange.sent_ns)
-            return self.finish(exchange, EXCEPTION, frame[8])
-        if kind == 0:
+            return self.exception(exchange, frame[8])
+        if exchange.kind == 0:
             if frame[8] != 2 * exchange.registers or length != 9 + frame[8]:
-                self.counts[kind][FOREIGN] += 1
+                self.counts[0][FOREIGN] += 1
                 return self.fault()
             if exchange.decoder is not None:
                 exchange.decoder.run(frame + 9, &self.wall.own, exchange.sent_ns)
             else:
                 found = PyBytes_FromStringAndSize(<const char *>frame + 9, frame[8])
-        elif exchange.function == 6 or exchange.function == 16:
-            # Both echo the address, one the value, the other the count.
-            if length != 12 or memcmp(frame + 8, PyBytes_AS_STRING(exchange.frame) + 8, 4) != 0:
-                self.counts[kind][FOREIGN] += 1
-                return self.fault()
-        now = monotonic_ns()
-        exchange.unit.heard(now)
-        self.silent = 0
+        # Functions 6 and 16 echo the address, one with the value, the other with the count; others are not written.
+        elif length != 12 or memcmp(frame + 8, PyBytes_AS_STRING(exchange.frame) + 8, 4) != 0:
+            self.counts[1][FOREIGN] += 1
+            return self.fault()
+        cdef int64_t now = monotonic_ns()
+        cdef int64_t took_ns = now - exchange.sent_ns
         self.faults = 0
-        self.total_ns += now - exchange.sent_ns
-        self.bins[bin_of(now - exchange.sent_ns)] += 1
+        self.total_ns += took_ns
+        self.bins[bin_of(took_ns)] += 1
+        self.heard(exchange, now)
+        self.finish(exchange, OK, found)
+        if exchange.answered is not None:
+            exchange.answered()
+        return 0
+
+    cdef int exception(self, Exchange exchange, int code) except -1:
+        cdef int64_t now = monotonic_ns()
+        # 10 and 11 are the gateway's word that it did not hear the unit.
+        if code == 10 or code == 11:
+            self.silent = 0
+            self.heard_ns = now
+            self.missed(exchange, now)
+            self.pending.remove(exchange)
+        else:
+            self.heard(exchange, now)
+        self.finish(exchange, EXCEPTION, code)
+        # 5 and 6 say "later": the values keep their age.
+        if exchange.decoder is None or code == 5 or code == 6:
+            return 0
+        if exchange.refused is None or not exchange.refused(code):
+            exchange.decoder.refuse(&self.wall.own, exchange.sent_ns)
+        return 0
+
+    cdef int heard(self, Exchange exchange, int64_t now_ns) except -1:
+        """The unit answered: it and its connection are sound."""
         self.pending.remove(exchange)
-        return self.finish(exchange, OK, found)
+        self.silent = 0
+        self.heard_ns = now_ns
+        if self.ready_ns:
+            self.ready_ns = now_ns + self.gap_ns
+        return self.queue.heard(exchange, now_ns)
+
+    cdef int missed(self, Exchange exchange, int64_t now_ns) except -1:
+        # Without ids a late answer looks like that to the next request: it gets as long again to arrive.
+        cdef list failed = self.queue.missed(exchange, now_ns, 0 if self.numbered else exchange.timeout_ns)
+        if self.ready_ns:
+            self.ready_ns = max(self.ready_ns, now_ns + self.gap_ns)
+        self.due_ns = min(self.due_ns, now_ns)
+        return self.fail(failed, "the unit does not answer")
 
     cdef int fault(self) except -1:
         self.faults += 1
@@ -250,8 +233,16 @@ cdef class Link:
             future.set_exception(ModbusError(f"the device refused: exception {value}", value))
         elif result == TIMEOUT:
             future.set_exception(ModbusError("no answer in time"))
+        elif result == UNSENT:
+            future.set_exception(ModbusError(f"not sent: {value}"))
         else:
             future.set_exception(ModbusError("connection lost"))
+        return 0
+
+    cdef int fail(self, list exchanges, str why) except -1:
+        cdef Exchange exchange
+        for exchange in exchanges:
+            self.finish(exchange, UNSENT, why)
         return 0
 
     cdef int send(self, Exchange exchange) except -1:
@@ -265,70 +256,103 @@ cdef class Link:
         head[0] = <char>(self.last_id >> 8)
         head[1] = <char>(self.last_id & 0xFF)
         exchange.sent_ns = monotonic_ns()
+        self.due_ns = min(self.due_ns, exchange.sent_ns + exchange.timeout_ns)
+        if self.ready_ns:
+            self.ready_ns = exchange.sent_ns + self.gap_ns
         self.pending.append(exchange)
         self.write(frame)
         return 0
 
     cdef int pump(self) except -1:
         cdef Exchange exchange
+        cdef int64_t now
         while self.transport is not None and not self.dropped and len(self.pending) < self.in_flight:
-            if self.writes:
-                exchange = self.writes.popleft()
-                if exchange.future.done():
-                    # Nobody waits for it any more: what it says may be out of date.
-                    exchange.busy = False
-                    exchange.future = None
-                    continue
-                self.send(exchange)
-            elif self.reads:
-                self.send(<Exchange>self.reads.popleft())
-            else:
+            if not self.queue.waiting():
                 break
+            if self.ready_ns:
+                now = monotonic_ns()
+                if now < self.ready_ns:
+                    if self.timer is None:
+                        self.timer = self.loop.call_later((self.ready_ns - now) * 1e-9, self.paced)
+                    break
+            exchange = self.queue.choose()
+            if exchange is None:
+                break
+            self.send(exchange)
         return 0
 
-    def read(self, Exchange exchange not None, int64_t now_ns):
-        """Asks for a cyclic read, unless it is still under way, its unit is dead, or the link is down."""
-        if exchange.busy:
-            self.overruns += 1
-            return False
-        if self.transport is None or not exchange.unit.may_ask(now_ns):
-            return False
-        exchange.busy = True
-        self.reads.append(exchange)
+    def paced(self):
+        """The pause that the device needs is over."""
+        self.timer = None
         self.pump()
-        return True
+
+    def read(self, Exchange exchange not None):
+        """Asks for a cyclic read, unless it is still under way or the link is down. One of a dead unit waits."""
+        cdef bint sound = exchange.unit.state == CLOSED
+        if exchange.busy:
+            self.overruns += sound
+            return False
+        if self.transport is None or self.dropped:
+            return False
+        self.queue.know(exchange.unit)
+        if sound and not self.pending and not self.ready_ns:
+            exchange.busy = True
+            self.send(exchange)
+        else:
+            self.queue.add_read(exchange)
+            self.pump()
+        return sound
 
     def request(self, Exchange exchange not None, future):
         """A write or a one-off, one at a time per exchange."""
+        cdef int64_t now = monotonic_ns()
         if exchange.busy:
             raise ValueError("this exchange is still under way")
-        if self.transport is None:
+        if self.transport is None or self.dropped:
             future.set_exception(ModbusError("not connected"))
             return
-        exchange.busy = True
+        self.queue.know(exchange.unit)
         exchange.future = future
-        self.writes.append(exchange)
-        self.pump()
+        if exchange.unit.state == CLOSED:
+            if not self.queue.add_write(exchange, now):
+                self.finish(exchange, UNSENT, "too many requests wait for the unit")
+            self.due_ns = min(self.due_ns, now + PATIENCE_NS)
+            self.pump()
+        elif self.may_send(now) and self.queue.may_probe(exchange.unit, now):
+            self.queue.begin_probe(exchange)
+            self.send(exchange)
+        else:
+            self.finish(exchange, UNSENT, "the unit does not answer")
+
+    cdef bint may_send(self, int64_t now_ns) noexcept:
+        return (
+            self.transport is not None and not self.dropped
+            and len(self.pending) < self.in_flight and now_ns >= self.ready_ns
+        )
 
     cpdef int sweep(self, int64_t now_ns) except -1:
-        """Ends what is past its deadline. Three in a row without any answer, and the connection is given up."""
+        """Ends what is past its deadline, sent or not, and probes dead units.
+
+        Three in a row without any answer, and the connection is given up.
+        """
         cdef Exchange exchange
-        cdef bint expired = False
-        for exchange in self.pending:
-            if now_ns - exchange.sent_ns > exchange.timeout_ns:
-                expired = True
-                break
-        if not expired:
-            return 0
         for exchange in list(self.pending):
             if now_ns - exchange.sent_ns > exchange.timeout_ns:
                 self.pending.remove(exchange)
-                exchange.unit.missed(now_ns)
-                self.silent += 1
+                self.silent += exchange.sent_ns > self.heard_ns
+                self.missed(exchange, now_ns)
                 self.finish(exchange, TIMEOUT, None)
+        self.fail(self.queue.overdue(now_ns - PATIENCE_NS), "its turn did not come in time")
         if self.silent >= MISSES:
             self.drop()
+        if self.may_send(now_ns):
+            exchange = self.queue.probe(now_ns)
+            if exchange is not None:
+                self.send(exchange)
         self.pump()
+        self.due_ns = self.queue.next_due(PATIENCE_NS)
+        for exchange in self.pending:
+            self.due_ns = min(self.due_ns, exchange.sent_ns + exchange.timeout_ns)
         return 0
 
     def abort(self):
@@ -370,7 +394,7 @@ def turn(list links, list due, int64_t now_ns):
     """One turn of the poll wheel: sweeps the deadlines of all links, then sends what is due."""
     cdef Link link
     for link in links:
-        if link.pending:
+        if link.due_ns < now_ns:
             link.sweep(now_ns)
     for item in due:
-        (<Link>item[0]).read(<Exchange>item[1], now_ns)
+        (<Link>item[0]).read(<Exchange>item[1])

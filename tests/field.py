@@ -17,7 +17,7 @@ from rampd.drivers.device import ModbusDevice
 from rampd.drivers.modbus import Endpoint
 from rampd.ext import codes, views
 from rampd.ext.image import Configuration, InputWall
-from rampd.ext.link import Unit
+from rampd.ext.units import Unit
 
 POISON: Final = 0xDEADBEEF
 """No device holds it: answers that must not count carry it."""

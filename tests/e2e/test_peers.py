@@ -30,7 +30,7 @@ from rampd.drivers.modbus import Endpoint
 from rampd.drivers.sim.hall import SimHall
 from rampd.ext import views
 from rampd.ext.codes import GOOD, REFUSED, SENTINEL
-from rampd.ext.link import ModbusError
+from rampd.ext.units import ModbusError
 from tests.field import image, until
 
 HOST = "127.40.200.1"

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from rampd.drivers.modbus import write_frame
-from rampd.ext.link import Exchange, Link, ModbusError, Unit
+from rampd.ext.link import Link
+from rampd.ext.units import Exchange, ModbusError, Unit
 from tests.field import Ask, Bench, Peer, Script, adu, image, until, well
 
 LIMIT = (60_000).to_bytes(4, "big")
@@ -177,7 +178,7 @@ async def test_writes_go_before_queued_reads_in_their_own_order() -> None:
     wanted, wire = link()
     reads = [read() for _ in range(5)]
     for one in reads:
-        assert wanted.read(one, 0)
+        assert wanted.read(one)
     writes = [future() for _ in range(3)]
     for n, waiting in enumerate(writes):
         wanted.request(Exchange(write_frame(1, n, LIMIT), Unit(), None, 10**9), waiting)
@@ -195,8 +196,8 @@ async def test_writes_go_before_queued_reads_in_their_own_order() -> None:
 async def test_the_same_exchange_is_never_twice_under_way() -> None:
     wanted, wire = link(in_flight=4)
     one = read()
-    assert wanted.read(one, 0)
-    assert not wanted.read(one, 0)
+    assert wanted.read(one)
+    assert not wanted.read(one)
     assert (len(wire.sent), wanted.overrun_count) == (1, 1)
     write = Exchange(write_frame(1, 0, LIMIT), Unit(), None, 10**9)
     wanted.request(write, future())
@@ -208,7 +209,7 @@ async def test_ids_wrap_without_zero() -> None:
     wanted, wire = link()
     one = read()
     for _ in range(65_600):
-        assert wanted.read(one, 0)
+        assert wanted.read(one)
         (sent,) = wire.sent
         assert sent[:2] != b"\0\0"
         wanted.data_received(sent[:2] + bytes.fromhex("0000 0007 01 03 04 00000000"))

@@ -11,7 +11,7 @@ import pytest
 
 from rampd.drivers.modbus import Endpoint
 from rampd.ext.codes import GOOD
-from rampd.ext.link import ModbusError
+from rampd.ext.units import ModbusError
 from tests.field import Ask, Bench, Peer, Script, image, until
 
 BACK_S = 4.0

@@ -79,7 +79,7 @@ def test_the_readers_of_imports_read_them() -> None:
         "rampd.drivers.maps", "rampd.drivers.plan", "os.path",
     }  # fmt: skip
     names = {name_of(path): path for path in ALL if path.suffix == ".pyx"}
-    assert uses(names["ext.link"], "ext.decode")
+    assert uses(names["ext.link"], "ext.units")
     assert uses(names["ext.loop"], "ext.guard")
 
 
@@ -98,7 +98,7 @@ def test_nothing_imports_upwards_or_by_a_bare_folder_name(path: Path) -> None:
 def test_the_core_does_not_know_the_wire(core: str) -> None:
     for path in ALL:
         if name_of(path) == f"ext.{core}":
-            for module in ("ext.link", "ext.decode", "ext.loop", "ext.expose"):
+            for module in ("ext.link", "ext.units", "ext.decode", "ext.loop", "ext.expose"):
                 assert not uses(path, module)
 
 
@@ -112,7 +112,7 @@ def test_the_guard_is_a_second_program() -> None:
 
 def test_the_wire_does_not_know_the_core() -> None:
     for path in ALL:
-        if name_of(path) in ("ext.link", "ext.decode", "ext.expose"):
+        if name_of(path) in ("ext.link", "ext.units", "ext.decode", "ext.expose"):
             for core in CORE:
                 assert not uses(path, f"ext.{core}")
 
@@ -149,5 +149,5 @@ def test_the_simulator_reads_the_wire_with_eyes_of_its_own() -> None:
     """One fault in link or decode must not hide itself in the simulator."""
     for path in ALL:
         if name_of(path).startswith("drivers.sim"):
-            for module in ("ext.link", "ext.decode", "drivers.modbus", "drivers.device", "drivers.plan"):
+            for module in ("ext.link", "ext.units", "ext.decode", "drivers.modbus", "drivers.device", "drivers.plan"):
                 assert not uses(path, module)

@@ -18,7 +18,7 @@ from rampd.drivers.racks import DeadMan
 from rampd.drivers.register import RegisterError
 from rampd.ext import codes, views
 from rampd.ext.image import Configuration, InputWall
-from rampd.ext.link import ModbusError
+from rampd.ext.units import ModbusError
 
 S = 1_000_000_000
 DEADLINE_S, VERIFY_S, REFRESH_S = 1.0, 2.0, 10.0
