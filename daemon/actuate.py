@@ -17,8 +17,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rampd.daemon.delivery import Latch, Target
-from rampd.drivers.racks import NOT_DELIVERED
+from rampd.daemon.delivery import Target
+from rampd.drivers.racks import NOT_DELIVERED, Latch
 from rampd.drivers.register import RegisterError
 from rampd.ext import codes, views
 from rampd.ext.image import OutputWall
@@ -168,7 +168,11 @@ class Actuation:
         # A limit that is not enabled is none.
         shown_w = target.max_w if target.driver.in_force() is False else inputs.value[slot]
         readable = inputs.quality[slot] == codes.GOOD
-        found = target.latch(inputs.at_ns[slot], shown_w, now_ns) if readable else target.waited(now_ns)
+        found = target.driver.verdict()
+        if found is None:
+            found = target.latch(inputs.at_ns[slot], shown_w, now_ns) if readable else target.waited(now_ns)
+        elif found is Latch.FOREIGN and not target.latched:
+            found = target.waited(now_ns)
         if target.yielded_ns:
             self.watch_other(i, found, shown_w, now_ns)
         elif found is Latch.LATCHED:
@@ -271,6 +275,7 @@ class Actuation:
             1
             for t in self.targets
             if t.responsive
+            and not math.isnan(t.wanted_w)
             and t.wanted_w != t.sent_w
             and not (t.busy or t.barred or t.yielded_ns)
             and now_ns - t.asked_ns > 2 * self.deadline_ns + 1e9 / t.writes_per_s

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from rampd.drivers.racks import Foreign
+
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 SiteMw = Annotated[float, Field(gt=0, le=2000)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -33,7 +35,6 @@ MemberAddress = Annotated[
 RackAddress = Annotated[
     str, Field(pattern=r"^$|^(https?://)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?$"), AfterValidator(_port)
 ]
-Foreign = Literal["retake", "hold", "yield"]
 
 
 class _Section(BaseModel):

@@ -8,26 +8,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Final, Literal
+from typing import Final
 
-from rampd.drivers.racks import RackDriver
+from rampd.drivers.racks import Foreign, Latch, RackDriver
 
 BURST: Final = 2.0
 """Writes that a rack may get at once, before its budget per second holds it back."""
 OVER: Final = 3
-"""Power readings in a row above every limit that could still hold, until a rack counts as disobedient."""
-
-Foreign = Literal["retake", "hold", "yield"]
-
-
-class Latch(Enum):
-    """What a read-back says of the limit accepted last."""
-
-    WAITING = "waiting"
-    LATCHED = "latched"
-    FOREIGN = "foreign"  # it had latched, and shows another one now
-    IGNORED = "ignored"  # it should have latched by now
+OVER_NS: Final = 1_000_000_000
+"""Power readings in a row, over so long, above every limit that could still hold: then a rack is disobedient."""
 
 
 @dataclass(slots=True)
@@ -74,7 +63,8 @@ class Target:
     budget: float = BURST
     budget_ns: int = 0
     over: int = 0
-    over_ns: int = 0  # of the power reading judged last
+    over_ns: int = 0  # since when
+    judged_ns: int = 0  # of the power reading judged last
 
     @property
     def responsive(self) -> bool:
@@ -142,17 +132,22 @@ class Target:
         The limit of `effect_ns` before the reading was taken has had its time, and all that came after it may be in
         force. A cap only bounds from above: a rack that draws less obeys.
         """
-        if self.effect_ns == 0 or at_ns <= self.over_ns or not self.history:
+        if self.effect_ns == 0 or at_ns <= self.judged_ns or not self.history:
             return None
         since_ns = at_ns - self.effect_ns
         if self.history[0][0] > since_ns:
             return None
         while len(self.history) > 1 and self.history[1][0] <= since_ns:
             self.history.popleft()
-        self.over_ns = at_ns
+        self.judged_ns = at_ns
         most_w = max(limit_w for _, limit_w in self.history) + self.effect_w
-        self.over = self.over + 1 if power_w > most_w else 0
-        return self.over < OVER
+        if power_w <= most_w:
+            self.over = 0
+            return True
+        if self.over == 0:
+            self.over_ns = at_ns
+        self.over += 1
+        return self.over < OVER or at_ns - self.over_ns < OVER_NS
 
     def rebooted(self, shown_w: float) -> bool:
         """Whether a foreign limit is what a restart leaves: none."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rampd.drivers import maps
 from rampd.drivers.maphead import MapError
-from rampd.drivers.members import Capability, MemberMap
+from rampd.drivers.members import MemberMap
 
 
 def complete(row: dict[str, str], members: int, map_folder: Path | None) -> dict[str, str]:
@@ -20,18 +20,16 @@ def complete(row: dict[str, str], members: int, map_folder: Path | None) -> dict
         return row  # said where maps are checked
     if not isinstance(found, MemberMap):
         return row
-    return {**figures(found.capability, max(1, members)), **{key: cell for key, cell in row.items() if cell}}
+    return {**figures(found, max(1, members)), **{key: cell for key, cell in row.items() if cell}}
 
 
-def figures(one: Capability, count: int) -> dict[str, str]:
+def figures(device_map: MemberMap, count: int) -> dict[str, str]:
     """What so many members are together: they move at once, and the smallest step is one of them by one step."""
-    step_w = one.step_w
-    if one.sleeps and one.min_w == one.max_w:
-        step_w = one.max_w
+    one = device_map.capability
     return {
         "min_kw": repr(0.0 if one.sleeps else one.min_w * count / 1e3),
         "max_kw": repr(one.max_w * count / 1e3),
-        "quantum_kw": repr(step_w / 1e3),
+        "quantum_kw": repr(device_map.grain_w / 1e3),
         "up_kw_per_s": repr(one.up_w_per_s * count / 1e3),
         "down_kw_per_s": repr(one.down_w_per_s * count / 1e3),
         "dead_up_s": repr(one.dead_up_s),

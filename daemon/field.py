@@ -67,8 +67,9 @@ class Field:
         config = self._composed.config
         login, trust = self._logins.get(rack.login, (None, Trust()))
         addresses = [member.address for member in config.members if member.rack == rack.id] or [rack.address]
+        foreign = rack.foreign or config.control.foreign
         members = [protocols.member(device_map, address, login, trust) for address in addresses]
-        driver = MemberRack(rack.id, members, device_map, self._inputs, point.slots, rack.period_s)
+        driver = MemberRack(rack.id, members, device_map, self._inputs, point.slots, rack.period_s, foreign)
         self.member_racks.append(driver)
         self._drivers[rack.id] = driver
 
@@ -103,7 +104,9 @@ class Field:
                     power_slot=source.slots["power_w"], max_w=rack.max_kw * 1e3,
                     effect_ns=_effect_ns(rack, policy, source),
                     effect_w=max(0.05 * rack.max_kw, 1.2 * rack.quantum_kw) * 1e3, writes_per_s=policy.writes_per_s,
-                    foreign=rack.foreign or control.foreign, barred=policy.storage == "nvm",
+                    # A rack of members sees to theirs itself.
+                    foreign="retake" if isinstance(point.map, MemberMap) else rack.foreign or control.foreign,
+                    barred=policy.storage == "nvm",
                 )
             )  # fmt: skip
         return found

@@ -15,6 +15,7 @@ from rampd.daemon.sitecheck import device_rows
 from rampd.drivers import maps
 from rampd.drivers.maphead import Kind
 from rampd.drivers.members import MemberMap, Trust
+from rampd.drivers.protocols import place
 from rampd.drivers.sim import faults as fault_file
 from rampd.drivers.sim.cooling import WATER_W_PER_K_LPM
 from rampd.drivers.sim.hall import SimHall
@@ -57,8 +58,8 @@ def _members(config: Config, rack: Rack, device_map: MemberMap) -> list[MemberSp
     login = logins(config).get(rack.login, (None, Trust()))[0]
     found = []
     for number, address in enumerate(addresses):
-        host, _, port = address.rpartition("://")[2].partition(":")
-        found.append(MemberSpec(rack.id, number, len(addresses), host, int(port or device_map.port), device_map, login))
+        host, port = place(address, device_map)
+        found.append(MemberSpec(rack.id, number, len(addresses), host, port, device_map, login))
     return found
 
 

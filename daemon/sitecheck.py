@@ -108,7 +108,7 @@ def devices(config: Config, places: Places) -> Iterator[Problem]:
     for name, kind, device in device_rows(config):
         at = places[name]
         if device.map not in loaded:
-            loaded[device.map] = yield from _map(config, name, device.map, at)
+            loaded[device.map] = yield from _map(config, name, kind, device.map, at)
         device_map = loaded[device.map]
         if device_map is not None and device_map.kind != kind and not (kind == "pdu" and device_map.kind == "meter"):
             message = f"{name} is a {kind}, map {device.map!r} is for a {device_map.kind}"
@@ -131,11 +131,13 @@ def devices(config: Config, places: Places) -> Iterator[Problem]:
     yield from _strangers(config, places)
 
 
-def _map(config: Config, name: str, wanted: str, at: tuple[str, int]) -> Generator[Problem, None, AnyMap | None]:
+def _map(
+    config: Config, name: str, kind: str, wanted: str, at: tuple[str, int]
+) -> Generator[Problem, None, AnyMap | None]:
     try:
         return maps.load(wanted, config.map_folder)
     except KeyError:
-        known = maps.names()
+        known = [name for name in maps.names() if maps.load(name).kind == kind]
         near = difflib.get_close_matches(wanted, known, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         yield Problem(*at, f"{name}: there is no map {wanted!r}", remedy)

@@ -18,6 +18,7 @@ from rampd.daemon.config import Loop, Meter, Node, Rack, SiteFile
 from rampd.daemon.run import Daemon
 from rampd.drivers import maps
 from rampd.drivers.maps import UNITS
+from rampd.drivers.members import MemberMap
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = (halls.Hall("bench-12", 12), halls.Hall("hall-48mw", 400))
@@ -67,6 +68,14 @@ def map_list() -> str:
         found = maps.load(name)
         out += [f"## {name}\n", f"{found.title}. {found.verified[0].upper()}{found.verified[1:]}.\n"]
         out += [f"Source: {source}\n" for source in found.source]
+        if isinstance(found, MemberMap):
+            one = found.capability
+            out += [
+                f"Speaks {found.protocol}, port {found.port}. One member: {one.min_w:g} to {one.max_w:g} W"
+                f"{', sleeps' if one.sleeps else ''}; limit accepted within {found.accept_s:g} s, obeyed within "
+                f"{found.effect_s:g} s.\n"
+            ]
+            continue
         out += ["| register | function | type | order | value | unit |", "| --- | --- | --- | --- | --- | --- |"]
         for register in found.registers():
             unit = UNITS[register.name.rsplit("_", 1)[-1]]

@@ -21,6 +21,7 @@ from rampd.drivers import sunspec
 from rampd.drivers.maphead import MapError, MapHead, Strict, WritePolicy
 from rampd.drivers.maplint import lint
 from rampd.drivers.members import MemberMap
+from rampd.drivers.miners.maps import MINER_MAPS
 from rampd.drivers.plan import Read, plan
 from rampd.drivers.register import WORDS, Encoding, Register, Text, WordOrder, shift_of
 
@@ -301,7 +302,7 @@ class DeviceMap(MapHead):
 
 
 AnyMap = DeviceMap | MemberMap
-PROTOCOLS: Final[dict[str, type[DeviceMap] | type[MemberMap]]] = {"modbus": DeviceMap}
+PROTOCOLS: Final[dict[str, type[DeviceMap] | type[MemberMap]]] = {"modbus": DeviceMap, **MINER_MAPS}
 """The schema of a map by its `protocol`."""
 
 
@@ -326,10 +327,15 @@ def parse(text: str, where: str) -> AnyMap:
 
 @cache
 def names() -> tuple[str, ...]:
-    """The maps of Modbus devices that ship with rampd; those of members name a protocol."""
+    """The maps that ship with rampd."""
     folder = files("rampd.drivers") / "maps"
-    entries = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
-    return tuple(sorted(e.name[:-5] for e in entries if "\nprotocol = " not in e.read_text(encoding="utf-8")))
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+@cache
+def modbus_names() -> tuple[str, ...]:
+    """Those of them that are for Modbus devices."""
+    return tuple(name for name in names() if isinstance(_shipped(name), DeviceMap))
 
 
 def modbus(name: str, folder: Path | None = None) -> DeviceMap:

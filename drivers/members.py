@@ -138,6 +138,12 @@ class MemberMap(MapHead):
         return ("power_w", "limit_w")
 
     @property
+    def grain_w(self) -> float:
+        """The smallest change of one member, 0 where it takes any limit: all of it where it only sleeps and wakes."""
+        one = self.capability
+        return one.max_w if one.sleeps and one.min_w == one.max_w else one.step_w
+
+    @property
     def policy(self) -> WritePolicy:
         """How its limit is followed up; none of these devices falls back by itself."""
         return WritePolicy("limit_w", self.accept_s, self.effect_s, self.writes_per_s, self.storage, falls_back=False)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from rampd.drivers.members import Login, Member, MemberMap, Trust
+from rampd.drivers.members import DeviceError, Login, Member, MemberMap, Trust
+from rampd.drivers.miners.luxos import LuxosMember
+from rampd.drivers.miners.maps import LuxosMap, WhatsminerV2Map, WhatsminerV3Map
+from rampd.drivers.miners.whatsminer_v2 import WhatsminerV2Member
+from rampd.drivers.miners.whatsminer_v3 import WhatsminerV3Member
 
 
 def member(device_map: MemberMap, address: str, login: Login | None, trust: Trust) -> Member:
@@ -10,4 +14,18 @@ def member(device_map: MemberMap, address: str, login: Login | None, trust: Trus
 
     Raises DeviceError when address, login or certificates cannot be used.
     """
-    raise TypeError(f"{device_map.name} at {address}: no driver speaks {device_map.protocol}")
+    host, port = place(address, device_map)
+    match device_map:
+        case LuxosMap():
+            return LuxosMember(host, port, device_map, login)
+        case WhatsminerV2Map():
+            return WhatsminerV2Member(host, port, device_map, login)
+        case WhatsminerV3Map():
+            return WhatsminerV3Member(host, port, device_map, login)
+    raise DeviceError(f"{device_map.name} at {address}: no driver speaks {device_map.protocol}")
+
+
+def place(address: str, device_map: MemberMap) -> tuple[str, int]:
+    """Host and port of a member's address."""
+    host, _, port = address.rpartition("://")[2].partition(":")
+    return host, int(port or device_map.port)

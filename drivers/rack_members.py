@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rampd.drivers.members import Ability, DeviceError, Member, MemberMap, Reading
+from rampd.drivers.racks import Foreign, Latch
 from rampd.drivers.spread import Seat, spread
 from rampd.ext import codes
 from rampd.ext.views import Inputs
@@ -29,6 +30,8 @@ MISSES: Final = 2
 STUBBORN: Final = 3
 """Readings in a row that contradict what a member accepted, until the rack goes on without it."""
 STUBBORN_S: Final = 30.0
+YIELD_S: Final = 600.0
+"""How long another writer must have been quiet until a member that was left to them is ours again."""
 UNKNOWN_RATIO: Final = 0.1
 """How much of a rack's rating may be out of sight while its readings count."""
 
@@ -49,6 +52,9 @@ class Post:
     doubts: int = 0
     stubborn_ns: int = 0
     untold: bool = False  # it tells no power
+    latched: bool = False  # it showed what it accepted
+    left_ns: int = 0  # since when it is left to somebody else, 0: it is ours
+    left_w: float = math.nan
     call: asyncio.Lock = field(default_factory=asyncio.Lock)
     reading: asyncio.Task[Reading | DeviceError] | None = None
 
@@ -70,7 +76,7 @@ class MemberRack:
 
     def __init__(
         self, name: str, members: Sequence[Member], device_map: MemberMap, inputs: Inputs, slots: dict[str, int],
-        period_s: float,
+        period_s: float, foreign: Foreign = "retake",
     ) -> None:  # fmt: skip
         about = device_map.capability
         ability = Ability(about.min_w, about.max_w, about.step_w, (), about.sleeps, about.asleep_w)
@@ -79,6 +85,7 @@ class MemberRack:
         self.counts: Counter[str] = Counter()
         self.tolerance_w = max(1.0 * len(members), 0.002 * about.max_w * len(members))
         self.expected_w = math.nan
+        self._foreign = foreign
         self._map = device_map
         self._inputs = inputs
         self._slots = slots
@@ -180,8 +187,14 @@ class MemberRack:
         self.counts["read"] += 1
         if at_ns <= post.accepted_ns or math.isnan(post.accepted_w) or math.isnan(post.shown_w):
             return
-        if abs(post.shown_w - post.accepted_w) <= max(1.0, 0.002 * post.ability.max_w):
-            post.doubts = 0
+        if _same(post, post.shown_w, post.accepted_w):
+            post.doubts = post.left_ns = 0
+            post.latched = True
+            return
+        if post.left_ns or (
+            post.latched and self._foreign != "retake" and not _same(post, post.shown_w, post.ability.max_w)
+        ):
+            self._leave(post, at_ns)
             return
         post.doubts += 1
         self.counts["contradicted"] += 1
@@ -191,6 +204,21 @@ class MemberRack:
                 "%s: %s: accepted %.0f W and shows %.0f W again and again; going on without it",
                 self.id, post.member.id, post.accepted_w, post.shown_w,
             )  # fmt: skip
+
+    def _leave(self, post: Post, at_ns: int) -> None:
+        """Somebody else set a limit that is not what a restart leaves: the member is theirs for the time being."""
+        if not post.left_ns:
+            self.counts["foreign"] += 1
+            log.warning(
+                "%s: %s: limit reads %.0f W, ours is %.0f W: somebody else wrote it; leaving it to them",
+                self.id, post.member.id, post.shown_w, post.accepted_w,
+            )  # fmt: skip
+        if not post.left_ns or not _same(post, post.shown_w, post.left_w):
+            post.left_ns = at_ns
+            post.left_w = post.shown_w
+        elif self._foreign == "yield" and at_ns - post.left_ns > YIELD_S * 1e9:
+            post.left_ns = 0
+            post.latched = False
 
     def _publish(self) -> None:
         """The members' sums into the image; nothing while too much of the rack is out of sight."""
@@ -275,6 +303,8 @@ class MemberRack:
         """Whether a member can be set now."""
         if not post.up or post.member.id in failed:
             return False
+        if post.left_ns:
+            return False
         return post.doubts < STUBBORN or time.monotonic_ns() - post.stubborn_ns > STUBBORN_S * 1e9
 
     def _split(self, limit_w: float, failed: set[str]) -> list[float]:
@@ -299,7 +329,7 @@ class MemberRack:
         """Whether a member needs a write to be at its part."""
         if math.isnan(post.accepted_w) or abs(part_w - post.accepted_w) > 0.5:
             return True
-        return abs(part_w - post.limit_w) > max(1.0, 0.002 * post.ability.max_w)
+        return not _same(post, part_w, post.limit_w)
 
     async def _write(self, post: Post, part_w: float) -> DeviceError | None:
         """One member's part; what went wrong, None when it accepted."""
@@ -320,8 +350,20 @@ class MemberRack:
             post.changed_s = time.monotonic()
         post.accepted_w = part_w
         post.accepted_ns = time.monotonic_ns()
+        post.latched = False
         self.counts["accepted"] += 1
         return None
+
+    def verdict(self) -> Latch | None:
+        """Whether all members that were set were read since, and their sum is what was accepted.
+
+        A member that shows another limit makes the sum a foreign one: the next split takes it back, or around it.
+        """
+        posts = [post for post in self.posts if post.up]
+        if abs(sum(post.limit_w for post in self.posts) - self.expected_w) > self.tolerance_w:
+            return Latch.FOREIGN
+        unread = any(post.accepted_ns >= post.at_ns for post in posts if post.accepted_ns)
+        return Latch.WAITING if unread else Latch.LATCHED
 
     def in_force(self) -> bool | None:
         """The members' readings are what they enforce."""
@@ -333,6 +375,11 @@ class MemberRack:
     def programmed(self) -> bool | None:
         """Nothing to program."""
         return True
+
+
+def _same(post: Post, one_w: float, other_w: float) -> bool:
+    """Whether two limits are one to the resolution of a member."""
+    return abs(one_w - other_w) <= max(1.0, 0.002 * post.ability.max_w)
 
 
 async def _told(member: Member) -> Reading | DeviceError:

@@ -12,7 +12,7 @@ from rampd.drivers.device import ModbusDevice
 from rampd.drivers.maps import Setpoint, Value
 from rampd.drivers.members import DeviceError
 from rampd.drivers.modbus import write_frame
-from rampd.drivers.racks import DeadMan
+from rampd.drivers.racks import DeadMan, Latch
 from rampd.drivers.register import Register, encode
 from rampd.ext import codes
 from rampd.ext.units import Exchange, ModbusError
@@ -154,6 +154,10 @@ class ModbusRack:
             future.set_exception(error)
         else:
             self._write(frames, future)
+
+    def verdict(self) -> Latch | None:
+        """Its read-back is in the image."""
+        return None
 
     def in_force(self) -> bool | None:
         """Whether the device says that its limit is enabled; None where it has no such register, or it is not read."""

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from enum import Enum
+from typing import Any, Final, Literal, Protocol
 
 from rampd.drivers.members import DeviceError
 from rampd.ext.units import ModbusError
 
 NOT_DELIVERED: Final = (ModbusError, DeviceError)
 """What a write ends with when the rack did not take it."""
+
+
+Foreign = Literal["retake", "hold", "yield"]
+"""What a limit that somebody else wrote means: ours is written again, the rack is left to them until it shows ours, or
+until they were quiet for long."""
+
+
+class Latch(Enum):
+    """What a read-back says of the limit accepted last."""
+
+    WAITING = "waiting"
+    LATCHED = "latched"
+    FOREIGN = "foreign"  # it had latched, and shows another one now
+    IGNORED = "ignored"  # it should have latched by now
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,9 @@ class RackDriver(Protocol):
 
     def set_limit(self, limit_w: float) -> asyncio.Future[Any]:
         """Sends a limit in W; the future ends when the device accepted it, or with one of NOT_DELIVERED."""
+
+    def verdict(self) -> Latch | None:
+        """Whether what it accepted last reads back, where it sees to that itself; None: compare the read-back."""
 
     def in_force(self) -> bool | None:
         """Whether the device says that it keeps to its limit; None where it does not say."""

@@ -55,6 +55,11 @@ class LuxosMap(MemberMap):
     protocol: Literal["luxos"]
     luxos: Luxos = Luxos()
 
+    @property
+    def grain_w(self) -> float:
+        """Without profiles it only sleeps and wakes."""
+        return super().grain_w if self.luxos.profiles else self.capability.max_w
+
 
 class WhatsminerV2Map(MemberMap):
     """Whatsminers whose firmware has API 2."""

@@ -34,7 +34,7 @@ def use(device_map: maps.DeviceMap) -> None:
 
 
 @settings(max_examples=600, deadline=None)
-@given(st.sampled_from(maps.names()), st.integers(0, 2**32), st.integers(1, 4))
+@given(st.sampled_from(maps.modbus_names()), st.integers(0, 2**32), st.integers(1, 4))
 def test_a_garbled_map_is_taken_or_refused_and_what_is_taken_works(name: str, seed: int, times: int) -> None:
     source = random.Random(seed)
     text = (MAPS / f"{name}.toml").read_text()

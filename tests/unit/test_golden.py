@@ -50,4 +50,4 @@ def test_golden_words(name: str, number: int) -> None:
 
 
 def test_every_map_has_golden_words() -> None:
-    assert set(GOLDEN) == set(maps.names())
+    assert set(GOLDEN) == set(maps.modbus_names())

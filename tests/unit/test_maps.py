@@ -168,7 +168,7 @@ def test_an_own_map_in_another_encoding_is_a_problem_of_the_map(tmp_path: Path) 
 # The maps that ship.
 
 
-@pytest.mark.parametrize("name", maps.names())
+@pytest.mark.parametrize("name", maps.modbus_names())
 def test_what_ships_is_sourced_marked_and_clean(name: str) -> None:
     one = maps.load(name)
     assert one.name == name

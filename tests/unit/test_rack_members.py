@@ -11,6 +11,7 @@ import pytest
 
 from rampd.drivers.members import Ability, Capability, DeviceError, MemberMap, Reading
 from rampd.drivers.rack_members import MemberRack
+from rampd.drivers.racks import Foreign, Latch
 from rampd.ext import codes, views
 from tests.field import image, until
 
@@ -83,11 +84,13 @@ def rack_map(**changes: float) -> MemberMap:
 class Bench:
     """A rack of so many members, running."""
 
-    def __init__(self, members: list[Miner], **changes: float) -> None:
+    def __init__(self, members: list[Miner], foreign: Foreign = "retake", **changes: float) -> None:
         self.members = members
         self.wall = image(2)
         self.inputs = views.inputs(self.wall)
-        self.rack = MemberRack("rack", members, rack_map(**changes), self.inputs, {"power_w": 0, "limit_w": 1}, 0.03)
+        self.rack = MemberRack(
+            "rack", members, rack_map(**changes), self.inputs, {"power_w": 0, "limit_w": 1}, 0.03, foreign
+        )
 
     async def __aenter__(self) -> Bench:
         self.task = asyncio.create_task(self.rack.run())
@@ -238,3 +241,42 @@ async def test_one_line_a_change_not_one_a_try(caplog: pytest.LogCaptureFixture)
         async with Bench([member]) as bench:
             await until(lambda: bench.rack.counts["open_failed"] >= 3)
     assert caplog.text.count("connection refused") == 1
+
+
+async def test_what_was_accepted_has_latched_once_every_changed_member_was_read(bench: Bench) -> None:
+    for member in bench.members:
+        member.hangs = True
+    bench.members[0].hangs = False
+    await bench.rack.set_limit(33000)
+    assert bench.rack.verdict() is Latch.WAITING
+    for member in bench.members:
+        member.hangs = False
+    await until(lambda: bench.rack.verdict() is Latch.LATCHED)
+    next(member for member in bench.members if member.limit_w == 0).limit_w = 3000
+    await until(lambda: bench.rack.verdict() is Latch.FOREIGN)
+    await bench.rack.set_limit(33000)
+    await until(lambda: bench.rack.verdict() is Latch.LATCHED)
+
+
+GPU = Ability(1000.0, 10000.0, 1.0)
+
+
+@pytest.mark.parametrize(("foreign", "left"), [("retake", False), ("hold", True), ("yield", True)])
+async def test_a_member_that_somebody_else_set_is_theirs_by_policy(foreign: Foreign, left: bool) -> None:
+    members = [Miner(k) for k in range(3)]
+    for member in members:
+        member.ability, member.limit_w = GPU, 10000.0
+    async with Bench(members, foreign) as bench:
+        await until(lambda: bench.rack.members_up == 3)
+        await bench.rack.set_limit(15000)
+        await until(lambda: bench.rack.verdict() is Latch.LATCHED)
+        members[0].limit_w = 7000
+        await until(lambda: bench.shows(0.98 * 17000, 17000))
+        await bench.rack.set_limit(15000)
+        assert [member.limit_w for member in members] == ([7000, 4000, 4000] if left else [5000, 5000, 5000])
+        members[0].limit_w = 10000
+        await until(lambda: bench.inputs.value[LIMIT] > 15000)
+        members[0].limit_w = 5000
+        await until(lambda: bench.rack.counts["read"] and not bench.rack.posts[0].left_ns)
+        await bench.rack.set_limit(15000)
+        assert [member.limit_w for member in members] == [5000, 5000, 5000], "ours again once it showed ours"

@@ -51,7 +51,7 @@ def suited(register: Register, number: int) -> float:
     return min(register.high, max(register.low, float(number)))
 
 
-@pytest.mark.parametrize("name", maps.names())
+@pytest.mark.parametrize("name", maps.modbus_names())
 def test_every_shipped_map_can_be_read_as_planned(name: str) -> None:
     one = maps.load(name)
     image = Image(one)

@@ -161,7 +161,7 @@ REFERENCES: list[tuple[Edit, list[Expected]]] = [
     ((SITE, "janitza-umg", "janitza-um"), [("site.toml:45", "poi: there is no map 'janitza-um'", "'janitza-umg'?")]),
     (
         (SITE, "janitza-umg", "modbus"),
-        [("site.toml:45", "poi: there is no map 'modbus'", "known: janitza-umg, orv3-rpu")],
+        [("site.toml:45", "poi: there is no map 'modbus'", "known: eastron-sdm630, janitza-umg")],
     ),
     (
         (SITE, '"janitza-umg"', '"orv3-rpu"'),
