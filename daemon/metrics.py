@@ -347,8 +347,7 @@ class _SiteCollector(Collector):
         for stage in WRITE_STAGES:
             writes.add_metric([stage], self.s.actuation.stages[stage])
         yield writes
-        if self.s.field.member_racks:
-            yield from self._members()
+        yield from self._members()
 
     def _members(self) -> Iterator[Metric]:
         members = GaugeMetricFamily("rampd_members", "BMCs or miners of a rack by state.", labels=["rack", "state"])

@@ -275,7 +275,7 @@ def after(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
-def _take_net() -> tuple[int, IO[str]]:
+def take_net() -> tuple[int, IO[str]]:
     """Second byte of four neighbouring loopback nets, and the lock that keeps them ours."""
     for net in range(FIRST_NET, 250, 4):
         lock = (Path(tempfile.gettempdir()) / f"rampd-test-net-{net}.lock").open("w")
@@ -330,7 +330,7 @@ class Hall:
     born_s: float = field(init=False, default=0.0)
 
     def __enter__(self) -> Self:
-        self.net, self._lock = _take_net()
+        self.net, self._lock = take_net()
         self.broker_host = f"127.{self.net}.255.1"
         self.http_host = f"127.{self.net}.255.2"
         self.site = halls.write(halls.Hall("hall", self.racks, self.net), self.folder)
