@@ -19,7 +19,7 @@ from typing import Final
 import uvloop
 
 import rampd
-from rampd.daemon import client, demo, halls, mapcli, simulate, sitecheck, summary
+from rampd.daemon import client, demo, halls, mapcli, probe, simulate, sitecheck, summary
 from rampd.daemon.run import Daemon
 from rampd.daemon.site import compose
 from rampd.daemon.sitefile import ConfigError
@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
     _client_commands(commands)
     mapcli.add_commands(commands)
+    probe.add_command(commands)
     return top
 
 

@@ -96,7 +96,7 @@ def _list(_: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     path = Path(args.name)
     if path.suffix == ".toml":
-        device_map = maps.parse(_text(path), str(path))
+        device_map = maps.parse(text_of(path), str(path))
     else:
         try:
             device_map = maps.load(args.name)
@@ -123,7 +123,7 @@ def _lint(args: argparse.Namespace) -> int:
     wrong: list[str] = []
     for path in args.files:
         try:
-            maps.parse(_text(path), str(path))
+            maps.parse(text_of(path), str(path))
         except MapError as error:
             wrong += str(error).splitlines()
     if wrong:
@@ -134,7 +134,7 @@ def _lint(args: argparse.Namespace) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     """The map on standard output; 0 when it may be used as it is, 1 when something is open."""
-    text = _text(args.file)
+    text = text_of(args.file)
     found = importers.read(
         text, args.file.name, form=args.format, name=args.name, kind=args.kind, pick=args.pick
     )  # fmt: skip
@@ -150,7 +150,7 @@ def _import(args: argparse.Namespace) -> int:
     return FAILED if found.open else 0
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """A file's text. Raises Unavailable when it cannot be read, MapError when it is none."""
     try:
         return path.read_text(encoding="utf-8-sig")
