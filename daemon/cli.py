@@ -19,14 +19,12 @@ from typing import Final
 import uvloop
 
 import rampd
-from rampd.daemon import client, demo, halls, simulate, sitecheck, summary
+from rampd.daemon import client, demo, halls, mapcli, probe, simulate, sitecheck, summary
 from rampd.daemon.run import Daemon
 from rampd.daemon.site import compose
 from rampd.daemon.sitefile import ConfigError
 from rampd.daemon.web import WebError
-from rampd.drivers import maps
 from rampd.drivers.maphead import MapError
-from rampd.drivers.members import MemberMap
 from rampd.drivers.sim.spec import SimError
 
 FAILED: Final = 1
@@ -69,7 +67,8 @@ def parser() -> argparse.ArgumentParser:
     show.set_defaults(handler=_demo)
 
     _client_commands(commands)
-    _map_commands(commands)
+    mapcli.add_commands(commands)
+    probe.add_command(commands)
     return top
 
 
@@ -108,18 +107,6 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     status = add("status", "the hall at a glance")
     status.add_argument("--watch", action="store_true", help="until interrupted")
     status.set_defaults(handler=lambda args: client.status(args, _site(args)))
-
-
-def _map_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    sub = commands.add_parser("maps", help="device maps")
-    what = sub.add_subparsers(dest="what", metavar="list | lint | show", required=True)
-    what.add_parser("list", help="the maps that ship with rampd").set_defaults(handler=_maps_list)
-    show = what.add_parser("show", help="one map, a line a register")
-    show.add_argument("name")
-    show.set_defaults(handler=_maps_show)
-    lint = what.add_parser("lint", help="check map files; without one, those that ship")
-    lint.add_argument("files", nargs="*", type=Path, metavar="FILE")
-    lint.set_defaults(handler=_maps_lint)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -229,54 +216,6 @@ def _sim(args: argparse.Namespace) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     return asyncio.run(demo.run(racks=args.racks, seconds=args.seconds, seed=args.seed, as_json=args.json))
-
-
-def _maps_list(_: argparse.Namespace) -> int:
-    for name in maps.names():
-        device_map = maps.load(name)
-        print(f"{name:<16} {device_map.kind:<6} {device_map.title}")
-    return 0
-
-
-def _maps_show(args: argparse.Namespace) -> int:
-    try:
-        device_map = maps.load(args.name)
-    except KeyError:
-        return _fail(f"there is no map {args.name!r}; known: {', '.join(maps.names())}", USAGE)
-    print(f"{device_map.name}: {device_map.title}\n{device_map.verified}")
-    for source in device_map.source:
-        print(f"  source {source}")
-    if isinstance(device_map, MemberMap):
-        for key, value in device_map.model_dump(exclude={"name", "title", "source", "verified"}).items():
-            print(f"  {key:<14} {value}")
-        return 0
-    for register in device_map.registers():
-        scale = (
-            "" if register.scale == 1.0 and register.offset == 0.0 else f" x {register.scale:g} + {register.offset:g}"
-        )
-        unit = maps.UNITS[register.name.rsplit("_", 1)[-1]]
-        print(
-            f"  {register.at:#06x} {register.at:6d} FC{register.function:02d} {register.encoding.name.lower():<4} "
-            f"{register.order.name} {register.name:<18} {unit:<6}{scale}"
-        )
-    return 0
-
-
-def _maps_lint(args: argparse.Namespace) -> int:
-    if not args.files:
-        for name in maps.names():
-            maps.load(name)
-        print(f"{len(maps.names())} maps, no problem")
-        return 0
-    for path in args.files:
-        try:
-            maps.parse(path.read_text(encoding="utf-8"), str(path))
-        except OSError as error:
-            return _fail(f"{path}: {error.strerror}", UNAVAILABLE)
-        except UnicodeDecodeError:
-            return _fail(f"{path}: not UTF-8", CONFIGURATION)
-    print(f"{len(args.files)} maps, no problem")
-    return 0
 
 
 if __name__ == "__main__":

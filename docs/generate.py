@@ -13,11 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from rampd.daemon import cli, halls, metrics, sitecheck
+from rampd.daemon import cli, halls, mapcli, metrics, sitecheck
 from rampd.daemon.config import Loop, Meter, Node, Rack, SiteFile
 from rampd.daemon.run import Daemon
 from rampd.drivers import maps
-from rampd.drivers.maps import UNITS
 from rampd.drivers.members import MemberMap
 
 ROOT = Path(__file__).parent.parent
@@ -63,7 +62,13 @@ def site_file() -> str:
 
 
 def map_list() -> str:
-    out = [NOTE, "# Device maps\n", "`rampd maps show NAME` prints one, `rampd maps lint FILE` checks your own.\n"]
+    out = [
+        NOTE,
+        "# Device maps\n",
+        "`rampd maps show NAME` prints one, `rampd maps lint FILE` checks your own, "
+        "`rampd maps import FILE` drafts one from a list of another program. A register `203+18` stands 18 behind "
+        "the ID register of SunSpec model 203; `x 10^[22]` is its scale factor.\n",
+    ]
     for name in maps.names():
         found = maps.load(name)
         out += [f"## {name}\n", f"{found.title}. {found.verified[0].upper()}{found.verified[1:]}.\n"]
@@ -76,13 +81,8 @@ def map_list() -> str:
                 f"{found.effect_s:g} s.\n"
             ]
             continue
-        out += ["| register | function | type | order | value | unit |", "| --- | --- | --- | --- | --- | --- |"]
-        for register in found.registers():
-            unit = UNITS[register.name.rsplit("_", 1)[-1]]
-            out.append(
-                f"| {register.at} | {register.function} | {register.encoding.name.lower()} | {register.order.name} "
-                f"| {register.name} | {unit} |"
-            )
+        out += ["| register | function | type | value | unit | how |", "| --- | --- | --- | --- | --- | --- |"]
+        out += [f"| {' | '.join(row)} |" for row in mapcli.lines(found)]
         out.append("")
     return "\n".join(out)
 

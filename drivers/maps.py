@@ -310,7 +310,7 @@ def parse(text: str, where: str) -> AnyMap:
     """A map from TOML text. Raises MapError with every problem, each with its place."""
     try:
         given = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise MapError(f"{where}: {error}") from error
     protocol = given.get("protocol", "modbus")
     if not isinstance(protocol, str) or protocol not in PROTOCOLS:
@@ -318,11 +318,19 @@ def parse(text: str, where: str) -> AnyMap:
     try:
         device_map = PROTOCOLS[protocol].model_validate(given)
     except ValidationError as error:
-        lines = [f"{where}: {'.'.join(map(str, item['loc'])) or 'map'}: {item['msg']}" for item in error.errors()]
-        raise MapError("\n".join(lines)) from error
+        raise MapError("\n".join(f"{where}: {line}" for line in _problems(error))) from error
     if isinstance(device_map, DeviceMap) and (found := lint(device_map)):
         raise MapError("\n".join(f"{where}: {line}" for line in found))
     return device_map
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    """Each problem of a schema with its place; those of the whole map come one by one."""
+    for item in error.errors():
+        if item["loc"]:
+            yield f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+        else:
+            yield from (f"map: {line}" for line in item["msg"].removeprefix("Value error, ").split("; "))
 
 
 @cache

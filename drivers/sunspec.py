@@ -14,6 +14,8 @@ from rampd.ext.units import ModbusError
 MARKER: Final = b"SunS"
 BASES: Final = (40000, 0, 50000)
 COMMON: Final = 1
+COMMON_TEXTS: Final = {"manufacturer": (2, 16), "model": (18, 16), "firmware": (42, 8), "serial": (50, 16)}
+"""Strings of the common model: offset from its ID register, and registers."""
 END: Final = 0xFFFF
 MOST: Final = 200
 """Models that a walk looks at before it gives up."""

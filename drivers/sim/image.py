@@ -152,22 +152,23 @@ class Image:
         for model, at in self.bases.items():
             self._store(function, at, struct.pack(">2H", model, sunspec.length(model, extents)))
         common = self.bases[sunspec.COMMON]
-        for at, words, shown in ((2, 16, "rampd"), (18, 16, self.map.name), (42, 8, "1"), (50, 16, "sim")):
-            self._write_text(Text("", common + at, words, function), shown)
+        shown = {"manufacturer": "rampd", "model": self.map.name, "firmware": "1", "serial": "sim"}
+        for name, (at, words) in sunspec.COMMON_TEXTS.items():
+            self._write_text(Text(name, common + at, words, function), shown[name])
         self._store(function, self._end(), struct.pack(">2H", sunspec.END, 0))
 
 
 def _exponents(registers: Iterable[Register]) -> dict[int, tuple[int, int]]:
     """Function and decimal exponent of each run-time factor: the finest that holds all plausible values."""
     found: dict[int, tuple[int, int]] = {}
+    coarsest: dict[int, int] = {}
     for register in registers:
         if register.factor_at is None:
             continue
-        exponent = 0
         if math.isfinite(register.low) and math.isfinite(register.high):
             exponent = next((e for e in _EXPONENTS if _fits(register, e)), _EXPONENTS[-1])
-        _, known = found.get(register.factor_at, (register.function, exponent))
-        found[register.factor_at] = (register.function, max(exponent, known))
+            coarsest[register.factor_at] = max(exponent, coarsest.get(register.factor_at, _EXPONENTS[0]))
+        found[register.factor_at] = (register.function, coarsest.get(register.factor_at, 0))
     return found
 
 

@@ -37,7 +37,7 @@ def points(model: int) -> dict[int, dict[str, Any]]:
 
 
 def lines(name: str) -> list[tuple[str, int, Value, bool]]:
-    one = maps.load(name)
+    one = maps.modbus(name)
     parts = one.setpoint.parts().items() if one.setpoint is not None else ()
     return [
         (key, value.model or one.sunspec_model or 0, value, read)

@@ -1,0 +1,200 @@
+"""`rampd probe` against servers that nobody here wrote: pymodbus, pyModbusTCP and libmodbus's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymodbus import ModbusDeviceIdentification
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+from pyModbusTCP.server import DataBank, ModbusServer
+
+from tests.e2e.test_peers import HOST, floats, free_port, unit_test_server  # noqa: F401 - a fixture
+from tests.e2e.test_sunspec import COMMON, DER, UNKNOWN, device
+from tests.unit.test_cli import run
+
+
+@pytest.fixture
+def bank() -> Iterator[tuple[str, DataBank]]:
+    port = free_port()
+    server = ModbusServer(HOST, port, no_block=True)
+    server.start()
+    yield f"{HOST}:{port}", server.data_bank
+    server.stop()
+
+
+async def probed(capsys: pytest.CaptureFixture[str], code: int, *arguments: str | Path) -> Any:
+    """The JSON that a probe prints, run in a thread of its own as a program would be."""
+    assert await asyncio.to_thread(run, "probe", *arguments, "--json") == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_every_value_of_a_map_with_its_raw_words(
+    bank: tuple[str, DataBank], capsys: pytest.CaptureFixture[str]
+) -> None:
+    address, data = bank
+    data.set_holding_registers(19026, floats(50.25e6))
+    data.set_holding_registers(19050, floats(49.98))
+    data.set_holding_registers(19020, [0x7FC0, 0])
+    data.set_holding_registers(19000, floats(-1.0))
+    assert run("probe", address, "--map", "janitza-umg", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["values"]["power_w"] == {
+        "value": 50.25e6, "quality": "good", "unit": "W", "at": 19026, "raw": "4c3f b044",
+    }  # fmt: skip
+    assert found["values"]["frequency_hz"]["value"] == pytest.approx(49.98, abs=1e-4)
+    for name, quality in (("power_l1_w", "sentinel"), ("voltage_l1_v", "range")):
+        assert (found["values"][name]["quality"], found["values"][name]["value"]) == (quality, None)
+    assert run("probe", address, "--map", "janitza-umg") == 0
+    shown = capsys.readouterr().out
+    assert "power_w" in shown
+    assert "4c3f b044" in shown
+
+
+def test_a_map_file_of_ones_own(bank: tuple[str, DataBank], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address, data = bank
+    data.set_input_registers(3, [0x1234])
+    data.set_holding_registers(20, [int.from_bytes(pair, "big") for pair in (b"PX", b"-3", b"\0\0", b"\0\0")])
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'name = "mine"\nkind = "meter"\ntitle = "my meter"\nsource = ["me"]\nverified = "by nobody"\n[values]\n'
+        'power_w = { at = 3, type = "u16", function = 4, scale = 0.5, range = [0.0, 1.0e5] }\n'
+        "[texts]\nmodel = { at = 20, words = 4 }\n",
+        encoding="utf-8",
+    )
+    assert run("probe", address, "--map", path, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["values"]["power_w"]["value"], found["texts"]) == (2330.0, {"model": "PX-3"})
+
+
+def test_raw_registers_in_every_type_and_order(bank: tuple[str, DataBank], capsys: pytest.CaptureFixture[str]) -> None:
+    address, data = bank
+    words = struct.unpack(">4H", struct.pack(">d", 59.98))
+    data.set_holding_registers(100, list(words))
+    data.set_holding_registers(200, [0xB044, 0x4C3F])
+    assert run("probe", address, "--at", "100", "--count", "4", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["sightings"]
+    assert {(row["at"], row["order"]): row["f64"] for row in rows if "f64" in row}["100", "ABCD"] == "59.98"
+    assert len(rows) == 4 * 2 + 3 * 4 + 1 * 4
+    assert run("probe", address, "--at", "0xc8", "--count", "2") == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.split()[:2] == ["200", "CDAB"])
+    assert "f32 5.025e+07" in line
+
+
+async def test_what_a_device_says_of_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    identity = ModbusDeviceIdentification(
+        info_name={"VendorName": "Acme", "ProductCode": "DER", "MajorMinorRevision": "4.2"}
+    )
+    server = ModbusTcpServer([device(40000, COMMON, UNKNOWN, DER)], address=(HOST, port), identity=identity)
+    await server.serve_forever(background=True)
+    try:
+        found = await probed(capsys, 0, f"{HOST}:{port}")
+    finally:
+        await server.shutdown()
+    assert [(model["model"], model["at"]) for model in found["sunspec"]] == [(1, 40002), (64999, 40070), (701, 40075)]
+    assert found["texts"] == {"manufacturer": "Acme", "model": "DER-1", "firmware": "4.2", "serial": "0815"}
+    assert found["maps"] == ["sunspec-701"]
+    assert found["identity"] == {"vendor": "Acme", "product": "DER", "revision": "4.2"}
+
+
+async def test_a_map_that_does_not_fit_says_what_was_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    data = [SimData(12306, values=[1.25e6, 1.3e6, 0.9], datatype=DataType.FLOAT32)]
+    server = ModbusTcpServer([SimDevice(3, simdata=data)], address=(HOST, port))
+    await server.serve_forever(background=True)
+    try:
+        found = await probed(capsys, 1, f"{HOST}:{port}", "--unit", "3", "--map", "xerus-pdu")
+        assert found["values"]["power_w"]["value"] == 1.25e6
+        assert found["values"]["voltage_v"] == {
+            "value": None,
+            "quality": "refused",
+            "unit": "V",
+            "at": 12296,
+            "raw": "",
+        }
+        assert found["refused"][0] == "FC03 12296+4: exception 2, illegal data address"
+        assert await asyncio.to_thread(run, "probe", f"{HOST}:{port}", "--unit", "3", "--map", "sunspec-704") == 1
+        assert "no SunSpec marker at 40000, 0 or 50000" in capsys.readouterr().err
+        assert await asyncio.to_thread(run, "probe", f"{HOST}:{port}", "--unit", "3", "--at", "5", "--count", "2") == 1
+        assert "exception 2, illegal data address" in capsys.readouterr().err
+    finally:
+        await server.shutdown()
+
+
+def test_libmodbus_and_its_short_answer(
+    unit_test_server: tuple[Path, int],  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Asked for two registers, that server answers one: pymodbus lets it pass, the probe does not."""
+    program, port = unit_test_server
+    for count, code in ((1, 0), (3, 0), (2, 1)):
+        with subprocess.Popen([program, "tcp"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                _listening(port)
+                found = run("probe", f"{HOST}:{port}", "--unit", "255", "--at", "0x160", "--count", str(count))
+                assert found == code, count
+            finally:
+                process.kill()
+        shown = capsys.readouterr()
+        assert ("a wrong answer: 1 registers" in shown.err or "no answer" in shown.err) == (code == 1), shown.err
+
+
+def _listening(port: int) -> None:
+    """Waits for the listener without taking its one connection: by the kernel's table of sockets."""
+    place = f":{port:04X} 00000000:0000 0A"
+    for _ in range(2000):
+        if place in Path("/proc/net/tcp").read_text():
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("the server does not listen")
+
+
+# Nobody there, and words that make no probe
+
+
+def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("probe", f"{HOST}:{free_port()}") == 69
+    shown = capsys.readouterr().err
+    assert "no connection: is it switched on, is Modbus/TCP enabled" in shown
+
+
+@pytest.mark.parametrize("arguments", [[], ["--map", "janitza-umg"], ["--at", "0"]])
+def test_one_that_connects_and_says_nothing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server((HOST, 0)) as server:
+        port = server.getsockname()[1]
+        assert run("probe", f"{HOST}:{port}", "--unit", "9", "--timeout", "0.2", *arguments) == 69
+    assert f"{HOST}:{port} unit 9: connected, but no answer: is the unit right" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["1.2.3.4:0"], "is no address"),
+        (["1.2.3.4:99999"], "is no address"),
+        (["1.2.3.4:modbus"], "is no address"),
+        ([":502"], "is no address"),
+        (["h", "--unit", "256"], "lies outside 0 to 255"),
+        (["h", "--unit", "x"], "is no whole number"),
+        (["h", "--at", "65536"], "lies outside 0 to 65535"),
+        (["h", "--at", "65535", "--count", "2"], "ends beyond register 65535"),
+        (["h", "--count", "126"], "lies outside 1 to 125"),
+        (["h", "--map", "nothing"], "there is no map 'nothing'"),
+        (["h", "--map", "rack-power", "--at", "1"], "either --map or --at"),
+        (["h", "--timeout", "0"], "lies outside 0.05 to 60"),
+        (["h", "--timeout", "soon"], "is no number of seconds"),
+        (["h", "--function", "6"], "invalid choice"),
+    ],
+)
+def test_words_that_make_no_probe(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("probe", *arguments) == 2
+    assert message in capsys.readouterr().err
