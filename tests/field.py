@@ -13,8 +13,9 @@ from typing import Final, NamedTuple, cast
 
 from rampd.daemon.poll import Wheel
 from rampd.drivers import maps
+from rampd.drivers.address import Address, Transport
 from rampd.drivers.device import ModbusDevice
-from rampd.drivers.modbus import Endpoint
+from rampd.drivers.modbus import Endpoint, Pace
 from rampd.ext import codes, views
 from rampd.ext.image import Configuration, InputWall
 from rampd.ext.units import Unit
@@ -41,6 +42,11 @@ spare_w = {{ at = 2, type = "u32", range = [0.0, 1.0e9] }}
 def image(slots: int) -> InputWall:
     """An image of so many readings."""
     return InputWall(Configuration(slots=slots, racks=1, nodes=1, loops=1, groups=1, tiers=1, history=2))
+
+
+def tcp(host: str, port: int) -> Transport:
+    """Plain Modbus/TCP."""
+    return Transport(Address("tcp", host, port))
 
 
 async def until(condition: Callable[[], object], within_s: float = 20.0) -> float:
@@ -251,7 +257,7 @@ class Bench:
     async def __aenter__(self) -> Bench:
         if not self.peer.port:
             await self.peer.open()
-        self.endpoint = Endpoint(self.wall, self.peer.host, self.peer.port, self._map.in_flight)
+        self.endpoint = Endpoint(self.wall, tcp(self.peer.host, self.peer.port), Pace.of([self._map]))
         self.wheel = Watched(self)
         if not self.loose:
             for number in self.units:

@@ -31,7 +31,7 @@ from rampd.drivers.sim.hall import SimHall
 from rampd.ext import views
 from rampd.ext.codes import GOOD, REFUSED, SENTINEL
 from rampd.ext.units import ModbusError
-from tests.field import image, until
+from tests.field import image, tcp, until
 
 HOST = "127.40.200.1"
 LIBMODBUS = Path("/usr/share/doc/libmodbus-dev/examples")
@@ -78,7 +78,7 @@ class Reader:
 @contextlib.asynccontextmanager
 async def reader(host: str, port: int) -> AsyncIterator[Reader]:
     wall = image(40)
-    endpoint = Endpoint(wall, host, port)
+    endpoint = Endpoint(wall, tcp(host, port))
     wheel = Wheel(wall, [endpoint])
     tasks = [asyncio.create_task(endpoint.run()), asyncio.create_task(wheel.run())]
     try:
