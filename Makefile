@@ -9,7 +9,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Debian packages: what the extension is built with, what the demo runs, what the tests are made with.
 BUILD_PACKAGES := gcc g++ python3-venv python3-dev
 DEMO_PACKAGES := mosquitto
-TEST_PACKAGES := mosquitto mosquitto-clients prometheus mbpoll rt-tests libmodbus-dev pkg-config systemd
+TEST_PACKAGES := mosquitto mosquitto-clients prometheus mbpoll rt-tests libmodbus-dev pkg-config openssl systemd
 
 EXT_SOURCES := $(filter-out ext/codes.py ext/views.py ext/layout.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
 MODULES := image loop link units decode expose

@@ -29,10 +29,13 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from rampd.daemon.poll import Wheel
 from rampd.drivers import maps
+from rampd.drivers.address import Address, Transport
 from rampd.drivers.device import ModbusDevice
 from rampd.drivers.modbus import Endpoint
 from rampd.ext import codes, views
 from rampd.ext.image import Configuration, InputWall
+from rampd.ext.link import Link
+from rampd.ext.units import Exchange
 
 HERE: Final = Path(__file__).parent
 HOST: Final = "127.0.0.1"
@@ -66,7 +69,7 @@ class Ours:
     def __init__(self, port: int, count: int) -> None:
         slots = FLOATS * count
         self.wall = InputWall(Configuration(slots=slots, racks=1, nodes=1, loops=1, groups=1, tiers=1, history=2))
-        self.endpoints = [Endpoint(self.wall, HOST, port) for _ in range(count)]
+        self.endpoints = [Endpoint(self.wall, Transport(Address("tcp", HOST, port))) for _ in range(count)]
         self.wheel = Wheel(self.wall, self.endpoints)
         self.map = maps.parse(MAP, "bench")
         self.tasks: list[asyncio.Task[None]] = []
@@ -106,20 +109,19 @@ async def ours_closed(port: int, count: int, seconds: float) -> tuple[float, flo
     await ours.begin()
     running = True
 
-    def start(number: int) -> None:
-        device = ours.device(number)
-        link = device.endpoint.link
+    class AtOnce:
+        """A schedule without time: every read is sent again as soon as it was answered."""
 
-        def again() -> None:
-            if running:
-                link.read(exchange)
+        def place(self, link: Link, exchange: Exchange, period_s: float) -> None:
+            exchange.answered = lambda: running and link.read(exchange)
+            link.read(exchange)
 
-        ((exchange, _),) = device.exchanges(answered=again)
-        link.read(exchange)
+        def remove(self, exchange: Exchange) -> None:
+            raise AssertionError("the farm refuses nothing")
 
     cpu, began = cpu_s(), time.perf_counter()
     for number in range(count):
-        start(number)
+        ours.device(number).begin(AtOnce())
     await asyncio.sleep(seconds)
     took, used, done = time.perf_counter() - began, cpu_s() - cpu, ours.answered
     running = False
@@ -169,12 +171,13 @@ async def theirs_closed(port: int, count: int, seconds: float) -> tuple[float, f
 
 async def theirs_open(port: int, count: int, seconds: float) -> tuple[float, float]:
     done = 0
+    running = True  # its client swallows a cancellation
 
     async def one(number: int, client: AsyncModbusTcpClient) -> None:
         nonlocal done
         loop = asyncio.get_running_loop()
         due_s = loop.time() + number / count / HZ
-        while True:
+        while running:
             await asyncio.sleep(max(0.0, due_s - loop.time()))
             answer = await client.read_holding_registers(0, count=2 * FLOATS, device_id=1)
             assert not answer.isError()
@@ -186,9 +189,8 @@ async def theirs_open(port: int, count: int, seconds: float) -> tuple[float, flo
     before, cpu, began = done, cpu_s(), time.perf_counter()
     await asyncio.sleep(seconds)
     took, used, done = time.perf_counter() - began, cpu_s() - cpu, done - before
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    running = False
+    await asyncio.gather(*tasks)
     return done / took, used / took
 
 

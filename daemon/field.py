@@ -10,12 +10,13 @@ from rampd.daemon.delivery import Target
 from rampd.daemon.logins import logins
 from rampd.daemon.poll import Wheel, discover
 from rampd.daemon.site import Composed, Point
-from rampd.drivers import protocols
+from rampd.drivers import address, protocols
+from rampd.drivers.address import Transport
 from rampd.drivers.device import ModbusDevice
 from rampd.drivers.maphead import WritePolicy
 from rampd.drivers.maps import DeviceMap
 from rampd.drivers.members import MemberMap, Trust
-from rampd.drivers.modbus import Endpoint
+from rampd.drivers.modbus import Endpoint, Pace
 from rampd.drivers.rack_members import MemberRack
 from rampd.drivers.rack_modbus import ModbusRack, Rating
 from rampd.drivers.racks import DeadMan, RackDriver
@@ -68,7 +69,7 @@ class Field:
         login, trust = self._logins.get(rack.login, (None, Trust()))
         addresses = [member.address for member in config.members if member.rack == rack.id] or [rack.address]
         foreign = rack.foreign or config.control.foreign
-        members = [protocols.member(device_map, address, login, trust) for address in addresses]
+        members = [protocols.member(device_map, place, login, trust) for place in addresses]
         driver = MemberRack(rack.id, members, device_map, self._inputs, point.slots, rack.period_s, foreign)
         self.member_racks.append(driver)
         self._drivers[rack.id] = driver
@@ -113,19 +114,15 @@ class Field:
 
 
 def _endpoints(composed: Composed, wall: InputWall) -> dict[str, Endpoint]:
-    """One connection for each address, as narrow as its most narrow unit."""
-    found: dict[str, Endpoint] = {}
-    points = [point for point in composed.points if isinstance(point.map, DeviceMap)]
-    narrowest: dict[str, int] = {}
-    for point in points:
-        address = point.device.address
-        in_flight = point.map.in_flight
-        narrowest[address] = min(narrowest.get(address, in_flight), in_flight)
-    for point in points:
-        address = point.device.address
-        if address not in found:
-            found[address] = Endpoint(wall, point.host, point.port, narrowest[address])
-    return found
+    """One connection for each address, as slow as its slowest unit."""
+    behind: dict[str, list[DeviceMap]] = {}
+    for point in composed.points:
+        if isinstance(point.map, DeviceMap):
+            behind.setdefault(point.device.address, []).append(point.map)
+    return {
+        text: Endpoint(wall, Transport(address.parse(text)), Pace.of(device_maps))
+        for text, device_maps in behind.items()
+    }
 
 
 def _effect_ns(rack: Rack, policy: WritePolicy, source: Point) -> int:

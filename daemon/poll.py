@@ -19,6 +19,8 @@ log = logging.getLogger("rampd.poll")
 TURN_S: Final = 0.02
 DISCOVER_PAUSE_S: Final = 1.0
 
+Due = list[tuple[Link, Exchange]]
+
 
 class Wheel:
     """Cyclic reads on absolute deadlines. A period missed is skipped and counted, never made up for."""
@@ -28,21 +30,32 @@ class Wheel:
         self.links = [endpoint.link for endpoint in endpoints]
         self.skipped = 0
         self.turned_ns = 0
-        self._rings: dict[int, list[list[tuple[Link, Exchange]]]] = {}
+        self._rings: dict[int, list[Due]] = {}
+        self._places: dict[Exchange, Due] = {}
         self._placed = 0
 
     def add(self, device: ModbusDevice) -> None:
-        """Spreads a device's reads over their period."""
-        for exchange, period_s in device.exchanges():
-            turns = max(1, round(period_s / TURN_S))
-            ring = self._rings.setdefault(turns, [[] for _ in range(turns)])
-            # Golden-ratio steps spread any number of devices evenly over any period.
-            ring[int(self._placed * 0.6180339887 * turns) % turns].append((device.endpoint.link, exchange))
-            self._placed += 1
+        """Reads a device from now on."""
+        device.begin(self)
+
+    def place(self, link: Link, exchange: Exchange, period_s: float) -> None:
+        """Takes in a cyclic read; reads are spread over their period."""
+        turns = max(1, round(period_s / TURN_S))
+        ring = self._rings.setdefault(turns, [[] for _ in range(turns)])
+        # Golden-ratio steps spread any number of devices evenly over any period.
+        place = ring[int(self._placed * 0.6180339887 * turns) % turns]
+        place.append((link, exchange))
+        self._places[exchange] = place
+        self._placed += 1
+
+    def remove(self, exchange: Exchange) -> None:
+        """Takes out a cyclic read."""
+        place = self._places.pop(exchange)
+        place[:] = [item for item in place if item[1] is not exchange]
 
     def turn(self, number: int) -> None:
         """One turn: deadlines, due reads, hand-over."""
-        due: list[tuple[Link, Exchange]] = []
+        due: Due = []
         for turns, ring in self._rings.items():
             due += ring[number % turns]
         now_ns = time.monotonic_ns()

@@ -1,11 +1,12 @@
-"""Modbus/TCP policy over `rampd.ext.link`: frames by pymodbus, connect and reconnect, one connection an endpoint."""
+"""Modbus policy over `rampd.ext.link`: frames by pymodbus, connect and reconnect, one connection an endpoint."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from pymodbus.framer import FramerSocket
@@ -16,17 +17,18 @@ from pymodbus.pdu.register_message import (
     WriteMultipleRegistersRequest,
 )
 
+from rampd.drivers.address import Transport
+from rampd.drivers.dial import dial
+from rampd.drivers.maps import DeviceMap
 from rampd.ext.image import InputWall
 from rampd.ext.link import Link
 from rampd.ext.units import Exchange, ModbusError, Unit
 
 log = logging.getLogger("rampd.modbus")
 
-CONNECT_S: Final = 1.0
 FIRST_PAUSE_S: Final = 0.2
 # A control path is wanted back within two seconds, however long it was gone.
-LONGEST_PAUSE_S: Final = 1.5
-USER_TIMEOUT_MS: Final = 2000
+LONGEST_PAUSE_S: Final = 1.0
 _FRAMER: Final = FramerSocket(DecodePDU(False))
 
 
@@ -47,33 +49,45 @@ def write_frame(unit: int, at: int, data: bytes) -> bytes:
     return _frame(WriteMultipleRegistersRequest(address=at, registers=words, dev_id=unit))
 
 
-def tune(sock: socket.socket) -> None:
-    """A dead peer is noticed within three seconds, also one that no FIN or RST ever reaches us from."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast an endpoint may be asked: the narrowest of the devices behind it."""
+
+    in_flight: int = 1
+    gap_s: float = 0.0
+    connect_delay_s: float = 0.0
+
+    @classmethod
+    def of(cls, device_maps: Iterable[DeviceMap]) -> Pace:
+        """The pace that suits all of them. Raises ValueError when there are none."""
+        found = list(device_maps)
+        return cls(
+            in_flight=min(one.in_flight for one in found), gap_s=max(one.gap_s for one in found),
+            connect_delay_s=max(one.connect_delay_s for one in found),
+        )  # fmt: skip
 
 
 class Endpoint:
-    """A host and port with its one connection, kept up until cancelled; units behind it share it."""
+    """A place with its one connection, kept up until cancelled; units behind it share it."""
 
-    def __init__(self, wall: InputWall, host: str, port: int, in_flight: int = 1) -> None:
-        self.host = host
-        self.port = port
+    def __init__(self, wall: InputWall, transport: Transport, pace: Pace | None = None) -> None:
+        pace = pace or Pace()
+        self.transport = transport
         self.connects = 0
         self.units: dict[int, Unit] = {}
-        self.link = Link(wall, in_flight, self._ended)
+        numbered = transport.address.numbered
+        self.link = Link(
+            wall, pace.in_flight if numbered else 1, self._ended, numbered=numbered,
+            gap_ns=round(1e9 * max(pace.gap_s, transport.gap_s)), delay_ns=round(1e9 * pace.connect_delay_s),
+        )  # fmt: skip
         self._gone = asyncio.Event()
         self._up = asyncio.Event()
-        self._random = random.Random(f"{host}:{port}")
+        self._random = random.Random(self.name)
 
     @property
     def name(self) -> str:
-        """host:port, the link label of the metrics."""
-        return f"{self.host}:{self.port}"
+        """Its address, the link label of the metrics."""
+        return str(self.transport.address)
 
     def unit(self, number: int) -> Unit:
         """The breaker of a unit."""
@@ -89,14 +103,12 @@ class Endpoint:
 
     async def run(self) -> None:
         """Connects, and connects again with jittered back-off whenever the connection ends."""
-        loop = asyncio.get_running_loop()
         pause_s = FIRST_PAUSE_S
         reported = False
         while True:
             self._gone.clear()
             try:
-                async with asyncio.timeout(CONNECT_S):
-                    transport, _ = await loop.create_connection(lambda: self.link, self.host, self.port)
+                connection = await dial(self.transport, self.link)
             except (OSError, TimeoutError, UnicodeError) as error:
                 if not reported:
                     log.warning("%s: cannot connect: %s; trying on", self.name, error or "no answer")
@@ -109,11 +121,10 @@ class Endpoint:
                 try:
                     # It may have ended before this task went on.
                     if self.link.connected:
-                        tune(transport.get_extra_info("socket"))
                         self._up.set()
                     await self._gone.wait()
                 finally:
-                    transport.abort()
+                    connection.abort()
                 # One that accepts and drops at once is as good as one that refuses.
                 if self.link.answered > answered:
                     pause_s = FIRST_PAUSE_S

@@ -27,6 +27,18 @@ def _span(register: Register) -> tuple[int, int]:
     return begin, end
 
 
+def halves(read: Read) -> tuple[Read, Read]:
+    """A refused request as two: no value is split, and what lay unused between the two is not read any more."""
+    middle = len(read.registers) // 2
+    return _request(read.registers[:middle]), _request(read.registers[middle:])
+
+
+def _request(registers: tuple[Register, ...]) -> Read:
+    spans = [_span(register) for register in registers]
+    begin, end = min(low for low, _ in spans), max(high for _, high in spans)
+    return Read(registers[0].function, begin, end - begin, registers[0].slow, registers)
+
+
 def plan(
     registers: Iterable[Register], *, max_regs: int = 120, max_gap: int = 8, barriers: Iterable[int] = ()
 ) -> tuple[Read, ...]:
@@ -43,8 +55,7 @@ def plan(
 
     def close() -> None:
         if taken:
-            first = taken[0]
-            reads.append(Read(first.function, begin, end - begin, first.slow, tuple(taken)))
+            reads.append(_request(tuple(taken)))
             taken.clear()
 
     for register in sorted(registers, key=lambda r: (r.function, r.slow, _span(r))):

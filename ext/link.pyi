@@ -42,7 +42,7 @@ class Link(Protocol):
     def overrun_count(self) -> int:
         """Cyclic reads that came due while the one before was still under way."""
     def read(self, exchange: Exchange) -> bool:
-        """Asks for a cyclic read, unless it is still under way or the link is down. One of a dead unit waits."""
+        """Asks for a cyclic read, unless it is still under way. It waits while its unit is dead or the link is down."""
     def request(self, exchange: Exchange, future: Future[bytes | None]) -> None:
         """A write or a one-off, one at a time per exchange.
 

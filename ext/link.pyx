@@ -65,9 +65,11 @@ cdef class Link:
         if self.gap_ns or self.delay_ns:
             self.loop = asyncio.get_running_loop()
             self.ready_ns = monotonic_ns() + self.delay_ns
+        self.pump()
 
     def connection_lost(self, exc):
         cdef Exchange exchange
+        cdef bint cyclic
         cdef int64_t now = monotonic_ns()
         cdef list ended = self.pending
         self.pending = []
@@ -79,8 +81,12 @@ cdef class Link:
         # What was being asked may be what ended the connection: a unit that does so again and again is asked rarely.
         for exchange in ended:
             self.missed(exchange, now)
-        ended += self.queue.clear()
         for exchange in ended:
+            cyclic = exchange.future is None and exchange.kind == 0
+            self.finish(exchange, LOST, None)
+            if cyclic:
+                self.queue.add_read(exchange)
+        for exchange in self.queue.take_writes():
             self.finish(exchange, LOST, None)
         self.lost(exc)
 
@@ -287,21 +293,19 @@ cdef class Link:
         self.pump()
 
     def read(self, Exchange exchange not None):
-        """Asks for a cyclic read, unless it is still under way or the link is down. One of a dead unit waits."""
-        cdef bint sound = exchange.unit.state == CLOSED
+        """Asks for a cyclic read, unless it is still under way. It waits while its unit is dead or the link is down."""
+        cdef bint may_ask = exchange.unit.state == CLOSED and self.transport is not None and not self.dropped
         if exchange.busy:
-            self.overruns += sound
-            return False
-        if self.transport is None or self.dropped:
+            self.overruns += may_ask
             return False
         self.queue.know(exchange.unit)
-        if sound and not self.pending and not self.ready_ns:
+        if may_ask and not self.pending and not self.ready_ns:
             exchange.busy = True
             self.send(exchange)
         else:
             self.queue.add_read(exchange)
             self.pump()
-        return sound
+        return may_ask
 
     def request(self, Exchange exchange not None, future):
         """A write or a one-off, one at a time per exchange."""

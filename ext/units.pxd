@@ -27,8 +27,8 @@ cdef class Exchange:
     cdef bytes frame
     cdef Decoder decoder
     cdef object future
-    cdef object answered
-    cdef object refused
+    cdef public object answered
+    cdef public object refused
     cdef readonly Unit unit
     cdef int64_t timeout_ns
     cdef int64_t sent_ns
@@ -62,5 +62,5 @@ cdef class Queue:
     cdef bint may_probe(self, Unit unit, int64_t now_ns) noexcept
     cdef void begin_probe(self, Exchange exchange) noexcept
     cdef Exchange probe(self, int64_t now_ns)
-    cdef list clear(self)
+    cdef list take_writes(self)
     cdef int64_t next_due(self, int64_t patience_ns) except -1

@@ -38,22 +38,16 @@ class Unit:
 class Exchange:
     """A request frame, encoded once, and what its answer must be; cyclic reads carry the decoder of their answer.
 
-    `frame` is a whole MBAP frame; its transaction id is replaced at every attempt. `answered` is called after a right
-    answer; `refused` with the exception code when the device refuses a read for good, and returns whether the values
-    are to keep what they have. Raises ValueError on a frame that is too short, and when the decoder is not of as many
-    registers.
+    `frame` is a whole MBAP frame; its transaction id is replaced at every attempt. Raises ValueError on a frame that is
+    too short, and when the decoder is not of as many registers.
     """
 
-    def __init__(
-        self,
-        frame: bytes,
-        unit: Unit,
-        decoder: Decoder | None,
-        timeout_ns: int,
-        *,
-        answered: Callable[[], object] | None = None,
-        refused: Callable[[int], bool] | None = None,
-    ) -> None: ...
+    answered: Callable[[], object] | None
+    """Called after each right answer."""
+    refused: Callable[[int], bool] | None
+    """Called with the exception code when the device refuses a read for good; True: the values keep what they have."""
+
+    def __init__(self, frame: bytes, unit: Unit, decoder: Decoder | None, timeout_ns: int) -> None: ...
     @property
     def unit(self) -> Unit: ...
 

@@ -46,17 +46,13 @@ cdef class Unit:
 
 
 cdef class Exchange:
-    def __init__(
-        self, bytes frame, Unit unit not None, Decoder decoder, int64_t timeout_ns, *, answered=None, refused=None
-    ):
+    def __init__(self, bytes frame, Unit unit not None, Decoder decoder, int64_t timeout_ns):
         if len(frame) < 12:
             raise ValueError("a request frame has at least twelve bytes")
         self.frame = frame
         self.unit = unit
         self.decoder = decoder
         self.timeout_ns = timeout_ns
-        self.answered = answered
-        self.refused = refused
         self.unit_id = frame[6]
         self.function = frame[7]
         self.kind = 0 if self.function in (3, 4) else 1
@@ -216,17 +212,14 @@ cdef class Queue:
         self.begin_probe(exchange)
         return exchange
 
-    cdef list clear(self):
-        """Takes out everything."""
+    cdef list take_writes(self):
+        """Takes out all writes; reads keep waiting."""
         cdef Unit unit
         cdef list found = []
-        for unit in {*self.readers, *self.writers, *self.shut}:
+        for unit in self.writers:
             found += unit.writes
-            found += unit.reads
-            unit.reads.clear()
             unit.writes.clear()
-            unit.read_waits = unit.write_waits = False
-        self.readers.clear()
+            unit.write_waits = False
         self.writers.clear()
         return found
 

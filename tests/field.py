@@ -13,8 +13,9 @@ from typing import Final, NamedTuple, cast
 
 from rampd.daemon.poll import Wheel
 from rampd.drivers import maps
+from rampd.drivers.address import Address, Kind, Transport
 from rampd.drivers.device import ModbusDevice
-from rampd.drivers.modbus import Endpoint
+from rampd.drivers.modbus import Endpoint, Pace
 from rampd.ext import codes, views
 from rampd.ext.image import Configuration, InputWall
 from rampd.ext.units import Unit
@@ -41,6 +42,11 @@ spare_w = {{ at = 2, type = "u32", range = [0.0, 1.0e9] }}
 def image(slots: int) -> InputWall:
     """An image of so many readings."""
     return InputWall(Configuration(slots=slots, racks=1, nodes=1, loops=1, groups=1, tiers=1, history=2))
+
+
+def tcp(host: str, port: int) -> Transport:
+    """Plain Modbus/TCP."""
+    return Transport(Address("tcp", host, port))
 
 
 async def until(condition: Callable[[], object], within_s: float = 20.0) -> float:
@@ -157,9 +163,14 @@ class Wire(asyncio.Protocol):
         if self.peer.deaf:
             return
         while len(self._rest) >= 6 and len(self._rest) >= (end := 6 + int.from_bytes(self._rest[4:6], "big")):
-            ask, self._rest = Ask(self, self._rest[:end]), self._rest[end:]
-            self.peer.asked.append(ask)
-            self.peer.scripts.get(ask.unit, well)(ask)
+            frame, self._rest = self._rest[:end], self._rest[end:]
+            self.take(frame)
+
+    def take(self, frame: bytes) -> None:
+        """A whole request."""
+        ask = Ask(self, frame)
+        self.peer.asked.append(ask)
+        self.peer.scripts.get(ask.unit, well)(ask)
 
 
 class Peer:
@@ -168,6 +179,9 @@ class Peer:
     Each right answer holds new numbers, and `held` remembers them by unit. `greet` is done to every new connection.
     While `deaf`, nothing is read or answered.
     """
+
+    kind: Kind = "tcp"
+    wire: type[Wire] = Wire
 
     def __init__(self) -> None:
         self.host = next(_hosts)
@@ -182,6 +196,11 @@ class Peer:
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
 
+    @property
+    def transport(self) -> Transport:
+        """How it is reached."""
+        return Transport(Address(self.kind, self.host, self.port))
+
     def words(self, unit: int, count: int) -> bytes:
         """Registers of a unit as they stand now: u32 numbers of its own."""
         numbers = [unit * 10_000_000 + next(self._numbers) for _ in range((count + 1) // 2)]
@@ -195,7 +214,7 @@ class Peer:
     async def open(self) -> None:
         """Listens, on the same port every time."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Wire(self), self.host, self.port, reuse_address=True)
+        self._server = await loop.create_server(lambda: self.wire(self), self.host, self.port, reuse_address=True)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def reserve(self) -> None:
@@ -251,7 +270,7 @@ class Bench:
     async def __aenter__(self) -> Bench:
         if not self.peer.port:
             await self.peer.open()
-        self.endpoint = Endpoint(self.wall, self.peer.host, self.peer.port, self._map.in_flight)
+        self.endpoint = Endpoint(self.wall, self.peer.transport, Pace.of([self._map]))
         self.wheel = Watched(self)
         if not self.loose:
             for number in self.units:

@@ -6,94 +6,27 @@ import asyncio
 import contextlib
 import json
 import shutil
-import socket
 import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from pyModbusTCP.server import DataBank, ModbusServer
 from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
 
 from rampd.daemon import halls, simulate, sitecheck
-from rampd.daemon.poll import Wheel, discover
 from rampd.drivers import maps
-from rampd.drivers import sunspec as chain
-from rampd.drivers.device import ModbusDevice
-from rampd.drivers.modbus import Endpoint
 from rampd.drivers.sim.hall import SimHall
-from rampd.ext import views
-from rampd.ext.codes import GOOD, REFUSED, SENTINEL
+from rampd.ext.codes import REFUSED, SENTINEL
 from rampd.ext.units import ModbusError
-from tests.field import image, until
+from tests.field import tcp, until
+from tests.reader import HOST, Reader, floats, free_port, pymodbus_server, reader, tool
 
-HOST = "127.40.200.1"
 LIBMODBUS = Path("/usr/share/doc/libmodbus-dev/examples")
-
-
-def tool(name: str, package: str) -> str:
-    """The path of a program; a failure names the Debian package that `make setup` installs."""
-    path = shutil.which(name)
-    assert path is not None, f"{name} is not installed: apt-get install {package} (make setup does)"
-    return path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class Reader:
-    """An endpoint and its wheel, as the daemon has them."""
-
-    endpoint: Endpoint
-    wheel: Wheel
-    inputs: views.Inputs
-
-    async def find(self, *models: int) -> dict[int, int]:
-        """Where unit 1 has its SunSpec models."""
-        return await chain.find(lambda at, count: self.endpoint.read(1, 3, at, count, 1.0), dict.fromkeys(models, 0))
-
-    async def values(self, name: str, unit: int = 1) -> dict[str, Any]:
-        """A device read by its map until each value came: its number, or the quality of what is none."""
-        one = maps.load(name)
-        slots = {value: i for i, value in enumerate(one.values)}
-        device = ModbusDevice(name, self.endpoint, unit, one, slots, 0.05)
-        await discover(device, self.wheel)
-        await until(lambda: all(self.inputs.quality[slot] for slot in slots.values()))
-        return {
-            value: self.inputs.value[slot] if self.inputs.quality[slot] == GOOD else self.inputs.quality[slot]
-            for value, slot in slots.items()
-        }
-
-
-@contextlib.asynccontextmanager
-async def reader(host: str, port: int) -> AsyncIterator[Reader]:
-    wall = image(40)
-    endpoint = Endpoint(wall, host, port)
-    wheel = Wheel(wall, [endpoint])
-    tasks = [asyncio.create_task(endpoint.run()), asyncio.create_task(wheel.run())]
-    try:
-        await endpoint.up()
-        yield Reader(endpoint, wheel, views.inputs(wall))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await until(lambda: not endpoint.link.connected)
-
-
-def floats(*values: float) -> list[int]:
-    return list(struct.unpack(f">{2 * len(values)}H", struct.pack(f">{len(values)}f", *values)))
-
 
 # pyModbusTCP and pymodbus as servers
 
@@ -112,7 +45,7 @@ async def test_a_meter_of_pymodbustcp(bank: tuple[int, DataBank]) -> None:
     memory.set_holding_registers(19000, floats(230.5, 231.5, 229.5))
     memory.set_holding_registers(19020, floats(16e6, 17e6, 17.25e6, 50.25e6))
     memory.set_holding_registers(19050, floats(float("nan")))
-    async with reader(HOST, port) as ours:
+    async with reader(tcp(HOST, port)) as ours:
         values = await ours.values("janitza-umg")
         assert values["power_w"] == pytest.approx(50.25e6, rel=1e-7)
         assert [values[f"voltage_l{n}_v"] for n in (1, 2, 3)] == [230.5, 231.5, 229.5]
@@ -125,23 +58,12 @@ async def test_a_meter_of_pymodbustcp(bank: tuple[int, DataBank]) -> None:
 async def test_a_rack_of_pymodbustcp_takes_a_limit(bank: tuple[int, DataBank]) -> None:
     port, memory = bank
     memory.set_holding_registers(0, [1, 0xE240, 0, 0, 0, 0, 0, 0, 1])
-    async with reader(HOST, port) as ours:
+    async with reader(tcp(HOST, port)) as ours:
         assert (await ours.values("rack-power"))["power_w"] == 123456.0
         await ours.endpoint.write(1, 2, (60_000).to_bytes(4, "big"), 1.0)
         assert memory.get_holding_registers(2, 2) == [0, 60_000]
         slot = list(maps.load("rack-power").values).index("limit_w")
         await until(lambda: ours.inputs.value[slot] == 60_000.0)
-
-
-@contextlib.asynccontextmanager
-async def pymodbus_server(*devices: SimDevice) -> AsyncIterator[int]:
-    port = free_port()
-    server = ModbusTcpServer(list(devices), address=(HOST, port))
-    await server.serve_forever(background=True)
-    try:
-        yield port
-    finally:
-        await server.shutdown()
 
 
 def pdu(unit: int) -> SimDevice:
@@ -152,7 +74,7 @@ def pdu(unit: int) -> SimDevice:
 
 
 async def test_pdus_of_pymodbus_behind_one_address() -> None:
-    async with pymodbus_server(pdu(1), pdu(7)) as port, reader(HOST, port) as ours:
+    async with pymodbus_server(pdu(1), pdu(7)) as port, reader(tcp(HOST, port)) as ours:
         for unit in (1, 7):
             assert await ours.values("xerus-pdu", unit) == {
                 "power_w": 1.25e6, "apparent_va": 1.3e6, "voltage_v": 415.0, "current_a": 1800.5, "frequency_hz": 60.5,
@@ -162,7 +84,7 @@ async def test_pdus_of_pymodbus_behind_one_address() -> None:
 
 
 async def test_what_a_pymodbus_device_does_not_have_is_refused_and_no_number() -> None:
-    async with pymodbus_server(pdu(1)) as port, reader(HOST, port) as ours:
+    async with pymodbus_server(pdu(1)) as port, reader(tcp(HOST, port)) as ours:
         values = await ours.values("rack-power")
         assert set(values.values()) == {REFUSED}
         with pytest.raises(ModbusError) as caught:
@@ -215,7 +137,7 @@ def sunspec_device(base: int, words: list[int]) -> SimDevice:
 @pytest.mark.parametrize("before", [(1,), (1, 123, 704), ()], ids=["model 1", "models 1, 123, 704", "nothing"])
 async def test_a_sunspec_meter_is_found_wherever_it_is(base: int, before: tuple[int, ...]) -> None:
     words = sunspec(*before, 213)
-    async with pymodbus_server(sunspec_device(base, words)) as port, reader(HOST, port) as ours:
+    async with pymodbus_server(sunspec_device(base, words)) as port, reader(tcp(HOST, port)) as ours:
         at = base + 2 + sum(offsets(model)[1] + 2 for model in before)
         assert (await ours.find(213))[213] == at
         values = await ours.values("sunspec-213")
@@ -225,7 +147,7 @@ async def test_a_sunspec_meter_is_found_wherever_it_is(base: int, before: tuple[
 
 async def test_a_model_without_an_end_marker_behind_it_is_found() -> None:
     words = sunspec(1, 213)[:-2]
-    async with pymodbus_server(sunspec_device(40000, words)) as port, reader(HOST, port) as ours:
+    async with pymodbus_server(sunspec_device(40000, words)) as port, reader(tcp(HOST, port)) as ours:
         assert await ours.find(213) == {1: 40002, 213: 40070}
 
 
@@ -237,7 +159,7 @@ async def test_a_model_without_an_end_marker_behind_it_is_found() -> None:
     ],
 )
 async def test_a_device_that_is_none_says_what_it_lacks(base: int, models: tuple[int, ...], message: str) -> None:
-    async with pymodbus_server(sunspec_device(base, sunspec(*models))) as port, reader(HOST, port) as ours:
+    async with pymodbus_server(sunspec_device(base, sunspec(*models))) as port, reader(tcp(HOST, port)) as ours:
         with pytest.raises(ModbusError, match=message):
             await ours.find(213)
 
@@ -274,7 +196,7 @@ async def libmodbus(unit_test_server: tuple[Path, int]) -> AsyncIterator[Reader]
         program, "tcp", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with reader(HOST, port) as ours:
+        async with reader(tcp(HOST, port)) as ours:
             yield ours
         async with asyncio.timeout(10):
             await process.wait()
@@ -374,7 +296,7 @@ async def test_pysunspec2_scans_the_meter_of_the_simulated_hall_and_we_agree(tmp
         sim.devices["poi"].frozen = True
         theirs = await asyncio.to_thread(scan, spec.host, spec.port)
         assert [number for number in theirs.models if isinstance(number, int)] == [1, 213]
-        async with reader(spec.host, spec.port) as ours:
+        async with reader(tcp(spec.host, spec.port)) as ours:
             values = await ours.values("sunspec-213")
         model = theirs.models[213][0]
         for point, name in (("W", "power_w"), ("WphA", "power_l1_w"), ("Hz", "frequency_hz"), ("VA", "apparent_va")):

@@ -12,7 +12,7 @@ import pytest
 from rampd.drivers.modbus import Endpoint
 from rampd.ext.codes import GOOD
 from rampd.ext.units import ModbusError
-from tests.field import Ask, Bench, Peer, Script, image, until
+from tests.field import Ask, Bench, Peer, Script, image, tcp, until
 
 BACK_S = 4.0
 
@@ -198,7 +198,7 @@ async def test_up_means_connected() -> None:
 async def test_a_cancelled_endpoint_leaves_no_connection() -> None:
     peer = Peer()
     await peer.open()
-    endpoint = Endpoint(image(1), peer.host, peer.port)
+    endpoint = Endpoint(image(1), tcp(peer.host, peer.port))
     task = asyncio.create_task(endpoint.run())
     await endpoint.up()
     task.cancel()
@@ -212,6 +212,6 @@ async def test_each_endpoint_has_jitter_of_its_own() -> None:
     """A hall that loses its switch must not come back in step."""
     delays = []
     for n in range(20):
-        endpoint = Endpoint(image(1), f"127.41.9.{n + 1}", 9)
+        endpoint = Endpoint(image(1), tcp(f"127.41.9.{n + 1}", 9))
         delays.append(endpoint._random.uniform(0.7, 1.3))
     assert len({round(delay, 3) for delay in delays}) > 15

@@ -1,0 +1,52 @@
+"""Addresses: every form, and what is none says what one looks like."""
+
+from __future__ import annotations
+
+import pytest
+
+from rampd.drivers.address import Address, AddressError, Serial, Transport, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("10.0.3.17:502", Address("tcp", "10.0.3.17", 502)),
+        ("meter-1.hall_2.example:1502", Address("tcp", "meter-1.hall_2.example", 1502)),
+        ("[fd00::17]:502", Address("tcp", "fd00::17", 502)),
+        ("tls://meter.hall:802", Address("tls", "meter.hall", 802)),
+        ("tls://[fd00::17]:802", Address("tls", "fd00::17", 802)),
+        ("rtu+tcp://10.0.3.20:4001", Address("rtu+tcp", "10.0.3.20", 4001)),
+        ("serial:/dev/ttyUSB0", Address("serial", path="/dev/ttyUSB0")),
+        ("serial:/dev/serial/by-id/usb-FTDI_X (1)", Address("serial", path="/dev/serial/by-id/usb-FTDI_X (1)")),
+    ],
+)
+def test_addresses(text: str, address: Address) -> None:
+    assert parse(text) == address
+    assert str(address) == text
+    assert address.numbered == (address.kind in ("tcp", "tls"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "10.0.3.17", ":502", "10.0.3.17:", "10.0.3.17:modbus", "10.0.3.17:502 ", "10.0.3.17:502\n", "a b:502",
+        "http://10.0.3.17:502", "tcp://10.0.3.17:502", "rtu://10.0.3.17:502", "TLS://h:802", "tls:h:802", "tls://h",
+        "serial:", "serial:ttyUSB0", "serial:/dev/tty\0", "/dev/ttyUSB0", "fd00::17:502", "[fd00::17]", "h:502/1",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_says_what_one_is(text: str) -> None:
+    with pytest.raises(AddressError, match="an address is host:port, tls://host:port"):
+        parse(text)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999"])
+def test_the_port_is_one(port: str) -> None:
+    with pytest.raises(AddressError, match="between 1 and 65535"):
+        parse(f"10.0.3.17:{port}")
+
+
+@pytest.mark.parametrize(("baud", "gap_ms"), [(9600, 4.01), (19200, 2.01), (38400, 1.75), (115200, 1.75)])
+def test_the_silence_between_two_frames(baud: int, gap_ms: float) -> None:
+    line = Transport(parse("serial:/dev/ttyS0"), serial=Serial(baud=baud))
+    assert line.gap_s * 1e3 == pytest.approx(gap_ms, abs=0.01)
+    assert Transport(parse("rtu+tcp://10.0.3.20:4001")).gap_s == 0.0
