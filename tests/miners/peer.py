@@ -1,8 +1,9 @@
-"""What a client that others wrote finds and does at a miner; run by the Python that has pyasic, whatsminer and grpcio.
+"""What a client that others wrote finds and does at a miner; run by the Python of `make test-setup` that has them.
 
     python peer.py pyasic HOST PASSWORD read|stop|resume
     python peer.py whatsminer HOST PASSWORD read|stop|resume|percent
     python peer.py grpcio HOST PASSWORD read|stop
+    python peer.py httpx HOST:PORT PASSWORD read|stop
 
 Prints one JSON object.
 """
@@ -78,9 +79,21 @@ def grpcio(host: str, password: str, what: str) -> dict[str, Any]:
         return {"answer": call(path, b"", token).hex()}
 
 
+def httpx(host: str, password: str, what: str) -> dict[str, Any]:
+    import httpx
+
+    auth = httpx.DigestAuth("root", password)
+    with httpx.Client(base_url=f"http://{host}/cgi-bin/", auth=auth) as client:
+        answer = client.get("get_miner_conf.cgi")
+        if what == "read" or answer.status_code != 200:
+            return {"status": answer.status_code, "answer": answer.text}
+        stopped = client.post("set_miner_conf.cgi", json=answer.json() | {"miner-mode": 1, "pools": []})
+        return {"status": stopped.status_code, "answer": stopped.text}
+
+
 if __name__ == "__main__":
     client, *rest = sys.argv[1:]
     if client == "pyasic":
         print(json.dumps(asyncio.run(pyasic(*rest))))
     else:
-        print(json.dumps({"whatsminer": whatsminer, "grpcio": grpcio}[client](*rest)))
+        print(json.dumps({"whatsminer": whatsminer, "grpcio": grpcio, "httpx": httpx}[client](*rest)))

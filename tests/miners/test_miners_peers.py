@@ -11,6 +11,7 @@ import pytest
 
 from rampd.drivers.members import Login
 from rampd.drivers.sim.members import Member
+from rampd.drivers.sim.miners.antminer import AntminerServer
 from rampd.drivers.sim.miners.braiins import BraiinsServer
 from rampd.drivers.sim.miners.luxos import LuxosServer
 from rampd.drivers.sim.miners.oneshot import OneShot
@@ -23,8 +24,9 @@ PEER: Final = Path(__file__).with_name("peer.py")
 
 
 async def peer(client: str, rig: Rig, what: str, password: str = LOGIN.secret) -> dict[str, Any]:
+    host = f"{rig.host}:{rig.port}" if client == "httpx" else rig.host
     process = await asyncio.create_subprocess_exec(
-        CLIENTS, PEER, client, rig.host, password, what, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        CLIENTS, PEER, client, host, password, what, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     out, problem = await process.communicate()
     assert process.returncode == 0, f"{problem.decode()[-2000:]}\n(the clients are installed by make test-setup)"
@@ -116,6 +118,15 @@ async def test_grpcio_reads_and_curtails_braiins() -> None:
         assert rig.member.limit_w == 0.0
         assert await peer("grpcio", rig, "stop") == {"answer": "0801"}
         assert await peer("grpcio", rig, "read", "wrong") == {"refused": "UNAUTHENTICATED"}
+
+
+async def test_httpx_logs_in_at_an_antminer_and_wipes_its_pools() -> None:
+    async with served(AntminerServer, map_of("antminer-stock")) as rig:
+        assert json.loads((await peer("httpx", rig, "read"))["answer"]) == rig.server.conf
+        assert (await peer("httpx", rig, "read", "wrong"))["status"] == 401
+        assert "M000" in (await peer("httpx", rig, "stop"))["answer"]
+        assert rig.member.limit_w == 0.0
+        assert rig.server.conf["pools"] == []
 
 
 async def test_the_whatsminer_client_reads_sets_and_curtails() -> None:
