@@ -69,7 +69,8 @@ class AntminerServer:
             return web.Response(status=401, headers={"WWW-Authenticate": challenge})
         page = request.path.removeprefix("/cgi-bin/")
         if page == "get_miner_conf.cgi":
-            return _json({} if self._member.absent else self.conf)
+            mode = "1" if self._member.limit_w == 0 else "0"
+            return _json({} if self._member.absent else self.conf | {"bitmain-work-mode": mode})
         if page == "get_system_info.cgi":
             return _json({"minertype": "Antminer S19", "hostname": "Antminer", "macaddr": "02:00:5E:10:00:05"})
         if page == "set_miner_conf.cgi" and request.method == "POST":

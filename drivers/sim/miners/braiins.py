@@ -130,7 +130,8 @@ class BraiinsServer:
         return pb.Configuration(hashboard_config=boards if self._ramps else None)
 
     def _mode(self, request: Message) -> pb.PerformanceMode:
-        target = pb.PowerTarget(power_target=pb.Power(watt=self._target_w))
+        target_w = round(self._member.limit_w) or self._target_w
+        target = pb.PowerTarget(power_target=pb.Power(watt=target_w))
         return pb.PerformanceMode(tuner_mode=pb.TunerMode(power_target=target))
 
     def _set_target(self, request: pb.SetPowerTarget) -> pb.PowerTarget:
