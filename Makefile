@@ -14,7 +14,7 @@ TEST_PACKAGES := mosquitto mosquitto-clients prometheus mbpoll rt-tests libmodbu
 EXT_SOURCES := $(filter-out ext/codes.py ext/views.py ext/layout.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
 MODULES := image loop link units decode expose
 
-.PHONY: help setup test-setup demo test check format docs bench soak clean build dist
+.PHONY: help setup test-setup demo test check format docs proto bench soak clean build dist
 .SILENT: help
 
 help:
@@ -23,6 +23,7 @@ help:
 	echo "make check    ruff, mypy --strict, cython-lint, stubtest, docs in step"
 	echo "make bench    all benchmarks; make -s bench-NAME prints one JSON line last: $(patsubst bench/%.py,%,$(wildcard bench/*.py))"
 	echo "make docs     write the generated lists in docs/ and examples/"
+	echo "make proto    write the messages of Braiins OS in drivers/miners/ from their .proto"
 	echo "make soak     an hour of dispatches on 400 racks"
 	echo "make dist     sdist and wheel in dist/"
 	echo "make clean    remove everything that was built"
@@ -68,8 +69,13 @@ $(VENV)/.test-packages: $(VENV)/.venv
 # Clients of miners that others wrote, in an environment of their own: they pin what rampd does not.
 $(VENV)/.miner-clients: $(VENV)/.venv
 	$(PYTHON) -m venv $(VENV)/miner-clients
-	$(VENV)/miner-clients/bin/python -m pip install -q "pyasic>=0.79,<0.80" "whatsminer>=0.1.2,<0.2"
+	$(VENV)/miner-clients/bin/python -m pip install -q "pyasic>=0.79,<0.80" "whatsminer>=0.1.2,<0.2" "grpcio-tools==1.85.1"
 	touch $@
+
+# The messages of Braiins OS in Python; checked in, so that nothing is generated where rampd is installed.
+proto: $(VENV)/.miner-clients
+	$(VENV)/miner-clients/bin/python -m grpc_tools.protoc -I drivers/miners --python_out=drivers/miners \
+	  --pyi_out=drivers/miners drivers/miners/braiins.proto
 
 demo: setup
 	$(BIN)/rampd demo

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from rampd.drivers.maphead import Strict
 from rampd.drivers.members import MemberMap
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Luxos(_Options):
+class Luxos(Strict):
     """`profiles` offers the discrete profiles as levels besides sleep; the tuner (ATM) must be off then."""
 
     profiles: bool = False
 
 
-class WhatsminerV2(_Options):
+class WhatsminerV2(Strict):
     """`percent` offers a share of the power limit besides sleep, where the miner takes it without a restart."""
 
     percent: bool = True
 
 
-class WhatsminerV3(_Options):
+class WhatsminerV3(Strict):
     """`percent` offers a share of the power limit besides sleep."""
 
     percent: bool = True
 
 
-class Braiins(_Options):
+class Braiins(Strict):
     """Seconds of the firmware's own ramps, None where they are left alone, and how often a day a target may be set.
 
     Every power target is written to flash, so `targets_per_day` is a budget; 0 leaves the target alone: the miner
@@ -43,7 +40,7 @@ class Braiins(_Options):
     targets_per_day: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
-class Antminer(_Options):
+class Antminer(Strict):
     """How often a day the mode may change: each change is a file in flash and a new start of the mining process."""
 
     changes_per_day: Annotated[int, Field(ge=1, le=1000)] = 48

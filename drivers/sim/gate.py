@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterable
 from random import Random
 from typing import Any, Final, cast
@@ -149,6 +150,7 @@ class _Way:
     def __init__(self, visit: _Visit) -> None:
         self._visit = visit
         self._until_s = 0.0
+        self._queue: deque[bytes] = deque()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._visit.transport, name)
@@ -160,8 +162,10 @@ class _Way:
             case Late(delay_s=delay_s):
                 self._later(delay_s, data)
             case ByteByByte(gap_s=gap_s):
+                # Behind what is still on its way: an answer may be several writes.
+                ahead_s = max(0.0, self._until_s - asyncio.get_running_loop().time())
                 for i in range(len(data)):
-                    self._later(i * gap_s, data[i : i + 1])
+                    self._later(ahead_s + i * gap_s, data[i : i + 1])
             case _:
                 self._send(data)
 
@@ -177,7 +181,12 @@ class _Way:
     def _later(self, delay_s: float, data: bytes) -> None:
         loop = asyncio.get_running_loop()
         self._until_s = max(self._until_s, loop.time() + delay_s)
-        loop.call_later(delay_s, self._send, data)
+        # Timers of one millisecond fire in any order; what is sent keeps its own.
+        self._queue.append(data)
+        loop.call_later(delay_s, self._send_next)
+
+    def _send_next(self) -> None:
+        self._send(self._queue.popleft())
 
     def _send(self, data: bytes) -> None:
         if not self._visit.transport.is_closing():

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from rampd.drivers.members import Login
+from rampd.drivers.sim.members import Member
+from rampd.drivers.sim.miners.antminer import AntminerServer
+from rampd.drivers.sim.miners.braiins import BraiinsServer
 from rampd.drivers.sim.miners.luxos import LuxosServer
+from rampd.drivers.sim.miners.oneshot import OneShot
 from rampd.drivers.sim.miners.whatsminer_v2 import WhatsminerV2Server
 from rampd.drivers.sim.miners.whatsminer_v3 import FIRMWARE, WhatsminerV3Server
 from tests.miner import LOGIN, MAX_W, Rig, map_of, served, until
+from tests.miners_python import CLIENTS
 
 PEER: Final = Path(__file__).with_name("peer.py")
-PYTHON: Final = Path(sys.prefix) / "miner-clients" / "bin" / "python"
 
 
 async def peer(client: str, rig: Rig, what: str, password: str = LOGIN.secret) -> dict[str, Any]:
+    host = f"{rig.host}:{rig.port}" if client == "httpx" else rig.host
     process = await asyncio.create_subprocess_exec(
-        PYTHON, PEER, client, rig.host, password, what, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        CLIENTS, PEER, client, host, password, what, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     out, problem = await process.communicate()
     assert process.returncode == 0, f"{problem.decode()[-2000:]}\n(the clients are installed by make test-setup)"
@@ -68,6 +72,61 @@ async def test_pyasic_identifies_reads_and_curtails_api_3() -> None:
         assert rig.member.limit_w == MAX_W
         assert not (await peer("pyasic", rig, "stop", "wrong"))["done"]
         assert rig.member.limit_w == MAX_W
+
+
+class Face:
+    """What a miner with Braiins OS says on port 4028, where clients look who it is."""
+
+    ANSWERS: Final = {
+        "version": {"STATUS": [{"STATUS": "S", "Description": "BOSer boser-openwrt 0.1.0"}],
+                    "VERSION": [{"API": "3.7", "BOSer": "boser-openwrt 0.1.0"}]},
+        "devdetails": {"STATUS": [{"STATUS": "S"}], "DEVDETAILS": [{"Model": "Antminer S19J Pro"}]},
+    }  # fmt: skip
+
+    def __init__(self, member: Member, device_map: Any, login: Login | None) -> None:
+        self.start = self.stop = self._nothing
+
+    async def _nothing(self) -> None:
+        pass
+
+    def connect(self) -> asyncio.Protocol:
+        return OneShot(lambda request: json.dumps(self.ANSWERS.get(request.get("command"), {})).encode())
+
+    def power_on(self) -> None:
+        pass
+
+
+async def test_pyasic_identifies_reads_and_curtails_braiins() -> None:
+    async with (
+        served(BraiinsServer, map_of("braiins"), fixed=True) as rig,
+        served(Face, map_of("luxos"), fixed=True, host=rig.host),
+    ):
+        seen = await peer("pyasic", rig, "read")
+        assert seen["class"] == "BOSMinerS19jPro"
+        assert (seen["watts"], seen["limit"]) == (MAX_W, MAX_W)
+        assert (await peer("pyasic", rig, "stop"))["done"]
+        assert rig.member.limit_w == 0.0
+        assert (await peer("pyasic", rig, "resume"))["done"]
+        assert rig.member.limit_w == MAX_W
+
+
+async def test_grpcio_reads_and_curtails_braiins() -> None:
+    async with served(BraiinsServer, map_of("braiins"), fixed=True) as rig:
+        # power_stats (3) holds approximated_consumption (1) holds watt (1): 3400 is c8 1a as a varint.
+        assert await peer("grpcio", rig, "read") == {"answer": "1a050a0308c81a"}
+        assert await peer("grpcio", rig, "stop") == {"answer": ""}
+        assert rig.member.limit_w == 0.0
+        assert await peer("grpcio", rig, "stop") == {"answer": "0801"}
+        assert await peer("grpcio", rig, "read", "wrong") == {"refused": "UNAUTHENTICATED"}
+
+
+async def test_httpx_logs_in_at_an_antminer_and_wipes_its_pools() -> None:
+    async with served(AntminerServer, map_of("antminer-stock")) as rig:
+        assert json.loads((await peer("httpx", rig, "read"))["answer"]) == rig.server.conf
+        assert (await peer("httpx", rig, "read", "wrong"))["status"] == 401
+        assert "M000" in (await peer("httpx", rig, "stop"))["answer"]
+        assert rig.member.limit_w == 0.0
+        assert rig.server.conf["pools"] == []
 
 
 async def test_the_whatsminer_client_reads_sets_and_curtails() -> None:

@@ -126,6 +126,13 @@ class LuxosServer:
     def _watts(self, profile: str) -> float:
         return self._member.max_w * PROFILES[profile]
 
+    def _shown(self) -> str:
+        """The profile that its limit amounts to, whoever set it; the one to wake up to while it sleeps."""
+        if self._asleep():
+            return self._profile
+        fitting = [name for name in PROFILES if self._watts(name) <= self._member.limit_w + 0.5]
+        return max(fitting, key=PROFILES.__getitem__, default=next(iter(PROFILES)))
+
     def _asleep(self) -> bool:
         return self._member.limit_w == 0
 
@@ -151,7 +158,7 @@ class LuxosServer:
     def _config(self) -> Json:
         body = {
             "CurtailMode": "Sleep" if self._asleep() else "None", "IsPowerSupplyOn": not self._asleep(),
-            "IsAtmEnabled": self.tuner, "Profile": self._profile, "Model": "Antminer S19j Pro",
+            "IsAtmEnabled": self.tuner, "Profile": self._shown(), "Model": "Antminer S19j Pro",
             "MACAddr": "02:00:5e:10:00:01", "RedLed": "off", "GreenLed": "on", "OS": "LuxOS",
         }  # fmt: skip
         return _done(33, "LUXminer config", "CONFIG", body)

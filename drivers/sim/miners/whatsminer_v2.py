@@ -40,7 +40,6 @@ class WhatsminerV2Server:
         self._mute_off = mute_off
         self._firmware = firmware
         self._tokens: dict[str, float] = {}
-        self._percent = 100
         self._start_s = time.monotonic()
         self._reads: dict[str, Callable[[], Json]] = {
             "summary": self._summary, "status": self._status, "get_token": self._get_token,
@@ -65,7 +64,6 @@ class WhatsminerV2Server:
     def power_on(self) -> None:
         """Tokens and the percentage are gone, the member mines in full."""
         self._tokens.clear()
-        self._percent = 100
         self._start_s = time.monotonic()
         self._member.power_on()
 
@@ -122,7 +120,6 @@ class WhatsminerV2Server:
 
     def _power_on(self, request: Json) -> Json:
         if self._member.limit_w == 0:
-            self._percent = 100
             self._member.write(self._member.max_w)
         return _envelope("S", 131, "API command OK")
 
@@ -130,8 +127,7 @@ class WhatsminerV2Server:
         percent = request.get("percent")
         if not isinstance(percent, str) or not percent.isdigit() or int(percent) > 100 or self._member.limit_w == 0:
             return _envelope("E", 132, "API command ERROR")
-        self._percent = int(percent)
-        self._member.write(self._member.max_w * self._percent / 100.0)
+        self._member.write(self._member.max_w * int(percent) / 100.0)
         return _envelope("S", 131, "API command OK")
 
     def _figures(self) -> Json:

@@ -33,7 +33,6 @@ class WhatsminerV3Server:
         self.closes = closes
         self.clients: set[asyncio.BaseTransport] = set()
         self._salt = secrets.token_urlsafe(6)
-        self._percent = 100
         self._start_s = time.monotonic()
         self._reads: dict[str, Callable[[Any], Any]] = {
             "get.device.info": self._info, "get.miner.status": self._status, "get.miner.setting": self._setting,
@@ -55,7 +54,6 @@ class WhatsminerV3Server:
     def power_on(self) -> None:
         """Salt and percentage are gone, the member mines in full."""
         self._salt = secrets.token_urlsafe(6)
-        self._percent = 100
         self._start_s = time.monotonic()
         self._member.power_on()
 
@@ -91,7 +89,6 @@ class WhatsminerV3Server:
             self._member.write(0.0)
         elif param == "start":
             if self._member.limit_w == 0:
-                self._percent = 100
                 self._member.write(self._member.max_w)
         else:
             return False
@@ -101,8 +98,6 @@ class WhatsminerV3Server:
         percent = param.get("percent") if isinstance(param, dict) else None
         if not isinstance(percent, str) or not percent.isdigit() or int(percent) > 100 or self._member.limit_w == 0:
             return False
-        if self._member.writes == "done":
-            self._percent = int(percent)
         self._member.write(self._member.max_w * int(percent) / 100.0)
         return True
 
@@ -135,7 +130,8 @@ class WhatsminerV3Server:
         return {name: parts[name] for name in wanted} if set(wanted) <= set(parts) else None
 
     def _setting(self, param: object) -> Json:
-        return {"power-mode": "normal", "power-limit": round(self._member.max_w), "power-percent": self._percent}
+        percent = round(100.0 * self._member.limit_w / self._member.max_w)
+        return {"power-mode": "normal", "power-limit": round(self._member.max_w), "power-percent": percent or 100}
 
     def enter(self, transport: asyncio.BaseTransport) -> bool:
         """Whether there is room for one more client."""
