@@ -97,11 +97,20 @@ class Control(_Section):
     foreign: Foreign = "retake"
 
 
+class Window(_Section):
+    """The purchase may change by so much within any `s` seconds."""
+
+    s: Annotated[float, Field(ge=1, le=3600)]
+    up_mw: Annotated[float, Field(gt=0, le=2000)]
+    down_mw: Annotated[float, Field(gt=0, le=2000)]
+
+
 class Normal(_Section):
-    """Ramp limits while nobody has dispatched the site."""
+    """Ramp limits while nobody has dispatched the site; the slope leaves each window room for the load's own noise."""
 
     up_mw_per_min: Annotated[float, Field(gt=0, le=2000)] = 20.0
     down_mw_per_min: Annotated[float, Field(gt=0, le=2000)] = 20.0
+    window: tuple[Window, ...] = (Window(s=15, up_mw=5, down_mw=5),)
 
 
 class Dispatched(_Section):
@@ -109,6 +118,34 @@ class Dispatched(_Section):
 
     up_mw_per_s: Annotated[float, Field(gt=0, le=500)]
     down_mw_per_s: Annotated[float, Field(gt=0, le=500)]
+    window: tuple[Window, ...] = ()
+
+
+class Restore(_Section):
+    """The way back after an emergency: slower than any other, one feeder `stagger_s` after the other."""
+
+    up_mw_per_min: Annotated[float, Field(gt=0, le=2000)] = 10.0
+    stagger_s: Annotated[float, Field(ge=0, le=600)] = 5.0
+
+
+class Grid(_Section):
+    """What the site owes the grid. A fault is voltage outside 0.9 to 1.1 of `nominal_v`, line to neutral.
+
+    `droop_percent` is that of primary frequency response beyond the deadband, 0: another level of the campus owns it.
+    Beyond `hold_hz` off nominal no ramp goes against the frequency, 0: never held.
+    """
+
+    nominal_v: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    droop_percent: Annotated[float, Field(ge=0, le=20)] = 0.0
+    deadband_hz: Annotated[float, Field(ge=0, le=1)] = 0.017
+    hold_hz: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class Under(_Section):
+    """An under-frequency step: at or below `hz` racks of this tier and of higher ones go to their least at once."""
+
+    hz: Annotated[float, Field(ge=40, le=60)]
+    tier: Annotated[int, Field(ge=1, le=8)]
 
 
 class Lease(_Section):
@@ -308,10 +345,13 @@ class SiteFile(_Section):
     control: Control = Control()
     normal: Normal = Normal()
     dispatched: Dispatched
+    restore: Restore = Restore()
+    grid: Grid = Grid()
     lease: Lease = Lease()
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
     fleet: Fleet
+    under: tuple[Under, ...] = ()
     meter: Annotated[tuple[Meter, ...], Field(min_length=1)]
     loop: Annotated[tuple[Loop, ...], Field(min_length=1)]
     node: tuple[Node, ...] = ()
@@ -328,6 +368,9 @@ class Config(BaseModel):
     control: Control
     normal: Normal
     dispatched: Dispatched
+    restore: Restore
+    grid: Grid
+    under: tuple[Under, ...]
     lease: Lease
     mqtt: Mqtt
     http: Http

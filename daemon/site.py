@@ -7,6 +7,7 @@ slots. Units change here, once, from the operator's to SI.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +15,7 @@ from rampd.daemon.config import Config, Device, Node, Rack
 from rampd.daemon.sitecheck import device_rows
 from rampd.drivers import maps
 from rampd.drivers.maps import AnyMap, DeviceMap
-from rampd.ext import layout, views
+from rampd.ext import codes, layout, views
 from rampd.ext.image import Configuration
 
 FAST_S: Final = 2.0  # racks slower than this do not shape a ramp
@@ -139,9 +140,13 @@ def _limits(
     configuration = Configuration(
         slots=slots, racks=len(racks), nodes=len(nodes), loops=len(config.loops), groups=len(groups), tiers=len(tiers),
         history=math.ceil((longest_s + config.control.meter_stale_s + 1.0) * hz) + 2,
-        levels=sum(len(rack.levels_kw) for rack in racks),
+        levels=sum(len(rack.levels_kw) for rack in racks), under_steps=len(config.under),
+        windows=len(config.normal.window) + len(config.dispatched.window),
     )  # fmt: skip
     limits = views.limits(configuration)
+    feeder_of = _feeders(config, racks)
+    feeders = list(dict.fromkeys(feeder_of))
+    _grid(limits, config, by_id[config.site.meter], tiers)
     _site(limits.site, config, by_id, racks, lead_s)
     for i, rack in enumerate(racks):
         point = by_id[rack.id]
@@ -157,6 +162,7 @@ def _limits(
         limits.tier[i] = tiers.index(rack.tier)
         limits.node[i] = node_index[rack.node]
         limits.loop[i] = loop_index[rack.loop]
+        limits.feeder[i] = feeders.index(feeder_of[i])
         _steps(limits, i, rack)
         limits.power_slot[i] = by_id[rack.power_from or rack.id].slots["power_w"]
         policy = point.map.policy
@@ -177,6 +183,29 @@ def _limits(
         limits.return_c[i] = loop.return_max_c
         limits.min_flow_lpm[i] = loop.min_flow_lpm
     return configuration
+
+
+def _grid(limits: views.Limits, config: Config, meter: Point, tiers: list[int]) -> None:
+    """What the meter shows of the grid, the rolling windows, and the under-frequency steps."""
+    site, slots = limits.site, meter.slots
+    site.frequency_slot = slots.get("frequency_hz", -1)
+    site.breaker_slot = slots.get("breaker_state", -1)
+    names = ["voltage_l1_v", "voltage_l2_v", "voltage_l3_v"] if "voltage_l1_v" in slots else ["voltage_v"] * 3
+    for k, name in enumerate(names):
+        limits.voltage_slot[k] = -1 if config.grid.nominal_v is None else slots.get(name, -1)
+    site.nominal_v = config.grid.nominal_v or 1.0
+    site.nominal_hz = config.site.nominal_hz
+    site.droop = config.grid.droop_percent / 100
+    site.deadband_hz = config.grid.deadband_hz
+    site.hold_hz = config.grid.hold_hz
+    windows = [(codes.NORMAL, window) for window in config.normal.window]
+    windows += [(codes.DISPATCHED, window) for window in config.dispatched.window]
+    for w, (envelope, window) in enumerate(windows):
+        limits.window_ns[w], limits.window_envelope[w] = round(window.s * 1e9), envelope
+        limits.window_up_w[w], limits.window_down_w[w] = window.up_mw * 1e6, window.down_mw * 1e6
+    for k, step in enumerate(sorted(config.under, key=lambda step: -step.hz)):
+        # From the first tier that is no lower than the step's; none sheds where there is no such tier.
+        limits.under_hz[k], limits.under_tier[k] = step.hz, bisect_left(tiers, step.tier)
 
 
 def _steps(limits: views.Limits, i: int, rack: Rack) -> None:
@@ -201,12 +230,14 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     site.phases = max(1, round(control.hz / MOVES_PER_S))
     site.period_ns = period_ns
     site.power_slot = meter.slots["power_w"]
-    site.frequency_slot = meter.slots.get("frequency_hz", -1)
     site.meter_stale_ns = round(control.meter_stale_s * 1e9)
     site.rack_stale_ns = round(control.rack_stale_s * 1e9)
     site.loop_stale_ns = round(control.loop_stale_s * 1e9)
     site.meter_delay_ns = round(control.meter_delay_s * 1e9)
     site.align_ticks = max(1, round((0.5 * delay_s + 0.3) * control.hz))
+    site.hold_max_ns = round(control.hold_max_s * 1e9)
+    site.stagger_ns = round(config.restore.stagger_s * 1e9)
+    site.return_up = config.restore.up_mw_per_min * 1e6 / 60
     site.after_hold = config.lease.after == "hold"
     site.raise_after = config.lease.raise_after
     site.max_w = config.site.max_mw * 1e6

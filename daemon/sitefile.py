@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rampd.daemon import derive
-from rampd.daemon.config import Config, Login, Loop, Member, Meter, Node, Rack, SiteFile
+from rampd.daemon.config import Config, Login, Loop, Member, Meter, Node, Rack, SiteFile, Under, Window
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[str | int, ...]
@@ -102,7 +102,8 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
         raise ConfigError(problems)
     config = Config(
         path=path, site=document.site, control=document.control, normal=document.normal,
-        dispatched=document.dispatched, lease=document.lease, mqtt=document.mqtt, http=document.http,
+        dispatched=document.dispatched, restore=document.restore, grid=document.grid, under=document.under,
+        lease=document.lease, mqtt=document.mqtt, http=document.http,
         meters=document.meter, loops=document.loop, nodes=document.node + nodes, racks=racks,
         members=members, logins=document.login,
     )  # fmt: skip
@@ -269,7 +270,9 @@ def _validate(
 
 def _inside(model: type[BaseModel], place: Place) -> type[BaseModel]:
     """The model whose key the last part of a place is."""
-    named: dict[str, type[BaseModel]] = {"meter": Meter, "loop": Loop, "node": Node, "login": Login}
+    named: dict[str, type[BaseModel]] = {
+        "meter": Meter, "loop": Loop, "node": Node, "login": Login, "window": Window, "under": Under,
+    }  # fmt: skip
     for part in place[:-1]:
         if isinstance(part, int):
             continue

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from rampd.daemon import cli, halls, mapcli, metrics, sitecheck
-from rampd.daemon.config import Loop, Meter, Node, Rack, SiteFile
+from rampd.daemon.config import Loop, Meter, Node, Rack, SiteFile, Under, Window
 from rampd.daemon.run import Daemon
 from rampd.drivers import maps
 from rampd.drivers.members import MemberMap
@@ -36,7 +36,7 @@ def bounds(info: FieldInfo) -> str:
 
 def rows(model: type[BaseModel]) -> Iterator[str]:
     for name, info in model.model_fields.items():
-        if name in ("meter", "loop", "node") and model is SiteFile:
+        if name == "window" or (name in ("meter", "loop", "node", "under") and model is SiteFile):
             continue
         default = "required" if info.is_required() else json.dumps(info.default, default=str)
         yield f"| `{name}` | {bounds(info)} | {default} |"
@@ -49,6 +49,7 @@ def site_file() -> str:
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             sections.append((f"[{name}]", info.annotation))
     sections += [("[[meter]]", Meter), ("[[loop]]", Loop), ("[[node]], and the columns of fleet.nodes", Node)]
+    sections += [("[[under]]", Under), ("[[normal.window]] and [[dispatched.window]]", Window)]
     sections.append(("columns of fleet.racks", Rack))
     for title, model in sections:
         out += [

@@ -49,6 +49,8 @@ cdef enum:
     WHY_MANUAL = 9
     WHY_GUARD = 10
     WHY_SHED = 11
+    WHY_GRID = 12
+    WHY_REST = 13
 
 cdef enum:
     SITE_REFERENCE = 0
@@ -58,6 +60,11 @@ cdef enum:
     SITE_ROOM = 4
     SITE_METER = 5
     SITE_ESTOP = 6
+    SITE_FAULT = 7
+    SITE_FREQUENCY = 8
+    SITE_WINDOW = 9
+    SITE_RETURN = 10
+    SITE_CHANNEL = 11
 
 cdef enum:
     VETO_LEVEL = 0
@@ -67,12 +74,21 @@ cdef enum:
     VETO_FALL = 4
     VETO_NODE = 5
     VETO_SAFE = 6
-    VETOES = 7
+    VETO_GRID = 7
+    VETOES = 8
 
 cdef enum:
     FAULT_NONE = 0
     FAULT_SETPOINT = 1
     FAULT_CLOCK = 2
+
+cdef enum:
+    LINEAR = 0
+    S_CURVE = 1
+
+cdef enum:
+    BASE_SLOTS = 60
+    WINDOW_SLOTS = 16
 
 cdef extern from *:
     """

@@ -72,6 +72,8 @@ class Why(IntEnum):
     WHY_MANUAL = 9
     WHY_GUARD = 10
     WHY_SHED = 11
+    WHY_GRID = 12
+    WHY_REST = 13
 
 
 class SiteWhy(IntEnum):
@@ -84,6 +86,11 @@ class SiteWhy(IntEnum):
     SITE_ROOM = 4
     SITE_METER = 5
     SITE_ESTOP = 6
+    SITE_FAULT = 7
+    SITE_FREQUENCY = 8
+    SITE_WINDOW = 9
+    SITE_RETURN = 10
+    SITE_CHANNEL = 11
 
 
 class Veto(IntEnum):
@@ -96,7 +103,8 @@ class Veto(IntEnum):
     VETO_FALL = 4
     VETO_NODE = 5
     VETO_SAFE = 6
-    VETOES = 7
+    VETO_GRID = 7
+    VETOES = 8
 
 
 class Fault(IntEnum):
@@ -107,6 +115,20 @@ class Fault(IntEnum):
     FAULT_CLOCK = 2
 
 
+class Shape(IntEnum):
+    """How a reference goes to its goal."""
+
+    LINEAR = 0
+    S_CURVE = 1
+
+
+class Size(IntEnum):
+    """Lengths of fixed rings: ten-second means of the baseline, slots of a rolling window."""
+
+    BASE_SLOTS = 60
+    WINDOW_SLOTS = 16
+
+
 NEVER, GOOD, SENTINEL, RANGE, REFUSED = Quality
 AVAILABLE, MANUAL, LOCKED, UNRESPONSIVE = RackState
 STAND, TRACK, HOLD, ESTOP = Verb
@@ -114,11 +136,16 @@ NORMAL, DISPATCHED, EMERGENCY = Envelope
 ACT_NONE, ACT_WARN, ACT_NO_RAISE, ACT_HOLD, ACT_DERATE, ACT_SAFE, ACT_SHED, ACT_TRIP = Action
 (
     WHY_SHARE, WHY_MAX, WHY_MIN, WHY_DEMAND, WHY_RATE, WHY_NODE, WHY_COOLING, WHY_STALE, WHY_UNRESPONSIVE, WHY_MANUAL,
-    WHY_GUARD, WHY_SHED,
+    WHY_GUARD, WHY_SHED, WHY_GRID, WHY_REST,
 ) = Why  # fmt: skip
-SITE_REFERENCE, SITE_IMPORT, SITE_RATE, SITE_FLOOR, SITE_ROOM, SITE_METER, SITE_ESTOP = SiteWhy
-VETO_LEVEL, VETO_STALE, VETO_COOLING, VETO_RISE, VETO_FALL, VETO_NODE, VETO_SAFE, VETOES = Veto
+(
+    SITE_REFERENCE, SITE_IMPORT, SITE_RATE, SITE_FLOOR, SITE_ROOM, SITE_METER, SITE_ESTOP, SITE_FAULT, SITE_FREQUENCY,
+    SITE_WINDOW, SITE_RETURN, SITE_CHANNEL,
+) = SiteWhy  # fmt: skip
+VETO_LEVEL, VETO_STALE, VETO_COOLING, VETO_RISE, VETO_FALL, VETO_NODE, VETO_SAFE, VETO_GRID, VETOES = Veto
 FAULT_NONE, FAULT_SETPOINT, FAULT_CLOCK = Fault
+LINEAR, S_CURVE = Shape
+BASE_SLOTS, WINDOW_SLOTS = Size
 ENDLESS = 1e300
 """A power that no limit reaches; finite, so that arithmetic on it stays finite."""
 SECOND_NS = 1_000_000_000

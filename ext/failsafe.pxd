@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport ACT_DERATE, ACT_NO_RAISE, ACT_NONE, ACT_SAFE, ENDLESS, GOOD, SECOND_NS
+from rampd.ext.codes cimport ACT_DERATE, ACT_NO_RAISE, ACT_NONE, ACT_SAFE, ACT_SHED, ENDLESS, GOOD, SECOND_NS
 
 cdef bint fresh(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
 cdef double level(const image.Limits *limits, int64_t i, double asked_w) noexcept nogil

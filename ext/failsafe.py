@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import ACT_DERATE, ACT_NO_RAISE, ACT_NONE, ACT_SAFE, ENDLESS, GOOD, SECOND_NS
+    from rampd.ext.codes import ACT_DERATE, ACT_NO_RAISE, ACT_NONE, ACT_SAFE, ACT_SHED, ENDLESS, GOOD, SECOND_NS
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -89,7 +89,11 @@ def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         if is_fresh and not state.known[i]:
             adopt(inputs, limits, state, i, now_ns)
         action = state.loop_action[limits.loop[i]]
-        if not is_fresh or not state.meter_good:
+        if not is_fresh or not state.meter_good or state.shedding or state.fault_hold:
+            action = max(action, ACT_NO_RAISE)
+        if state.shedding and limits.tier[i] >= state.shed_tier:
+            action = max(action, ACT_SHED)
+        if state.returning and now_ns < state.return_ns + limits.feeder[i] * limits.site.stagger_ns:
             action = max(action, ACT_NO_RAISE)
         state.action[i] = action
 

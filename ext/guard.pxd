@@ -2,10 +2,14 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    AVAILABLE, DISPATCHED, ESTOP, GOOD, SECOND_NS, STAND, VETO_COOLING, VETO_FALL, VETO_LEVEL, VETO_NODE, VETO_RISE,
-    VETO_SAFE, VETO_STALE)
+    AVAILABLE, DISPATCHED, ESTOP, GOOD, SECOND_NS, STAND, VETO_COOLING, VETO_FALL, VETO_GRID, VETO_LEVEL, VETO_NODE,
+    VETO_RISE, VETO_SAFE, VETO_STALE)
 
 cdef bint good(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
+@cython.locals(slot=int64_t)
+cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
+@cython.locals(slot=int64_t)
+cdef bint opened(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
 cdef void veto(image.Watch *watch, int64_t i, int64_t why) noexcept nogil
 cdef void meet(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i,
                int64_t now_ns) noexcept nogil
@@ -13,7 +17,7 @@ cdef void meet(const image.Inputs *inputs, const image.Limits *limits, image.Wat
 cdef bint has(const image.Limits *limits, int64_t i, double asked_w) noexcept nogil
 @cython.locals(loop=int64_t, supply=int64_t)
 cdef double rack(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i, double asked_w,
-                 bint meter_good, int64_t now_ns) noexcept nogil
+                 bint meter_good, bint fault, int64_t now_ns) noexcept nogil
 @cython.locals(leased=bint, free=bint)
 cdef void pace(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,
                int64_t now_ns) noexcept nogil
@@ -21,10 +25,12 @@ cdef void pace(const image.Inputs *inputs, const image.Limits *limits, image.Wat
 cdef bint hot(const image.Inputs *inputs, const image.Limits *limits, int64_t loop) noexcept nogil
 cdef double worst(const image.Inputs *inputs, const image.Limits *limits, const image.Watch *watch, int64_t i,
                   double asked_w, int64_t now_ns) noexcept nogil
-cdef int64_t total(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *out_w,
-                   int64_t now_ns) noexcept nogil
+@cython.locals(parent=int64_t, broken=bint)
+cdef void total(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *out_w,
+                int64_t now_ns) noexcept nogil
+@cython.locals(withdrawn=bint)
 cdef void nodes(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,
                 int64_t now_ns) noexcept nogil
-@cython.locals(meter_good=bint)
+@cython.locals(meter_good=bint, fault=bint)
 cdef void check(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *asked_w,
                 double *out_w, int64_t now_ns) noexcept nogil

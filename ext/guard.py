@@ -22,6 +22,7 @@ if not cython.compiled:
         STAND,
         VETO_COOLING,
         VETO_FALL,
+        VETO_GRID,
         VETO_LEVEL,
         VETO_NODE,
         VETO_RISE,
@@ -37,6 +38,28 @@ def good(inputs: Inputs, slot: int, stale_ns: int, now_ns: int) -> bool:
     if slot < 0 or inputs.quality[slot] != GOOD or now_ns - inputs.at_ns[slot] > stale_ns:
         return False
     return inputs.value[slot] * 0.0 == 0.0
+
+
+def faulted(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
+    """Whether voltage, breaker or frequency show that the grid is not there: then nothing rises."""
+    site = limits.site
+    for k in range(3):
+        slot = limits.voltage_slot[k]
+        if good(inputs, slot, site.meter_stale_ns, now_ns):
+            part = inputs.value[slot] / site.nominal_v
+            if part < 0.9 or part > 1.1:
+                return True
+    if good(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):
+        part = inputs.value[site.frequency_slot] / site.nominal_hz
+        if part < 0.9 or part > 1.1:
+            return True
+    return opened(inputs, limits, now_ns)
+
+
+def opened(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
+    """Whether the site's breaker is open."""
+    slot = limits.site.breaker_slot
+    return good(inputs, slot, limits.site.meter_stale_ns, now_ns) and inputs.value[slot] == 0.0
 
 
 def veto(watch: Watch, i: int, why: int) -> None:
@@ -70,7 +93,9 @@ def has(limits: Limits, i: int, asked_w: float) -> bool:
     return first == last and limits.min_w[i] <= asked_w <= limits.max_w[i]
 
 
-def rack(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, meter_good: bool, now_ns: int) -> float:
+def rack(
+    inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, meter_good: bool, fault: bool, now_ns: int
+) -> float:
     """The set point of one rack by its own rules: a level it has, and no raise that its readings do not carry."""
     last_w = watch.last_w[i]
     if not (asked_w == last_w or has(limits, i, asked_w)):
@@ -80,6 +105,9 @@ def rack(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, m
         return asked_w
     if not meter_good or not good(inputs, limits.power_slot[i], limits.site.rack_stale_ns, now_ns):
         veto(watch, i, VETO_STALE)
+        return last_w
+    if fault:
+        veto(watch, i, VETO_GRID)
         return last_w
     loop = limits.loop[i]
     supply = limits.supply_slot[loop]
@@ -93,7 +121,7 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
     """The sum rises and falls no faster than its envelope, over the tick and over any second.
 
     A quarter is left for the feedback, which moves the racks against the rest of the load. Falling is free while the
-    meter is above the import limit, and after an estop.
+    meter is above the import limit, below the first under-frequency step, with the breaker open, and after an estop.
     """
     command = inputs.command
     site = limits.site
@@ -106,9 +134,11 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
     for i in range(site.racks):
         if watch.known[i]:
             change_w += out_w[i] - watch.last_w[i]
-    free = command.verb == ESTOP or (
-        inputs.quality[site.power_slot] == GOOD and inputs.value[site.power_slot] > site.import_w
-    )
+    free = command.verb == ESTOP or opened(inputs, limits, now_ns)
+    if inputs.quality[site.power_slot] == GOOD and inputs.value[site.power_slot] > site.import_w:
+        free = True
+    if site.under_steps > 0 and good(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):
+        free = free or inputs.value[site.frequency_slot] <= limits.under_hz[0]
     if -change_w > watch.fall_w and not free:
         for i in range(site.racks):
             # Racks whose cooling is hot may fall as they like.
@@ -151,35 +181,31 @@ def worst(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, 
     return max(max(watch.last_w[i], asked_w), min(inputs.value[limits.power_slot[i]], limits.max_w[i]))
 
 
-def total(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> int:
-    """Sums the worst case at every node into `sum_w`, marks the broken ones, and returns how many are."""
-    broken = 0
+def total(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
+    """Sums the worst case at every node into `sum_w`, and marks nodes that are broken themselves or below such."""
     for v in range(limits.site.nodes):
         watch.sum_w[v] = 0.0
-        watch.breach[v] = 0
     for i in range(limits.site.racks):
         watch.sum_w[limits.node[i]] += worst(inputs, limits, watch, i, out_w[i], now_ns)
-    for back in range(limits.site.nodes):
+    for back in range(limits.site.nodes - 1):
         v = limits.site.nodes - 1 - back
-        if watch.sum_w[v] > limits.node_w[v] * (1.0 + 1e-9):
-            watch.breach[v] = 1
-            broken += 1
-        if v > 0:
-            watch.sum_w[limits.node_parent[v]] += watch.sum_w[v]
-    for v in range(1, limits.site.nodes):
-        # From here on a mark says: this node or one above it.
-        if watch.breach[limits.node_parent[v]] > watch.breach[v]:
-            watch.breach[v] = 1
-    return broken
+        watch.sum_w[limits.node_parent[v]] += watch.sum_w[v]
+    for v in range(limits.site.nodes):
+        parent = limits.node_parent[v]
+        broken = watch.sum_w[v] > limits.node_w[v] * (1.0 + 1e-9)
+        watch.breach[v] = broken or (parent >= 0 and watch.breach[parent] != 0)
 
 
 def nodes(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
     """Withdraws raises below every broken node; after two seconds above its limit its racks go to their least."""
-    if total(inputs, limits, watch, out_w, now_ns) > 0:
-        for i in range(limits.site.racks):
-            if watch.breach[limits.node[i]] and watch.known[i] and out_w[i] > watch.last_w[i]:
-                out_w[i] = watch.last_w[i]
-                veto(watch, i, VETO_NODE)
+    total(inputs, limits, watch, out_w, now_ns)
+    withdrawn = False
+    for i in range(limits.site.racks):
+        if watch.breach[limits.node[i]] and watch.known[i] and out_w[i] > watch.last_w[i]:
+            out_w[i] = watch.last_w[i]
+            veto(watch, i, VETO_NODE)
+            withdrawn = True
+    if withdrawn:
         total(inputs, limits, watch, out_w, now_ns)
     for v in range(limits.site.nodes):
         if watch.breach[v] == 0:
@@ -197,6 +223,7 @@ def nodes(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: 
 def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w: Doubles, now_ns: int) -> None:
     """What may go out: `asked_w` less what breaks a rule, into `out_w`."""
     meter_good = good(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
+    fault = faulted(inputs, limits, now_ns)
     if watch.last_ns == 0:
         watch.last_ns = now_ns
     for i in range(limits.site.racks):
@@ -204,7 +231,7 @@ def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w:
         if not watch.known[i]:
             meet(inputs, limits, watch, i, now_ns)
         if watch.known[i]:
-            out_w[i] = rack(inputs, limits, watch, i, asked_w[i], meter_good, now_ns)
+            out_w[i] = rack(inputs, limits, watch, i, asked_w[i], meter_good, fault, now_ns)
         else:
             out_w[i] = 0.0
     pace(inputs, limits, watch, out_w, now_ns)

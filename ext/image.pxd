@@ -7,6 +7,8 @@ cdef struct Command:            # the one arbitrated command
     int64_t verb
     int64_t envelope
     int64_t expires_ns          # end of its lease
+    int64_t shape               # LINEAR or S_CURVE
+    int64_t lost_ns             # since when its channel is silent; 0: it lives, or there is none
     double target_w
     double ramp_s               # <= 0: not given
     double rate_w_per_s         # <= 0: not given
@@ -32,6 +34,7 @@ cdef struct Site:
     int64_t period_ns
     int64_t power_slot
     int64_t frequency_slot      # -1: not measured
+    int64_t breaker_slot        # -1: not known; 0 is open
     int64_t meter_stale_ns
     int64_t rack_stale_ns
     int64_t loop_stale_ns
@@ -39,6 +42,10 @@ cdef struct Site:
     int64_t align_ticks         # how far model and meter may disagree in time
     int64_t after_hold          # lease end: 1 holds, 0 goes to the default
     int64_t raise_after         # lease end may raise
+    int64_t hold_max_ns         # a silent channel is waited for so long
+    int64_t stagger_ns          # between two feeders on the return
+    int64_t windows
+    int64_t under_steps         # under-frequency steps, the highest frequency first
     int64_t resting             # some racks have minimum times or a budget of changes
     double max_w
     double min_w
@@ -51,6 +58,12 @@ cdef struct Site:
     double normal_down
     double dispatched_up
     double dispatched_down
+    double return_up            # after an emergency
+    double nominal_v
+    double nominal_hz
+    double droop                # of nominal; <= 0: no primary frequency response
+    double deadband_hz
+    double hold_hz              # beyond it no ramp goes against the frequency; <= 0: never
     double grain_w              # the largest step of a rack
 
 cdef struct Limits:             # configuration; written once, read by step and guard
@@ -73,6 +86,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *node
     int32_t *loop
     int32_t *group
+    int32_t *feeder             # [racks]
     int32_t *level_first        # [racks + 1] the rack's levels in level_w; none: continuous or quantum_w
     int32_t *power_slot
     int32_t *limit_slot         # -1: no read-back
@@ -80,6 +94,13 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *node_end           # [nodes] one past the last node below
     int32_t *rack_first         # [nodes + 1] racks at a node; those below v end at rack_first[node_end[v]]
     double *node_w              # [nodes] continuous limit
+    int32_t *voltage_slot       # [3] of the phases, -1: none
+    int64_t *window_ns          # [windows]
+    int64_t *window_envelope
+    double *window_up_w
+    double *window_down_w
+    double *under_hz            # [under_steps]
+    int32_t *under_tier         # from this tier on racks go down
     int32_t *group_first        # [tiers * (nodes + 1)] groups of a tier at a node
     int32_t *group_node         # [groups]
     int32_t *stepped            # [racks] those that move in steps, by tier
@@ -107,6 +128,26 @@ cdef struct State:              # the step's own memory
     int64_t meter_good          # fresh now
     int64_t meter_clear_ns      # since when it is good without a break
     int64_t site_why
+    int64_t fault               # voltage, breaker or frequency show one now
+    int64_t fault_ns            # when they last did
+    int64_t fault_hold          # everything holds, for ten seconds after it as well
+    int64_t shedding
+    int64_t shed_tier
+    int64_t shed_ns
+    int64_t returning
+    int64_t return_ns
+    int64_t base_at
+    int64_t base_count
+    int64_t base_n
+    int64_t noise_at
+    double away_hz
+    double response_w           # primary frequency response, of purchase
+    double return_cap_w
+    double base_sum_w
+    double noise_w              # peak to peak in 15 s of what the model does not explain
+    double curve_w              # an S-curve began here
+    double curve_s              # takes so long
+    double curve_at_s           # and is there
     double reference_w
     double goal_w
     double rate_w_per_s
@@ -134,6 +175,12 @@ cdef struct State:              # the step's own memory
     double *tier_spare_w        # [tiers] scratch of the rounding
     double *past_w              # [history * racks] applied set points
     double *past_model_w        # [history] sum of the model
+    double *base_w              # [BASE_SLOTS]
+    double *noise_low_w         # [WINDOW_SLOTS]
+    double *noise_high_w
+    double *window_low_w        # [windows * WINDOW_SLOTS]
+    double *window_high_w
+    int64_t *window_at          # [windows]
     double *range_w             # [groups]
     double *group_fill          # [groups] fill level of this tick
     double *used_w              # [nodes] scratch of the allocation

@@ -7,13 +7,24 @@ from typing_extensions import disjoint_base
 class Configuration:
     """Memory of the configuration that step and guard read; fill it once through `views.limits`.
 
-    Counts are of readings, racks, tree nodes, cooling loops, allocation groups, tiers, ticks of history, and listed
-    levels of racks.
+    Counts are of readings, racks, tree nodes, cooling loops, allocation groups, tiers, ticks of history, listed
+    levels of racks, rolling windows and under-frequency steps.
     Raises ValueError on a count below its least.
     """
 
     def __new__(
-        cls, *, slots: int, racks: int, nodes: int, loops: int, groups: int, tiers: int, history: int, levels: int = 0
+        cls,
+        *,
+        slots: int,
+        racks: int,
+        nodes: int,
+        loops: int,
+        groups: int,
+        tiers: int,
+        history: int,
+        levels: int = 0,
+        windows: int = 0,
+        under_steps: int = 0,
     ) -> Self: ...
     @property
     def address(self) -> int: ...

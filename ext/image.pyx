@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from rampd.ext.codes cimport VETOES
+from rampd.ext.codes cimport BASE_SLOTS, VETOES, WINDOW_SLOTS
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -52,6 +52,7 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.node = <int32_t *>take(base, &o, racks * 4)
     x.loop = <int32_t *>take(base, &o, racks * 4)
     x.group = <int32_t *>take(base, &o, racks * 4)
+    x.feeder = <int32_t *>take(base, &o, racks * 4)
     x.level_first = <int32_t *>take(base, &o, (racks + 1) * 4)
     x.power_slot = <int32_t *>take(base, &o, racks * 4)
     x.limit_slot = <int32_t *>take(base, &o, racks * 4)
@@ -59,6 +60,13 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.node_end = <int32_t *>take(base, &o, nodes * 4)
     x.rack_first = <int32_t *>take(base, &o, (nodes + 1) * 4)
     x.node_w = <double *>take(base, &o, nodes * 8)
+    x.voltage_slot = <int32_t *>take(base, &o, 3 * 4)
+    x.window_ns = <int64_t *>take(base, &o, x.site.windows * 8)
+    x.window_envelope = <int64_t *>take(base, &o, x.site.windows * 8)
+    x.window_up_w = <double *>take(base, &o, x.site.windows * 8)
+    x.window_down_w = <double *>take(base, &o, x.site.windows * 8)
+    x.under_hz = <double *>take(base, &o, x.site.under_steps * 8)
+    x.under_tier = <int32_t *>take(base, &o, x.site.under_steps * 4)
     x.group_first = <int32_t *>take(base, &o, tiers * (nodes + 1) * 4)
     x.group_node = <int32_t *>take(base, &o, groups * 4)
     x.stepped = <int32_t *>take(base, &o, racks * 4)
@@ -121,6 +129,12 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.tier_spare_w = <double *>take(base, &o, site.tiers * 8)
     x.past_w = <double *>take(base, &o, racks * site.history)
     x.past_model_w = <double *>take(base, &o, site.history * 8)
+    x.base_w = <double *>take(base, &o, BASE_SLOTS * 8)
+    x.noise_low_w = <double *>take(base, &o, WINDOW_SLOTS * 8)
+    x.noise_high_w = <double *>take(base, &o, WINDOW_SLOTS * 8)
+    x.window_low_w = <double *>take(base, &o, site.windows * WINDOW_SLOTS * 8)
+    x.window_high_w = <double *>take(base, &o, site.windows * WINDOW_SLOTS * 8)
+    x.window_at = <int64_t *>take(base, &o, site.windows * 8)
     x.range_w = <double *>take(base, &o, site.groups * 8)
     x.group_fill = <double *>take(base, &o, site.groups * 8)
     x.used_w = <double *>take(base, &o, nodes)
@@ -162,8 +176,8 @@ cdef size_t lay_watch(Watch *x, char *base, const Site *site) noexcept:
 
 cdef class Configuration:
     def __cinit__(self, *, int64_t slots, int64_t racks, int64_t nodes, int64_t loops, int64_t groups, int64_t tiers,
-                  int64_t history, int64_t levels=0):
-        if min(slots, racks, nodes, loops, groups, tiers) < 1 or history < 2 or levels < 0:
+                  int64_t history, int64_t levels=0, int64_t windows=0, int64_t under_steps=0):
+        if min(slots, racks, nodes, loops, groups, tiers) < 1 or history < 2 or min(levels, windows, under_steps) < 0:
             raise ValueError("an image has at least one slot, rack, node, loop, group and tier, and two ticks of past")
         self.limits.site.slots = slots
         self.limits.site.racks = racks
@@ -172,6 +186,8 @@ cdef class Configuration:
         self.limits.site.groups = groups
         self.limits.site.tiers = tiers
         self.limits.site.levels = levels
+        self.limits.site.windows = windows
+        self.limits.site.under_steps = under_steps
         self.limits.site.history = history
         self.memory = allocate(lay_limits(&self.limits, NULL))
         lay_limits(&self.limits, <char *>self.memory)

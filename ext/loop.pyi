@@ -14,6 +14,8 @@ class Loop:
     ) -> None: ...
     def tick_at(self, now_ns: int) -> bool:
         """One tick at a given time, for simulated time and replay; False when the step refused the time."""
+    def check_at(self, now_ns: int) -> None:
+        """The guard alone, on the set points asked in memory, for tests and replay."""
     def run(self) -> None:
         """Ticks at absolute deadlines until stopped; periods missed are skipped and counted. Blocks all signals."""
     def stop(self) -> None:

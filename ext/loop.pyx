@@ -7,7 +7,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport write
 
 from rampd.ext cimport image
-from rampd.ext.codes cimport AVAILABLE, FAULT_NONE, VETOES
+from rampd.ext.codes cimport AVAILABLE, EMERGENCY, FAULT_NONE, VETOES
 from rampd.ext.guard cimport check
 from rampd.ext.model cimport record
 from rampd.ext.step cimport step
@@ -49,7 +49,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.tick = state.tick
     out.seq = state.seq
     out.verb = state.verb
-    out.envelope = state.envelope
+    out.envelope = EMERGENCY if state.shedding else state.envelope
     out.lapsed = state.lapsed
     out.started = state.started
     out.meter_good = state.meter_good
@@ -118,6 +118,11 @@ cdef class Loop:
         with nogil:
             self.tick(now_ns, now_ns)
         return self.outputs.own.tick > before
+
+    def check_at(self, int64_t now_ns):
+        with nogil:
+            check(self.inputs.latch(), &self.configuration.limits, &self.memory.watch, self.memory.state.asked_w,
+                  self.memory.state.applied_w, now_ns)
 
     def run(self):
         cdef int64_t period = self.configuration.limits.site.period_ns

@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport AVAILABLE
+from rampd.ext.window cimport noise
 
 @cython.locals(up=int64_t, down=int64_t)
 cdef double delayed(const image.Limits *limits, const image.State *state, int64_t i, int64_t row) noexcept nogil

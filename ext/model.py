@@ -15,6 +15,7 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import AVAILABLE
+    from rampd.ext.window import noise
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -35,7 +36,7 @@ def delayed(limits: Limits, state: State, i: int, row: int) -> float:
 def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     """Demand of a rack from a new reading: what it draws while its cap does not bind, else at least that."""
     slot = limits.power_slot[i]
-    if state.stale[i] or inputs.at_ns[slot] == state.seen_ns[i]:
+    if state.stale[i] or state.fault_hold or inputs.at_ns[slot] == state.seen_ns[i]:
         return
     state.seen_ns[i] = inputs.at_ns[slot]
     measured_w = inputs.value[slot]
@@ -126,7 +127,7 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """
     slot = limits.site.power_slot
     at_ns = inputs.at_ns[slot]
-    if not state.meter_good or at_ns == state.meter_at_ns:
+    if not state.meter_good or at_ns == state.meter_at_ns or (state.fault_hold and state.started):
         return
     history = limits.site.history
     width = limits.site.align_ticks
@@ -153,6 +154,7 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
         most_w = gain * (most_w + 0.6 * state.grain_w)
         least_w = gain * (least_w - 0.6 * state.grain_w)
+        noise(state, found_w - gain * state.past_model_w[(state.tick + history - ago) % history], now_ns)
         rest_w = found_w - state.disturbance_w
         error_w = 0.0
         if rest_w > most_w:

@@ -3,7 +3,7 @@
 """The reference: what the meter should show now, moving from where it is to the command's goal within its envelope.
 
 A command that lives no longer is replaced by the default, along the normal ramp, and raises only where the site
-allows that. Nothing here reads the meter except to start from the present.
+allows that. A silent channel is waited for. Nothing here reads the meter except to start from the present.
 """
 
 from __future__ import annotations
@@ -13,15 +13,38 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import DISPATCHED, EMERGENCY, ESTOP, HOLD, NORMAL, STAND, TRACK
+    from rampd.ext.codes import (
+        DISPATCHED,
+        EMERGENCY,
+        ESTOP,
+        HOLD,
+        NORMAL,
+        S_CURVE,
+        SITE_CHANNEL,
+        SITE_FREQUENCY,
+        SITE_REFERENCE,
+        SITE_RETURN,
+        SITE_WINDOW,
+        STAND,
+        TRACK,
+    )
+    from rampd.ext.grid import come_back
+    from rampd.ext.window import highest, lowest, note, slope
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
 
-def live(inputs: Inputs, now_ns: int) -> bool:
-    """Whether a command still holds: estop until reset, every other one until its lease ends."""
+def live(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
+    """Whether a command still holds: estop until reset, others until their lease ends.
+
+    While its channel is silent a lease does not run, for as long as the site waits for the channel.
+    """
     command = inputs.command
-    return command.verb == ESTOP or (command.verb != STAND and now_ns < command.expires_ns)
+    if command.verb == ESTOP:
+        return True
+    if command.lost_ns > 0:
+        return command.verb != STAND and now_ns - command.lost_ns < limits.site.hold_max_ns
+    return command.verb != STAND and now_ns < command.expires_ns
 
 
 def goal(limits: Limits, asked_w: float) -> float:
@@ -29,24 +52,32 @@ def goal(limits: Limits, asked_w: float) -> float:
     return min(max(asked_w, limits.site.min_w), limits.site.max_w)
 
 
+def envelope(limits: Limits, state: State, up: bool) -> float:
+    """The most that the present envelope lets the reference move, W/s: its rate, and what its windows leave."""
+    site = limits.site
+    if state.envelope == DISPATCHED:
+        most = site.dispatched_up if up else site.dispatched_down
+    else:
+        most = site.normal_up if up else site.normal_down
+    if state.returning and up:
+        most = min(most, site.return_up)
+    return min(most, slope(limits, state, up))
+
+
 def pace(inputs: Inputs, limits: Limits, state: State) -> float:
-    """Rate of the reference in W/s: what was asked, never above the envelope.
+    """Rate of the reference in W/s that the command asks for; the envelope is applied tick by tick.
 
     A ramp of so many seconds is shaped so that the meter, not the reference, is there at its end.
     """
     command = inputs.command
-    up = state.goal_w > state.reference_w
-    if state.envelope == DISPATCHED:
-        most = limits.site.dispatched_up if up else limits.site.dispatched_down
-    else:
-        most = limits.site.normal_up if up else limits.site.normal_down
+    most = envelope(limits, state, state.goal_w > state.reference_w)
     if state.verb != TRACK:
         return most
     if command.rate_w_per_s > 0.0:
-        return min(most, command.rate_w_per_s)
+        return command.rate_w_per_s
     if command.ramp_s > 0.0:
         span_w = abs(state.goal_w - state.reference_w)
-        return min(most, span_w / max(command.ramp_s - limits.site.lead_s, 0.25 * command.ramp_s))
+        return span_w / max(command.ramp_s - limits.site.lead_s, 0.25 * command.ramp_s)
     return most
 
 
@@ -58,17 +89,21 @@ def rest(limits: Limits, state: State, may_raise: bool) -> None:
         state.goal_w = state.reference_w
 
 
-def take(inputs: Inputs, limits: Limits, state: State) -> None:
-    """Begins a new command from the present reference, or from the present power where that is nearer to the goal.
+def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """Begins a new command from the present reference, or from the present power where that is much nearer to the goal.
 
     Racks that draw less than they may, or cannot go as low as they were told, would only take up the first part of
-    the ramp.
+    the ramp. Noise is no reason to jump.
     """
     command = inputs.command
+    stopped = state.verb == ESTOP
     state.seq = command.seq
     state.verb = command.verb
     state.lapsed = 0
+    state.curve_s = 0.0
     power_w = inputs.value[limits.site.power_slot] if state.meter_good else state.reference_w
+    if abs(power_w - state.reference_w) <= max(0.02 * limits.site.max_w, state.noise_w) and command.verb != HOLD:
+        power_w = state.reference_w
     if command.verb == ESTOP:
         state.envelope = EMERGENCY
         state.goal_w = 0.0
@@ -80,37 +115,98 @@ def take(inputs: Inputs, limits: Limits, state: State) -> None:
         return
     if command.verb == STAND:
         rest(limits, state, True)
+        if stopped:
+            come_back(limits, state, now_ns)
     else:
         state.envelope = command.envelope
         state.goal_w = goal(limits, command.target_w)
+        state.returning = 0
     if state.goal_w < state.reference_w:
         state.reference_w = min(state.reference_w, max(power_w, state.goal_w))
     else:
         state.reference_w = max(state.reference_w, min(power_w, state.goal_w))
     state.rate_w_per_s = pace(inputs, limits, state)
+    if state.verb == TRACK and command.shape == S_CURVE and state.rate_w_per_s > 0.0:
+        # Its steepest part is half as steep again as its mean.
+        span_w = abs(state.goal_w - state.reference_w)
+        most = envelope(limits, state, state.goal_w > state.reference_w)
+        state.curve_s = max(span_w / state.rate_w_per_s, 1.5 * span_w / most if most > 0.0 else 0.0)
+        state.curve_at_s = 0.0
+        state.curve_w = state.reference_w
 
 
-def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: float) -> None:
-    """One tick of the reference."""
-    if inputs.command.seq != state.seq:
-        take(inputs, limits, state)
-    elif state.verb != STAND and not live(inputs, now_ns):
+def advance_curve(state: State, dt_s: float) -> float:
+    """How far an S-curve brings the reference in this tick; W, never past its goal."""
+    before = min(1.0, state.curve_at_s / state.curve_s)
+    state.curve_at_s += dt_s
+    after = min(1.0, state.curve_at_s / state.curve_s)
+    rise = after * after * (3.0 - 2.0 * after) - before * before * (3.0 - 2.0 * before)
+    if after >= 1.0:
+        # What was held back on the way is made up for at the command's rate.
+        state.curve_s = 0.0
+    return abs(state.goal_w - state.curve_w) * rise
+
+
+def settle(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """What holds when no new command came: the live one, its end, or the default."""
+    if state.verb != STAND and not live(inputs, limits, now_ns):
         state.verb = STAND
         state.lapsed = 1
-        if limits.site.after_hold:
+        state.curve_s = 0.0
+        if limits.site.after_hold and inputs.command.lost_ns == 0:
             state.envelope = NORMAL
             state.goal_w = state.reference_w
         else:
-            rest(limits, state, limits.site.raise_after != 0)
+            rest(limits, state, limits.site.raise_after != 0 and inputs.command.lost_ns == 0)
     elif state.seq == 0:
         rest(limits, state, limits.site.raise_after != 0)
+
+
+def held(inputs: Inputs, limits: Limits, state: State) -> bool:
+    """Whether the ramp stands still: its channel is silent, or it goes against the frequency. Says which."""
+    site = limits.site
+    if state.verb != STAND and inputs.command.lost_ns > 0:
+        state.site_why = SITE_CHANNEL
+        return True
+    up = state.goal_w > state.reference_w
+    if site.hold_hz > 0.0 and ((up and state.away_hz <= -site.hold_hz) or (not up and state.away_hz >= site.hold_hz)):
+        state.site_why = SITE_FREQUENCY
+        return state.goal_w != state.reference_w
+    return False
+
+
+def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: float) -> None:
+    """One tick of the reference; `site_why` says what held it."""
+    state.site_why = SITE_REFERENCE
+    if state.fault_hold and inputs.command.verb != ESTOP:
+        return
+    if inputs.command.seq != state.seq:
+        take(inputs, limits, state, now_ns)
+    else:
+        settle(inputs, limits, state, now_ns)
     if state.verb == ESTOP:
         state.reference_w = state.goal_w
         return
-    if state.verb != TRACK:
-        state.rate_w_per_s = pace(inputs, limits, state)
-    step_w = state.rate_w_per_s * dt_s
-    if state.goal_w < state.reference_w:
-        state.reference_w = max(state.goal_w, state.reference_w - step_w)
+    note(limits, state, now_ns)
+    if held(inputs, limits, state):
+        return
+    goal_w = state.goal_w
+    if state.returning and goal_w > state.return_cap_w:
+        goal_w = max(state.return_cap_w, min(state.reference_w, goal_w))
+        state.site_why = SITE_RETURN
+    up = goal_w > state.reference_w
+    most = envelope(limits, state, up)
+    step_w = min(state.rate_w_per_s, most) * dt_s if state.verb == TRACK else most * dt_s
+    if state.curve_s > 0.0:
+        step_w = min(advance_curve(state, dt_s), most * dt_s)
+    if not up:
+        least_w = lowest(limits, state)
+        if state.reference_w - step_w < least_w:
+            state.site_why = SITE_WINDOW
+        state.reference_w = max(goal_w, state.reference_w - step_w, least_w)
     elif state.meter_good:
-        state.reference_w = min(state.goal_w, state.reference_w + step_w)
+        most_w = highest(limits, state)
+        if state.reference_w + step_w > most_w:
+            state.site_why = SITE_WINDOW
+        state.reference_w = min(goal_w, state.reference_w + step_w, most_w)
+    note(limits, state, now_ns)

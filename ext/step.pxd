@@ -3,11 +3,12 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, give_way
 from rampd.ext.codes cimport (
-    ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, EMERGENCY, ESTOP, FAULT_CLOCK, FAULT_NONE,
-    FAULT_SETPOINT,
-    SITE_ESTOP, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, UNRESPONSIVE, WHY_COOLING,
-    WHY_DEMAND, WHY_MANUAL, WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
+    ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ACT_SHED, AVAILABLE, DISPATCHED, EMERGENCY, ENDLESS, ESTOP, FAULT_CLOCK,
+    FAULT_NONE, FAULT_SETPOINT, SITE_ESTOP, SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE,
+    SITE_ROOM, UNRESPONSIVE, WHY_COOLING, WHY_DEMAND, WHY_GRID, WHY_MANUAL, WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE,
+    WHY_REST, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
 from rampd.ext.failsafe cimport judge
+from rampd.ext.grid cimport observe
 from rampd.ext.levels cimport below, quantise
 from rampd.ext.model cimport advance, compare
 from rampd.ext.ramp cimport follow

@@ -18,14 +18,17 @@ if not cython.compiled:
         ACT_DERATE,
         ACT_NO_RAISE,
         ACT_SAFE,
+        ACT_SHED,
         AVAILABLE,
         DISPATCHED,
         EMERGENCY,
+        ENDLESS,
         ESTOP,
         FAULT_CLOCK,
         FAULT_NONE,
         FAULT_SETPOINT,
         SITE_ESTOP,
+        SITE_FAULT,
         SITE_FLOOR,
         SITE_IMPORT,
         SITE_METER,
@@ -35,17 +38,20 @@ if not cython.compiled:
         UNRESPONSIVE,
         WHY_COOLING,
         WHY_DEMAND,
+        WHY_GRID,
         WHY_MANUAL,
         WHY_MAX,
         WHY_MIN,
         WHY_NODE,
         WHY_RATE,
+        WHY_REST,
         WHY_SHARE,
         WHY_SHED,
         WHY_STALE,
         WHY_UNRESPONSIVE,
     )
     from rampd.ext.failsafe import judge
+    from rampd.ext.grid import observe
     from rampd.ext.levels import below, quantise
     from rampd.ext.model import advance, compare
     from rampd.ext.ramp import follow
@@ -58,14 +64,16 @@ def target(limits: Limits, state: State, dt_s: float) -> float:
     """What the racks must draw in sum so that the meter shows the reference, within import limit and envelope."""
     site = limits.site
     gain = 1.0 + site.loss_ratio
-    want_w = (state.reference_w - state.disturbance_w) / gain
+    want_w = (state.reference_w + state.response_w - state.disturbance_w) / gain
     cap_w = (site.import_w - state.disturbance_w) / gain
-    state.site_why = SITE_REFERENCE
     if not state.meter_good:
         state.site_why = SITE_METER
     if state.verb == ESTOP:
         state.site_why = SITE_ESTOP
         return 0.0
+    if state.fault_hold:
+        state.site_why = SITE_FAULT
+        return min(ENDLESS, max(0.0, cap_w))
     # The feedback moves a little faster than the envelope, so that the meter can stay on the reference.
     up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
     # The racks follow within one move or by one step; a target that ran ahead of them would come back as a jump.
@@ -93,6 +101,7 @@ def stay(state: State, i: int) -> None:
     elif state.ours[i] and state.lo_w[i] < state.hi_w[i]:
         state.lo_w[i] = max(state.lo_w[i], min(state.applied_w[i], state.hi_w[i]))
         state.hi_w[i] = state.lo_w[i]
+        state.why[i] = WHY_REST
 
 
 def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
@@ -121,10 +130,14 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
             why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
         elif state.action[i] >= ACT_SAFE:
             hi_w = lo_w
-            why = WHY_COOLING
+            why = WHY_GRID if state.action[i] == ACT_SHED else WHY_COOLING
         elif state.action[i] >= ACT_NO_RAISE:
             hi_w = min(hi_w, max(applied_w, lo_w))
-            why = WHY_STALE if state.stale[i] or not state.meter_good else WHY_COOLING
+            why = WHY_COOLING
+            if state.fault_hold or state.shedding or state.returning:
+                why = WHY_GRID
+            if state.stale[i] or not state.meter_good:
+                why = WHY_STALE
         if state.known[i] and inputs.rack_state[i] == AVAILABLE:
             if state.stale[i]:
                 reserve_w = limits.max_w[i] - hi_w
@@ -167,7 +180,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
         else:
             state.floor_w[i] = min(max(state.floor_w[i], state.lo_w[i]), state.hi_w[i])
             state.reach_w[i] = max(min(state.reach_w[i], state.hi_w[i]), state.lo_w[i])
-        if state.share_w[i] < state.hi_w[i] and state.why[i] != WHY_COOLING:
+        if state.share_w[i] < state.hi_w[i] and state.why[i] != WHY_COOLING and state.why[i] != WHY_GRID:
             node_bound = state.fill[limits.node[i]] < state.fill[0]
             state.why[i] = WHY_NODE if node_bound else (WHY_MIN if state.share_w[i] <= state.lo_w[i] else WHY_SHARE)
         if state.share_w[i] > state.reach_w[i]:
@@ -218,6 +231,8 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
         if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
             continue
         share_w = state.share_w[i]
+        if state.fault_hold and state.action[i] < ACT_SAFE and state.verb != ESTOP and share_w >= state.hi_w[i]:
+            continue
         if not share_w >= 0.0 or share_w > limits.max_w[i] * (1.0 + 1e-9):
             return FAULT_SETPOINT
         if share_w >= state.hi_w[i] and state.action[i] < ACT_NO_RAISE:
@@ -284,6 +299,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
         dt_s = min((now_ns - state.now_ns) * 1e-9, 1.0)
     state.now_ns = now_ns
     state.tick += 1
+    observe(inputs, limits, state, now_ns)
     judge(inputs, limits, state, now_ns)
     advance(inputs, limits, state, now_ns, dt_s)
     compare(inputs, limits, state, now_ns)
@@ -300,8 +316,10 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
         return FAULT_NONE
     bounds(inputs, limits, state)
     narrow(inputs, limits, state)
-    state.total_w = target(limits, state, dt_s)
-    share(limits, state, state.total_w)
+    total_w = target(limits, state, dt_s)
+    share(limits, state, total_w)
+    if not state.fault_hold:
+        state.total_w = total_w
     if state.tick % limits.site.phases == 0:
         firm(inputs, limits, state)
     return move(inputs, limits, state)

@@ -58,6 +58,8 @@ class Command(ctypes.Structure):
     verb: int
     envelope: int
     expires_ns: int
+    shape: int
+    lost_ns: int
     target_w: float
     ramp_s: float
     rate_w_per_s: float
@@ -91,6 +93,7 @@ class Site(ctypes.Structure):
     period_ns: int
     power_slot: int
     frequency_slot: int
+    breaker_slot: int
     meter_stale_ns: int
     rack_stale_ns: int
     loop_stale_ns: int
@@ -98,6 +101,10 @@ class Site(ctypes.Structure):
     align_ticks: int
     after_hold: int
     raise_after: int
+    hold_max_ns: int
+    stagger_ns: int
+    windows: int
+    under_steps: int
     resting: int
     max_w: float
     min_w: float
@@ -110,6 +117,12 @@ class Site(ctypes.Structure):
     normal_down: float
     dispatched_up: float
     dispatched_down: float
+    return_up: float
+    nominal_v: float
+    nominal_hz: float
+    droop: float
+    deadband_hz: float
+    hold_hz: float
     grain_w: float
 
 
@@ -136,6 +149,7 @@ class Limits(ctypes.Structure):
     node: Ints
     loop: Ints
     group: Ints
+    feeder: Ints
     level_first: Ints
     power_slot: Ints
     limit_slot: Ints
@@ -143,6 +157,13 @@ class Limits(ctypes.Structure):
     node_end: Ints
     rack_first: Ints
     node_w: Doubles
+    voltage_slot: Ints
+    window_ns: Longs
+    window_envelope: Longs
+    window_up_w: Doubles
+    window_down_w: Doubles
+    under_hz: Doubles
+    under_tier: Ints
     group_first: Ints
     group_node: Ints
     stepped: Ints
@@ -174,6 +195,26 @@ class State(ctypes.Structure):
     meter_good: int
     meter_clear_ns: int
     site_why: int
+    fault: int
+    fault_ns: int
+    fault_hold: int
+    shedding: int
+    shed_tier: int
+    shed_ns: int
+    returning: int
+    return_ns: int
+    base_at: int
+    base_count: int
+    base_n: int
+    noise_at: int
+    away_hz: float
+    response_w: float
+    return_cap_w: float
+    base_sum_w: float
+    noise_w: float
+    curve_w: float
+    curve_s: float
+    curve_at_s: float
     reference_w: float
     goal_w: float
     rate_w_per_s: float
@@ -201,6 +242,12 @@ class State(ctypes.Structure):
     tier_spare_w: Doubles
     past_w: Doubles
     past_model_w: Doubles
+    base_w: Doubles
+    noise_low_w: Doubles
+    noise_high_w: Doubles
+    window_low_w: Doubles
+    window_high_w: Doubles
+    window_at: Longs
     range_w: Doubles
     group_fill: Doubles
     used_w: Doubles

@@ -38,6 +38,7 @@ class Rack:
     dead_down_s: float = 0.0
     readback: bool = True
     levels_w: tuple[float, ...] = ()
+    feeder: int = 0
     on_s: float = 0.0
     off_s: float = 0.0
     wear_s: float = 0.0
@@ -123,6 +124,13 @@ class World:
         command.rate_w_per_s = rate_w_per_s
         command.expires_ns = self.now_ns + round(lease_s * NS)
 
+    def grid(self, *, hz: float = 60.0, volts: float = 8000.0, closed: float = 1.0, **reading: Any) -> None:
+        """Frequency, the voltage of all phases and the breaker; for worlds where they are measured."""
+        self.put(self.limits.site.frequency_slot, hz, **reading)
+        self.put(self.limits.site.breaker_slot, closed, **reading)
+        for k in range(3):
+            self.put(self.limits.voltage_slot[k], volts, **reading)
+
     def refresh(self) -> None:
         """Every reading as it stands, read again now."""
         for slot in range(self.limits.site.slots):
@@ -169,6 +177,9 @@ class World:
             | dict.fromkeys(loops, site.loops)
             | {"past_w": site.history * site.racks, "past_model_w": site.history, "range_w": site.groups}
             | {"group_fill": site.groups, "vetoes": int(codes.VETOES), "tier_spare_w": site.tiers}
+            | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows}
+            | dict.fromkeys(["noise_low_w", "noise_high_w"], int(codes.WINDOW_SLOTS))
+            | dict.fromkeys(["window_low_w", "window_high_w"], site.windows * codes.WINDOW_SLOTS)
         )
 
 
@@ -186,29 +197,9 @@ def dump(struct: ctypes.Structure, lengths: dict[str, int]) -> dict[str, bytes]:
     return found
 
 
-def world(
-    racks: Sequence[Rack] = (Rack(),), nodes: Sequence[Node] = (Node(),), loops: Sequence[Cooling] = (Cooling(),), *,
-    hz: float = 20.0, **site: Any,
-) -> World:  # fmt: skip
-    """A world of these racks, nodes and loops; `site` overrides scalars of the configuration."""
-    tiers = max(rack.tier for rack in racks) + 1
-    longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
-    configuration = Configuration(
-        slots=1 + 2 * len(racks) + PER_LOOP * len(loops), racks=len(racks), nodes=len(nodes), loops=len(loops),
-        groups=len(layout.groups([(rack.tier, rack.node, rack.weight) for rack in racks])), tiers=tiers,
-        history=math.ceil((longest_s + 3.0) * hz) + 2, levels=sum(len(rack.levels_w) for rack in racks),
-    )  # fmt: skip
-    limits = views.limits(configuration)
-    scalars: dict[str, Any] = {
-        "phases": 1, "period_ns": round(NS / hz), "power_slot": 0, "frequency_slot": -1, "meter_stale_ns": 2 * NS,
-        "rack_stale_ns": 5 * NS, "loop_stale_ns": 10 * NS, "meter_delay_ns": 0, "align_ticks": 2, "after_hold": 0,
-        "raise_after": 0, "max_w": 1e6, "min_w": 0.0, "import_w": 1.1e6, "default_w": 1e6, "loss_ratio": 0.0,
-        "feedback_s": 1.0, "lead_s": 1.0, "normal_up": 10e3, "normal_down": 10e3, "dispatched_up": 400e3,
-        "dispatched_down": 400e3,
-    }  # fmt: skip
-    for name, value in (scalars | site).items():
-        setattr(limits.site, name, value)
+def put_racks(limits: views.Limits, racks: Sequence[Rack], hz: float) -> None:
     for i, rack in enumerate(racks):
+        limits.feeder[i] = rack.feeder
         for name in ("min_w", "max_w", "up_w_per_s", "down_w_per_s", "weight", "quantum_w", "tier", "node", "loop"):
             getattr(limits, name)[i] = getattr(rack, name)
         limits.dead_up[i] = 1 + round(rack.dead_up_s * hz)
@@ -220,6 +211,47 @@ def world(
         limits.wear_ns[i], limits.budget_ns[i] = round(rack.wear_s * NS), round(rack.budget_s * NS)
         limits.power_slot[i] = 1 + 2 * i
         limits.limit_slot[i] = 2 + 2 * i if rack.readback else -1
+
+
+def world(
+    racks: Sequence[Rack] = (Rack(),), nodes: Sequence[Node] = (Node(),), loops: Sequence[Cooling] = (Cooling(),), *,
+    hz: float = 20.0, measured: bool = False, windows: Sequence[tuple[float, int, float, float]] = (),
+    under: Sequence[tuple[float, int]] = (), **site: Any,
+) -> World:  # fmt: skip
+    """A world of these racks, nodes and loops; `site` overrides scalars of the configuration.
+
+    `measured` adds frequency, voltages and a breaker; `windows` are (seconds, envelope, W up, W down), `under` steps
+    (Hz, tier).
+    """
+    grid_slot = 1 + 2 * len(racks) + PER_LOOP * len(loops)
+    tiers = max(rack.tier for rack in racks) + 1
+    longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
+    configuration = Configuration(
+        slots=grid_slot + 5, windows=len(windows), under_steps=len(under), racks=len(racks), nodes=len(nodes),
+        loops=len(loops),
+        groups=len(layout.groups([(rack.tier, rack.node, rack.weight) for rack in racks])), tiers=tiers,
+        history=math.ceil((longest_s + 3.0) * hz) + 2, levels=sum(len(rack.levels_w) for rack in racks),
+    )  # fmt: skip
+    limits = views.limits(configuration)
+    scalars: dict[str, Any] = {
+        "phases": 1, "period_ns": round(NS / hz), "power_slot": 0,
+        "frequency_slot": grid_slot if measured else -1, "breaker_slot": grid_slot + 1 if measured else -1,
+        "nominal_v": 8000.0, "nominal_hz": 60.0, "hold_max_ns": 60 * NS, "return_up": 5e3, "meter_stale_ns": 2 * NS,
+        "rack_stale_ns": 5 * NS, "loop_stale_ns": 10 * NS, "meter_delay_ns": 0, "align_ticks": 2, "after_hold": 0,
+        "raise_after": 0, "max_w": 1e6, "min_w": 0.0, "import_w": 1.1e6, "default_w": 1e6, "loss_ratio": 0.0,
+        "feedback_s": 1.0, "lead_s": 1.0, "normal_up": 10e3, "normal_down": 10e3, "dispatched_up": 400e3,
+        "dispatched_down": 400e3,
+    }  # fmt: skip
+    for name, value in (scalars | site).items():
+        setattr(limits.site, name, value)
+    for k in range(3):
+        limits.voltage_slot[k] = grid_slot + 2 + k if measured else -1
+    for w, (seconds, envelope, up_w, down_w) in enumerate(windows):
+        limits.window_ns[w], limits.window_envelope[w] = round(seconds * NS), envelope
+        limits.window_up_w[w], limits.window_down_w[w] = up_w, down_w
+    for k, (under_hz, tier) in enumerate(under):
+        limits.under_hz[k], limits.under_tier[k] = under_hz, tier
+    put_racks(limits, racks, hz)
     for v, node in enumerate(nodes):
         limits.node_parent[v] = node.parent
         limits.node_w[v] = node.limit_w
@@ -236,6 +268,8 @@ def world(
         views.state(memory), views.watch(memory),
     )  # fmt: skip
     made.meter(800e3)
+    if measured:
+        made.grid()
     for i, rack in enumerate(racks):
         made.rack(i, rack.max_w, rack.max_w)
     for k in range(len(loops)):

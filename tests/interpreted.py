@@ -13,7 +13,7 @@ from typing import Final
 
 EXT: Final = Path(__file__).resolve().parents[1] / "ext"
 # Each after what it imports.
-KERNELS: Final = ("allocate", "failsafe", "guard", "levels", "model", "ramp", "thermal", "step")
+KERNELS: Final = ("allocate", "failsafe", "grid", "guard", "levels", "window", "model", "ramp", "thermal", "step")
 
 
 def load(name: str, path: Path, beside: dict[str, ModuleType]) -> ModuleType:
@@ -47,9 +47,11 @@ def load_all() -> dict[str, ModuleType]:
 _LOADED: Final = load_all()
 allocate = _LOADED["allocate"]
 failsafe = _LOADED["failsafe"]
+grid = _LOADED["grid"]
 guard = _LOADED["guard"]
 levels = _LOADED["levels"]
 model = _LOADED["model"]
 ramp = _LOADED["ramp"]
 step = _LOADED["step"]
 thermal = _LOADED["thermal"]
+window = _LOADED["window"]

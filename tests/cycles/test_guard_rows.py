@@ -24,7 +24,8 @@ def hall(pdu_kw: float = 1000.0, main_kw: float = 1000.0, **rack: bool) -> World
         [Rack(node=1, **rack), Rack(node=1), Rack(node=2, loop=1)],
         [Node(main_kw * 1e3), Node(pdu_kw * 1e3, 0), Node(1e12, 0)],
         [Cooling(), Cooling(leak=False)],
-        dispatched_up=80e3, dispatched_down=80e3, normal_up=8e3, normal_down=8e3, import_w=500e3,
+        dispatched_up=80e3, dispatched_down=80e3, normal_up=8e3, normal_down=8e3, import_w=500e3, measured=True,
+        under=[(59.7, 1), (59.5, 0)],
     )  # fmt: skip
 
 
@@ -80,6 +81,14 @@ def state_of_b(rack_state: int) -> Given:
     return lambda w: w.inputs.rack_state.__setitem__(1, rack_state)
 
 
+def shown(**grid: float) -> Given:
+    return lambda w: w.grid(**grid)
+
+
+def one_phase(volts: float) -> Given:
+    return lambda w: w.put(w.limits.voltage_slot[2], volts)
+
+
 LOW = (40.0, 40.0, 40.0)
 HIGH = (100.0, 100.0, 100.0)
 ROWS = {
@@ -115,6 +124,26 @@ ROWS = {
                                           (lambda w: w.cool(0, supply_c=38.0),)),
     "CDU stale":                      Row(LOW, (40.0, 40.0, 50.0), LOW, {"COOLING": 1},
                                           (lambda w: w.cool(1, age_s=10.01),)),
+    # 4. No raise where the grid is not there.
+    "voltage just not low":           Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, (shown(volts=7200.0),)),
+    "voltage low":                    Row(LOW, (50.0, 40.0, 30.0), (40.0, 40.0, 30.0), {"GRID": 1},
+                                          (shown(volts=7199.9),)),
+    "one phase low":                  Row(LOW, (50.0, 40.0, 40.0), LOW, {"GRID": 1}, (one_phase(7000.0),)),
+    "voltage just not high":          Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, (shown(volts=8800.0),)),
+    "voltage high":                   Row(LOW, (50.0, 50.0, 40.0), LOW, {"GRID": 2}, (shown(volts=8800.1),)),
+    "a bad voltage shows nothing":    Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {},
+                                          (shown(volts=0.0, quality=codes.RANGE),)),
+    "an old voltage shows nothing":   Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {},
+                                          (shown(volts=0.0, age_s=2.01),)),
+    "frequency of no live bus":       Row(LOW, (50.0, 40.0, 40.0), LOW, {"GRID": 1}, (shown(hz=53.9),)),
+    "frequency far too high":         Row(LOW, (50.0, 40.0, 40.0), LOW, {"GRID": 1}, (shown(hz=66.1),)),
+    "low frequency is no fault":      Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, (shown(hz=54.0),)),
+    "high frequency is no fault":     Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, (shown(hz=66.0),)),
+    "an old frequency shows nothing": Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {},
+                                          (shown(hz=40.0, age_s=2.01),)),
+    "breaker open":                   Row(LOW, (50.0, 40.0, 40.0), LOW, {"GRID": 1}, (shown(closed=0.0),)),
+    "a bad breaker shows nothing":    Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {},
+                                          (shown(closed=0.0, quality=codes.SENTINEL),)),
     # 3. The sum, up: 100 kW with a dispatched lease, 10 kW without.
     "rise within the budget":         Row(LOW, (80.0, 80.0, 60.0), (80.0, 80.0, 60.0), {}),
     "rise beyond it":                 Row(LOW, (80.0, 80.0, 61.0), LOW, {"RISE": 3}),
@@ -128,6 +157,8 @@ ROWS = {
     "fall within the budget":         Row(HIGH, (50.0, 50.0, 100.0), (50.0, 50.0, 100.0), {}),
     "fall beyond it":                 Row(HIGH, (60.0, 60.0, 60.0), (100.0, 60.0, 60.0), {"FALL": 1}),
     "fall far beyond it":             Row(HIGH, (0.0, 0.0, 90.0), (100.0, 100.0, 90.0), {"FALL": 2}),
+    "two must wait":                  Row(HIGH, (30.0, 30.0, 30.0), (100.0, 100.0, 30.0), {"FALL": 2}),
+    "just the budget is left":        Row(HIGH, (50.0, 50.0, 50.0), (100.0, 50.0, 50.0), {"FALL": 1}),
     "stop":                           Row(HIGH, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), {}, (estop,)),
     "above the import limit":         Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 20.0), {},
                                           (lambda w: w.meter(500.1e3),)),
@@ -144,9 +175,21 @@ ROWS = {
                                           (lambda w: w.cool(0, supply_c=50.0, quality=codes.SENTINEL),)),
     "a leak is a reason":             Row(HIGH, (0.0, 0.0, 100.0), (0.0, 0.0, 100.0), {},
                                           (lambda w: w.cool(0, leak=1.0),)),
+    "a leak in the first slot":       Row(HIGH, (0.0, 0.0, 100.0), (0.0, 0.0, 100.0), {},
+                                          (lambda w: w.limits.leak_slot.__setitem__(0, 0),)),
     "a bad leak bit is none":         Row(HIGH, (20.0, 20.0, 100.0), (100.0, 20.0, 100.0), {"FALL": 1},
                                           (lambda w: w.cool(0, leak=1.0), lambda w: w.inputs.quality.__setitem__(
                                               w.limits.leak_slot[0], codes.SENTINEL))),
+    "below the first under step":     Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 20.0), {}, (shown(hz=59.7),)),
+    "above every under step":         Row(HIGH, (20.0, 20.0, 99.0), (100.0, 20.0, 99.0), {"FALL": 1},
+                                          (shown(hz=59.701),)),
+    "an old frequency is no reason":  Row(HIGH, (20.0, 20.0, 99.0), (100.0, 20.0, 99.0), {"FALL": 1},
+                                          (shown(hz=59.0, age_s=2.01),)),
+    "no under steps":                 Row(HIGH, (20.0, 20.0, 99.0), (100.0, 20.0, 99.0), {"FALL": 1},
+                                          (shown(hz=59.0), lambda w: setattr(w.limits.site, "under_steps", 0))),
+    "one under step":                 Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 20.0), {},
+                                          (shown(hz=59.0), lambda w: setattr(w.limits.site, "under_steps", 1))),
+    "with the breaker open":          Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 20.0), {}, (shown(closed=0.0),)),
     # 2. Sums at the nodes: the larger of last, new and measured; the most where that is not known.
     "PDU just full":                  Row(LOW, (60.0, 40.0, 40.0), (60.0, 40.0, 40.0), {}, pdu_kw=100.0),
     "PDU too full":                   Row(LOW, (60.1, 40.0, 50.0), (40.0, 40.0, 50.0), {"NODE": 1}, pdu_kw=100.0),
@@ -165,6 +208,9 @@ ROWS = {
                                           pdu_kw=140.0),
     "a neighbour that is deaf":       Row(LOW, (41.0, 40.0, 40.0), LOW, {"NODE": 1}, (state_of_b(codes.UNRESPONSIVE),),
                                           pdu_kw=140.0),
+    "full to the last bit":           Row(LOW, (40.0, 40.0, 40.5), (40.0, 40.0, 40.5), {},
+                                          (lambda w: w.limits.node_w.__setitem__(2, 50e3),
+                                           lambda w: w.rack(2, 50e3 * (1.0 + 1e-9)))),
     "a full PDU may fall":            Row(LOW, (30.0, 40.0, 40.0), (30.0, 40.0, 40.0), {}, pdu_kw=50.0),
 }  # fmt: skip
 
@@ -190,6 +236,9 @@ FIRST_SIGHT = {
     "power stale":              (lambda w: w.rack(0, 50e3, 60e3, age_s=6.0), 0, 0.0),
     "power never read":         (lambda w: w.rack(0, 50e3, 60e3, quality=codes.NEVER), 0, 0.0),
     "read-back stale":          (lambda w: w.inputs.at_ns.__setitem__(w.limits.limit_slot[0], 0), 0, 0.0),
+    "off":                      (lambda w: w.rack(0, 0.0, 0.0), 1, 0.0),
+    "draws a little":           (lambda w: w.rack(0, 0.5, 0.0), 1, 20e3),
+    "read-back in slot 0":      (lambda w: w.limits.limit_slot.__setitem__(0, 0) or w.rack(0, 50e3), 1, 100e3),
     "no read-back":             (lambda w: w.limits.limit_slot.__setitem__(0, -1) or w.rack(0, 50e3), 1, 50e3),
 }  # fmt: skip
 
@@ -244,6 +293,81 @@ def test_a_list_of_levels(asked: float, out: float, vetoes: dict[str, int]) -> N
     made.refresh()
     assert made.guard(asked * 1e3, 100e3)[0] == out * 1e3
     assert made.vetoes() == vetoes
+
+
+def test_every_rack_has_its_own_list() -> None:
+    made = world([Rack(levels_w=(0.0, 40e3, 100e3)), Rack(levels_w=(0.0, 30e3, 90e3)), Rack()],
+                 dispatched_up=80e3, dispatched_down=80e3)  # fmt: skip
+    made.rack(0, 40e3, 40e3)
+    made.rack(1, 30e3, 30e3)
+    made.command(codes.TRACK, 300e3)
+    made.guard(40e3, 30e3, 100e3)
+    made.now_s += 1.0
+    made.refresh()
+    assert made.guard(30e3, 40e3, 100e3) == [40e3, 30e3, 100e3]
+    assert made.vetoes() == {"LEVEL": 2}
+
+
+def test_at_first_sight_no_budget_is_there_to_raise_with() -> None:
+    made = hall()
+    for i in range(3):
+        made.rack(i, 40e3, 40e3)
+    made.command(codes.TRACK, 300e3)
+    assert made.guard(50e3, 40e3, 40e3) == [40e3] * 3
+    assert made.vetoes() == {"RISE": 1}
+
+
+def test_a_pause_saves_up_no_more_than_a_second() -> None:
+    made = standing(hall(), 40.0, 40.0, 40.0)
+    made.limits.site.normal_up = 4e3
+    no_lease(made)
+    # Ten are there, 1.25 of a tenth of the dispatched rate; after two seconds five are, 1.25 of the normal one.
+    assert made.guard(50e3, 40e3, 40e3) == [50e3, 40e3, 40e3]
+    made.now_s += 2.0
+    made.refresh()
+    assert made.guard(50e3, 45.1e3, 40e3) == [50e3, 40e3, 40e3]
+    assert made.guard(50e3, 45e3, 40e3) == [50e3, 45e3, 40e3]
+
+
+def test_the_smallest_raise_is_counted() -> None:
+    made = standing(hall(), 40.0, 40.0, 40.0)
+    made.limits.site.normal_up, made.limits.site.dispatched_up = 0.0, 8.0
+    no_lease(made)
+    assert made.guard(40e3 + 0.8, 40e3, 40e3)[0] == 40e3 + 0.8
+    assert made.guard(40e3 + 1.6, 40e3, 40e3)[0] == 40e3 + 0.8
+
+
+def test_falls_spend_their_budget_once_and_it_grows_at_the_dispatched_rate() -> None:
+    made = standing(hall(), 100.0, 100.0, 100.0)
+    # 100 kW at once, less one rack that must wait; nothing is left.
+    assert made.guard(50e3, 50e3, 50e3) == [100e3, 50e3, 50e3]
+    assert made.guard(99e3, 50e3, 50e3) == [100e3, 50e3, 50e3]
+    made.now_s += 0.1
+    made.refresh()
+    assert made.guard(89.9e3, 50e3, 50e3) == [100e3, 50e3, 50e3]
+    assert made.guard(90e3, 50e3, 50e3) == [90e3, 50e3, 50e3]
+    assert made.vetoes() == {"FALL": 3}
+
+
+@pytest.mark.parametrize(("asked", "out"), [(34.0, 34.0), (33.9, 100.0)])
+def test_what_falls_while_raises_are_withdrawn_is_counted(asked: float, out: float) -> None:
+    made = standing(hall(), 50.0, 100.0, 100.0)
+    no_lease(made)
+    assert made.guard(100e3, 61e3, 100e3) == [50e3, 61e3, 100e3]
+    # 39 of 100 kW are spent, 5 came back.
+    made.now_s += 0.05
+    made.refresh()
+    assert made.guard(50e3, 61e3, asked * 1e3)[2] == out * 1e3
+
+
+def test_once_raises_are_withdrawn_a_node_is_no_longer_above_its_limit() -> None:
+    made = standing(hall(), 40.0, 40.0, 40.0)
+    made.limits.node_w[1] = 100e3
+    for _ in range(6):
+        assert made.guard(70e3, 40e3, 40e3) == [40e3] * 3
+        made.now_s += 0.5
+        made.refresh()
+    assert made.vetoes() == {"NODE": 6}
 
 
 def test_a_set_point_that_is_no_level_may_stand() -> None:

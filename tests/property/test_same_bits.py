@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from array import array
 from random import Random
 from typing import Any
 
@@ -45,7 +46,10 @@ def made_of(random: Random) -> World:
     limits = [random.choice([1e12, most_w, random.uniform(0.1, 1.0) * most_w]) for _ in range(nodes)]
     return world(
         racks, [Node(w, p) for w, p in zip(limits, parents(random, nodes), strict=True)],
-        [Cooling(leak=random.random() < 0.5) for _ in range(2)],
+        [Cooling(leak=random.random() < 0.5) for _ in range(2)], measured=random.random() < 0.7,
+        windows=[(15.0, codes.NORMAL, 0.1 * most_w, 0.1 * most_w), (5.0, codes.DISPATCHED, most_w, 0.5 * most_w)],
+        under=[(59.7, 2), (59.5, 1)], droop=random.choice([0.0, 0.05]), deadband_hz=0.017, hold_hz=0.05,
+        stagger_ns=random.choice([0, 2 * 10**9]), hold_max_ns=5 * 10**9, return_up=0.01 * most_w,
         phases=random.choice([1, 4]), align_ticks=random.choice([1, 3]), after_hold=random.randrange(2),
         raise_after=random.randrange(2), max_w=1.1 * most_w, min_w=random.choice([0.0, 0.2 * most_w]),
         import_w=random.uniform(0.6, 1.2) * most_w, default_w=random.uniform(0.3, 1.0) * most_w, loss_ratio=0.015,
@@ -68,6 +72,11 @@ def disturb(random: Random, made: World, wild: bool) -> None:
         made.inputs.rack_state[i] = random.choice([codes.AVAILABLE] * 12 + list(codes.RackState))
     if random.random() < 0.6:
         made.meter(1.02 * sum_w + random.uniform(-1e3, 1e3))
+    if site.frequency_slot >= 0 and random.random() < 0.4:
+        made.grid(
+            hz=random.choice([60.0] * 6 + [59.95, 60.1, 59.7, 59.5, 59.71, 40.0]),
+            volts=random.choice([8000.0] * 9 + [7200.0, 7000.0, 9000.0]), closed=random.choice([1.0] * 9 + [0.0]),
+        )  # fmt: skip
     for k in range(site.loops):
         if random.random() < 0.3:
             made.cool(
@@ -92,6 +101,9 @@ def disturb(random: Random, made: World, wild: bool) -> None:
             ramp_s=random.choice([0.0, 0.1, 5.0]), rate_w_per_s=random.choice([0.0, 0.0, 1e4]),
             lease_s=random.choice([0.3, 2.0, 900.0]),
         )  # fmt: skip
+        made.inputs.command.shape = random.choice(list(codes.Shape))
+    if random.random() < 0.05:
+        made.inputs.command.lost_ns = random.choice([0, made.now_ns])
 
 
 def interpret(made: World, memory: Memory) -> int:
@@ -136,3 +148,48 @@ def test_the_same_bits_on_plausible_images(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(40 * SEEDS))
 def test_the_same_bits_on_any_image(seed: int) -> None:
     play(f"wild {seed}", wild=True)
+
+
+IMAGES = 100_000
+WORLDS = 200
+BOUNDARIES = (NAN, INF, -INF, 0.0, -0.0, -1.0, 1e300, 5e-324, 20e3, 100e3, math.nextafter(100e3, INF), 38.0, 40.0, 60.0)
+
+
+def guard_inputs(random: Random, made: World) -> None:
+    """Anything anywhere: a few slots, set points, states and times of the last image are replaced."""
+    site, limits = made.limits.site, made.limits
+    for _ in range(4):
+        slot = random.randrange(site.slots)
+        power_w = random.uniform(0.0, 120e3)
+        made.inputs.value[slot] = random.choice(BOUNDARIES) if random.random() < 0.3 else power_w
+        made.inputs.quality[slot] = random.choice([codes.GOOD] * 5 + list(codes.Quality))
+        made.inputs.at_ns[slot] = made.now_ns - random.choice([0, 0, 0, 0, 2_000_000_000, 5_000_000_001, -50_000_000])
+    for i in range(site.racks):
+        asked_w = random.choice([made.watch.last_w[i], random.uniform(limits.min_w[i], limits.max_w[i])])
+        made.state.asked_w[i] = random.choice(BOUNDARIES) if random.random() < 0.1 else asked_w
+    made.inputs.rack_state[random.randrange(site.racks)] = random.choice([codes.AVAILABLE] * 4 + list(codes.RackState))
+    if random.random() < 0.05:
+        made.command(random.choice(list(codes.Verb)), envelope=random.choice(list(codes.Envelope)),
+                     lease_s=random.choice([0.2, 900.0]))  # fmt: skip
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_the_guard_gives_the_same_bits_on_a_hundred_thousand_images(part: int) -> None:
+    seen: set[int] = set()
+    for world_at in range(part * WORLDS // 10, (part + 1) * WORLDS // 10):
+        random = Random(f"guard bits {world_at}")
+        made = made_of(random)
+        other = Memory(made.configuration)
+        state, watch = views.state(other), views.watch(other)
+        racks = made.limits.site.racks
+        lengths = made.lengths()
+        for _ in range(IMAGES // WORLDS):
+            guard_inputs(random, made)
+            made.now_s += random.choice([0.05, 0.05, 0.05, 0.7, 3.0])
+            made.wall.publish(made.now_ns)
+            made.loop.check_at(made.now_ns)
+            interpreted.guard.check(made.inputs, made.limits, watch, made.state.asked_w, state.applied_w, made.now_ns)
+            assert bytes(array("d", made.state.applied_w[:racks])) == bytes(array("d", state.applied_w[:racks]))
+            assert dump(made.watch, lengths) == dump(watch, lengths)
+        seen |= {k for k in range(codes.VETOES) if watch.vetoes[k]}
+    assert len(seen) >= codes.VETOES - 1

@@ -1,0 +1,15 @@
+cimport cython
+from libc.stdint cimport int64_t
+from rampd.ext cimport image
+from rampd.ext.codes cimport BASE_SLOTS, ESTOP, SECOND_NS
+from rampd.ext.failsafe cimport fresh
+
+@cython.locals(slot=int64_t)
+cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
+cdef double droop(const image.Limits *limits, double away_hz) noexcept nogil
+cdef void shed(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
+cdef void baseline(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                   int64_t now_ns) noexcept nogil
+cdef void come_back(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
+cdef void observe(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                  int64_t now_ns) noexcept nogil

@@ -1,0 +1,113 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""What the grid does and what the site owes it: faults, primary frequency response, under-frequency steps, the return.
+
+FAULT is voltage outside 0.9 to 1.1 of nominal, an open breaker, or a frequency that no live bus has; everything holds,
+and for ten seconds after it the load comes back as it was. After an under-frequency step or an emergency stop it comes
+back slowly, no higher than it was on average in the ten minutes before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.codes import BASE_SLOTS, ESTOP, SECOND_NS
+    from rampd.ext.failsafe import fresh
+if TYPE_CHECKING:
+    from rampd.ext.views import Inputs, Limits, State
+
+
+def faulted(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
+    """Whether the newest readings show a fault; what is not measured or stale shows none."""
+    site = limits.site
+    for k in range(3):
+        slot = limits.voltage_slot[k]
+        if fresh(inputs, slot, site.meter_stale_ns, now_ns):
+            part = inputs.value[slot] / site.nominal_v
+            if part < 0.9 or part > 1.1:
+                return True
+    if fresh(inputs, site.breaker_slot, site.meter_stale_ns, now_ns) and inputs.value[site.breaker_slot] == 0.0:
+        return True
+    if fresh(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):
+        part = inputs.value[site.frequency_slot] / site.nominal_hz
+        return part < 0.9 or part > 1.1
+    return False
+
+
+def droop(limits: Limits, away_hz: float) -> float:
+    """Primary frequency response in W of purchase: beyond the deadband, full at the droop (BAL-001-TRE)."""
+    site = limits.site
+    if site.droop <= 0.0:
+        return 0.0
+    span_hz = site.nominal_hz * site.droop - site.deadband_hz
+    if away_hz < -site.deadband_hz:
+        return max(-1.0, (away_hz + site.deadband_hz) / span_hz) * site.max_w
+    if away_hz > site.deadband_hz:
+        return min(1.0, (away_hz - site.deadband_hz) / span_hz) * site.max_w
+    return 0.0
+
+
+def shed(limits: Limits, state: State, now_ns: int) -> None:
+    """Under-frequency steps: from which tier on racks go down; they stay so until ten seconds above the first step."""
+    steps = limits.site.under_steps
+    hz = limits.site.nominal_hz + state.away_hz
+    if steps == 0 or (not state.shedding and hz > limits.under_hz[0]):
+        return
+    for k in range(steps):
+        if hz <= limits.under_hz[k]:
+            state.shed_tier = min(state.shed_tier, limits.under_tier[k]) if state.shedding else limits.under_tier[k]
+            state.shedding = 1
+    if hz <= limits.under_hz[0]:
+        state.shed_ns = now_ns
+    elif now_ns - state.shed_ns >= 10 * SECOND_NS:
+        state.shedding = 0
+        come_back(limits, state, now_ns)
+
+
+def baseline(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """Means over ten seconds of what is purchased in undisturbed operation, for ten minutes."""
+    if not state.meter_good or state.fault_hold or state.shedding or state.returning or state.verb == ESTOP:
+        return
+    at = now_ns // (10 * SECOND_NS)
+    if at != state.base_at:
+        if state.base_n > 0:
+            state.base_w[state.base_count % BASE_SLOTS] = state.base_sum_w / state.base_n
+            state.base_count += 1
+        state.base_at = at
+        state.base_sum_w = 0.0
+        state.base_n = 0
+    state.base_sum_w += inputs.value[limits.site.power_slot]
+    state.base_n += 1
+
+
+def come_back(limits: Limits, state: State, now_ns: int) -> None:
+    """Begins the return: from the present, by feeders, to the mean of the ten minutes before at most."""
+    count = min(state.base_count, BASE_SLOTS)
+    sum_w = 0.0
+    for k in range(count):
+        sum_w += state.base_w[k]
+    state.returning = 1
+    state.return_ns = now_ns
+    state.return_cap_w = sum_w / count if count > 0 else limits.site.max_w
+    state.reference_w = min(state.reference_w, (1.0 + limits.site.loss_ratio) * state.model_w + state.disturbance_w)
+
+
+def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """One tick of what the grid shows."""
+    site = limits.site
+    state.fault = faulted(inputs, limits, now_ns)
+    if state.fault:
+        state.fault_ns = now_ns
+    state.fault_hold = state.fault or (state.fault_ns > 0 and now_ns - state.fault_ns < 10 * SECOND_NS)
+    if not state.fault_hold:
+        state.away_hz = 0.0
+        if fresh(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):
+            state.away_hz = inputs.value[site.frequency_slot] - site.nominal_hz
+        state.response_w = droop(limits, state.away_hz)
+        shed(limits, state, now_ns)
+    baseline(inputs, limits, state, now_ns)
+    if state.returning and now_ns - state.return_ns >= 3600 * SECOND_NS:
+        state.returning = 0

@@ -1,0 +1,12 @@
+cimport cython
+from libc.stdint cimport int64_t
+from rampd.ext cimport image
+from rampd.ext.codes cimport ENDLESS, SECOND_NS, WINDOW_SLOTS
+
+@cython.locals(k=int64_t, at=int64_t, base=int64_t)
+cdef void note(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
+cdef double highest(const image.Limits *limits, const image.State *state) noexcept nogil
+cdef double lowest(const image.Limits *limits, const image.State *state) noexcept nogil
+@cython.locals(k=int64_t, at=int64_t)
+cdef void noise(image.State *state, double residual_w, int64_t now_ns) noexcept nogil
+cdef double slope(const image.Limits *limits, const image.State *state, bint up) noexcept nogil

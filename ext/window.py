@@ -1,0 +1,89 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""Rolling windows: how far the reference may have moved within any so many seconds, and what the load's noise leaves.
+
+A window is kept as the least and the most of sixteen slots, fifteen of which make its length: it errs on the safe side
+by one slot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.codes import ENDLESS, SECOND_NS, WINDOW_SLOTS
+if TYPE_CHECKING:
+    from rampd.ext.views import Limits, State
+
+
+def note(limits: Limits, state: State, now_ns: int) -> None:
+    """Takes the present reference into every window."""
+    for w in range(limits.site.windows):
+        at = now_ns // (limits.window_ns[w] // (WINDOW_SLOTS - 1))
+        base = w * WINDOW_SLOTS
+        if state.window_at[w] == 0 or at - state.window_at[w] > WINDOW_SLOTS:
+            state.window_at[w] = at - WINDOW_SLOTS
+        while state.window_at[w] < at:
+            state.window_at[w] += 1
+            k = base + state.window_at[w] % WINDOW_SLOTS
+            state.window_low_w[k] = state.reference_w
+            state.window_high_w[k] = state.reference_w
+        k = base + at % WINDOW_SLOTS
+        state.window_low_w[k] = min(state.window_low_w[k], state.reference_w)
+        state.window_high_w[k] = max(state.window_high_w[k], state.reference_w)
+
+
+def highest(limits: Limits, state: State) -> float:
+    """How high the present envelope's windows let the reference go now; never below where it is."""
+    most_w = ENDLESS
+    for w in range(limits.site.windows):
+        if limits.window_envelope[w] == state.envelope and state.window_at[w] > 0:
+            low_w = state.window_low_w[w * WINDOW_SLOTS]
+            for k in range(WINDOW_SLOTS):
+                low_w = min(low_w, state.window_low_w[w * WINDOW_SLOTS + k])
+            most_w = min(most_w, low_w + limits.window_up_w[w])
+    return max(most_w, state.reference_w)
+
+
+def lowest(limits: Limits, state: State) -> float:
+    """How low the present envelope's windows let the reference go now; never above where it is."""
+    least_w = -ENDLESS
+    for w in range(limits.site.windows):
+        if limits.window_envelope[w] == state.envelope and state.window_at[w] > 0:
+            high_w = state.window_high_w[w * WINDOW_SLOTS]
+            for k in range(WINDOW_SLOTS):
+                high_w = max(high_w, state.window_high_w[w * WINDOW_SLOTS + k])
+            least_w = max(least_w, high_w - limits.window_down_w[w])
+    return min(least_w, state.reference_w)
+
+
+def noise(state: State, residual_w: float, now_ns: int) -> None:
+    """Takes what the model does not explain into its peak to peak of fifteen seconds."""
+    at = now_ns // SECOND_NS
+    if state.noise_at == 0 or at - state.noise_at > WINDOW_SLOTS:
+        state.noise_at = at - WINDOW_SLOTS
+    while state.noise_at < at:
+        state.noise_at += 1
+        state.noise_low_w[state.noise_at % WINDOW_SLOTS] = residual_w
+        state.noise_high_w[state.noise_at % WINDOW_SLOTS] = residual_w
+    k = at % WINDOW_SLOTS
+    state.noise_low_w[k] = min(state.noise_low_w[k], residual_w)
+    state.noise_high_w[k] = max(state.noise_high_w[k], residual_w)
+    low_w = residual_w
+    high_w = residual_w
+    for k in range(WINDOW_SLOTS):
+        low_w = min(low_w, state.noise_low_w[k])
+        high_w = max(high_w, state.noise_high_w[k])
+    state.noise_w = high_w - low_w
+
+
+def slope(limits: Limits, state: State, up: bool) -> float:
+    """The rate in W/s that the windows leave beside the load's own noise: nine tenths of what it does not use."""
+    most = ENDLESS
+    for w in range(limits.site.windows):
+        if limits.window_envelope[w] == state.envelope:
+            room_w = (limits.window_up_w[w] if up else limits.window_down_w[w]) - state.noise_w
+            most = min(most, 0.9 * max(0.0, room_w) / (limits.window_ns[w] * 1e-9))
+    return most

@@ -1,0 +1,192 @@
+"""What the grid shows, reading by reading: faults, droop, under-frequency steps. 60 Hz, 8 kV, a site of 1 MW."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from rampd.ext import codes
+from tests import interpreted
+from tests.core import Cooling, Rack, World, world
+
+NAN = math.nan
+
+
+def observed(made: World, seconds: float = 0.0, **shown: Any) -> World:
+    made.now_s += seconds
+    made.refresh()
+    made.grid(**shown)
+    made.state.meter_good = 1
+    interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
+    return made
+
+
+FAULTS = {
+    # what is shown -> fault
+    "nominal":            ({}, 0),
+    "just not low":       ({"volts": 7200.0}, 0),
+    "low":                ({"volts": 7199.9}, 1),
+    "just not high":      ({"volts": 8800.0}, 0),
+    "high":               ({"volts": 8800.1}, 1),
+    "dead bus":           ({"volts": 0.0, "hz": 40.0}, 1),
+    "no bus has that":    ({"hz": 53.9}, 1),
+    "nor that":           ({"hz": 66.1}, 1),
+    "very low, but live": ({"hz": 54.0}, 0),
+    "breaker open":       ({"closed": 0.0}, 1),
+    "not a number":       ({"volts": NAN, "hz": NAN, "closed": NAN}, 0),
+    "too old":            ({"volts": 0.0, "age_s": 2.1}, 0),
+    "bad quality":        ({"volts": 0.0, "quality": codes.RANGE}, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("shown", "fault"), FAULTS.values(), ids=FAULTS.keys())
+def test_faults(shown: dict[str, Any], fault: int) -> None:
+    assert observed(world(measured=True), **shown).state.fault == fault
+
+
+def test_one_phase_is_enough() -> None:
+    for phase in range(3):
+        made = world(measured=True)
+        made.put(made.limits.voltage_slot[phase], 7000.0)
+        interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
+        assert made.state.fault
+
+
+def test_what_is_not_measured_shows_no_fault() -> None:
+    made = world()
+    interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
+    assert not made.state.fault
+
+
+def test_ten_seconds_after_a_fault_everything_still_holds() -> None:
+    made = observed(world(measured=True), volts=0.0)
+    for _ in range(10):
+        assert made.state.fault_hold
+        observed(made, 0.999)
+    observed(made, 0.01)
+    assert not made.state.fault_hold
+
+
+DROOP = {
+    # Hz -> kW of purchase: 5 % droop and a deadband of 0.017 Hz on 1 MW
+    "nominal":           (60.0, 0.0),
+    "within the band":   (59.984, 0.0),
+    "just at its edge":  (59.983, 0.0),
+    "59.95":             (59.95, -11.06),
+    "59.90":             (59.90, -27.82),
+    "59.85":             (59.85, -44.59),
+    "59.70":             (59.70, -94.87),
+    "all it has":        (57.0, -1000.0),
+    "and no more":       (55.0, -1000.0),
+    "high":              (60.10, 27.82),
+    "very high":         (63.5, 1000.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("hz", "expected"), DROOP.values(), ids=DROOP.keys())
+def test_droop(hz: float, expected: float) -> None:
+    made = observed(world(measured=True, droop=0.05, deadband_hz=0.017), hz=hz)
+    assert made.state.response_w / 1e3 == pytest.approx(expected, abs=0.01)
+
+
+def test_without_droop_or_frequency_there_is_no_response() -> None:
+    assert observed(world(measured=True), hz=59.5).state.response_w == 0.0
+    made = observed(world(measured=True, droop=0.05), hz=59.5, age_s=3.0)
+    assert (made.state.response_w, made.state.away_hz) == (0.0, 0.0)
+
+
+def test_a_fault_holds_the_response() -> None:
+    made = observed(world(measured=True, droop=0.05), hz=59.5)
+    before_w = made.state.response_w
+    observed(made, 0.1, hz=60.0, volts=5000.0)
+    assert made.state.response_w == before_w != 0.0
+
+
+STEPS = [(59.7, 2), (59.5, 1)]
+SHED = {
+    # Hz, second by second -> shedding and from which tier
+    "never that low":        ([59.71] * 3, [(0, 0)] * 3),
+    "the first step":        ([59.7, 59.69], [(1, 2), (1, 2)]),
+    "then the second":       ([59.7, 59.5, 59.6], [(1, 2), (1, 1), (1, 1)]),
+    "both at once":          ([59.4], [(1, 1)]),
+    "ten seconds above":     ([59.7, *[59.8] * 10], [(1, 2)] * 10 + [(0, 2)]),
+    "again below":           ([59.7, *[59.8] * 5, 59.7, *[59.8] * 9], [(1, 2)] * 16),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", SHED.values(), ids=SHED.keys())
+def test_under_frequency_steps(row: tuple[list[float], list[tuple[int, int]]]) -> None:
+    shown, expected = row
+    made = world(measured=True, under=STEPS)
+    seen = []
+    for hz in shown:
+        observed(made, 1.0, hz=hz)
+        seen.append((made.state.shedding, made.state.shed_tier))
+    assert seen == expected
+
+
+def test_racks_of_a_step_go_down_at_once_and_nobody_makes_up_for_them() -> None:
+    racks = [Rack(), Rack(tier=1, feeder=1), Rack(tier=2, feeder=2)]
+    made = world(racks, measured=True, under=[(59.7, 1)], max_w=300e3, default_w=300e3, import_w=400e3,
+                 stagger_ns=5_000_000_000, return_up=20e3, raise_after=1)  # fmt: skip
+    drawn_w = [100e3] * 3
+
+    def tick(hz: float, ticks: int = 1) -> list[float]:
+        for _ in range(ticks):
+            made.refresh()
+            for i in range(3):
+                made.rack(i, drawn_w[i], made.state.applied_w[i] if made.state.tick else 100e3)
+            made.meter(sum(drawn_w))
+            made.grid(hz=hz)
+            made.tick()
+            drawn_w[:] = made.state.applied_w[:3]
+        return made.state.applied_w[:3]
+
+    assert tick(60.0, 60) == [100e3] * 3
+    assert tick(59.69) == [100e3, 20e3, 20e3]
+    assert tick(59.8, 150) == [100e3, 20e3, 20e3]
+    assert [codes.Why(made.state.why[i]).name for i in range(3)] == ["WHY_GRID"] * 3
+    # Back by feeders: the second after five seconds, the third after ten.
+    tick(60.0, 60)
+    assert not made.state.shedding
+    assert made.state.applied_w[2] == 20e3
+    tick(60.0, 110)
+    assert made.state.applied_w[1] > 20e3
+    assert made.state.applied_w[2] == 20e3
+    tick(60.0, 400)
+    assert made.state.applied_w[:3] == [100e3] * 3
+    assert made.vetoes() == {}
+
+
+def test_in_a_fault_nothing_moves_but_what_must_fall() -> None:
+    made = world([Rack(), Rack(loop=1)], loops=[Cooling(), Cooling()], measured=True, max_w=200e3, default_w=200e3)
+
+    def tick(ticks: int, volts: float = 8000.0) -> list[float]:
+        for _ in range(ticks):
+            made.refresh()
+            drawn_w = [made.state.power_w[i] if volts > 7000.0 else 0.0 for i in range(2)]
+            for i in range(2):
+                made.rack(i, drawn_w[i] if made.state.tick else 100e3, made.state.applied_w[i] or 100e3)
+            made.meter(sum(drawn_w) if made.state.tick else 200e3)
+            made.grid(volts=volts)
+            made.tick()
+        return made.state.applied_w[:2]
+
+    tick(20)
+    made.command(codes.TRACK, 120e3)
+    stood = tick(60)
+    assert sum(stood) == pytest.approx(120e3, rel=0.01)
+    demand, disturbance = made.state.demand_w[:2], made.state.disturbance_w
+    # The bus is dead, then back: nobody sees the racks' silence as their demand, nobody makes up for it.
+    made.command(codes.TRACK, 180e3)
+    assert tick(40, 0.0) == stood
+    assert (made.state.demand_w[:2], made.state.disturbance_w) == (demand, disturbance)
+    assert made.state.site_why == codes.SITE_FAULT
+    assert tick(190) == stood
+    # A hot loop is lowered all the same.
+    made.cool(1, supply_c=46.0)
+    assert tick(1, 0.0) == [stood[0], 20e3]
+    made.cool(1)
+    assert sum(tick(450)) == pytest.approx(180e3, rel=0.01)
