@@ -9,32 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from rampd.daemon.addresses import Address, MemberAddress, RackAddress
+from rampd.drivers.address import Parity
 from rampd.drivers.racks import Foreign
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 SiteMw = Annotated[float, Field(gt=0, le=2000)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
-
-
-def _port(address: str) -> str:
-    port = address.rpartition(":")[2]
-    if port.isdigit() and not 1 <= int(port) <= 65535:
-        raise ValueError("the port lies between 1 and 65535: 10.0.3.17:502")
-    return address
-
-
-Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*:[0-9]{1,5}$"), AfterValidator(_port)]
-
-
-# Without a scheme, the protocol's secure form where it has one; without a port, the map's.
-MemberAddress = Annotated[
-    str, Field(pattern=r"^(https?://)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?$"), AfterValidator(_port)
-]
-RackAddress = Annotated[
-    str, Field(pattern=r"^$|^(https?://)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?$"), AfterValidator(_port)
-]
 
 
 class _Section(BaseModel):
@@ -225,6 +208,33 @@ class Loop(Device):
         return self
 
 
+class Link(_Section):
+    """What belongs to an address besides the address: certificates of tls://, the settings of serial: lines.
+
+    A device behind tls:// is verified against `ca_file` or the system's store, and shown `cert_file` with `key_file`.
+    """
+
+    address: Address
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    baud: Annotated[int, Field(ge=300, le=1_000_000)] | None = None
+    parity: Parity | None = None
+    stop_bits: Literal[1, 2] | None = None
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Link:
+        kind = self.address.partition(":")[0]
+        files = self.ca_file or self.cert_file or self.key_file
+        if files is not None and kind != "tls":
+            raise ValueError(f"certificates belong to a tls:// address, this is {self.address}")
+        if (self.baud or self.parity or self.stop_bits) is not None and kind != "serial":
+            raise ValueError(f"baud, parity and stop_bits belong to a serial: address, this is {self.address}")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
+
+
 class Login(_Section):
     """User and secret of BMCs or miners, and how their certificate is believed. The secret is the file's first line.
 
@@ -356,6 +366,7 @@ class SiteFile(_Section):
     loop: Annotated[tuple[Loop, ...], Field(min_length=1)]
     node: tuple[Node, ...] = ()
     login: tuple[Login, ...] = ()
+    link: tuple[Link, ...] = ()
 
 
 class Config(BaseModel):
@@ -380,6 +391,7 @@ class Config(BaseModel):
     racks: tuple[Rack, ...]
     members: tuple[Member, ...] = ()
     logins: tuple[Login, ...] = ()
+    links: tuple[Link, ...] = ()
 
     @property
     def map_folder(self) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from rampd.daemon.config import Rack
+from rampd.daemon.config import Config, Rack
 from rampd.daemon.delivery import Target
 from rampd.daemon.logins import logins
 from rampd.daemon.poll import Wheel, discover
@@ -120,9 +120,21 @@ def _endpoints(composed: Composed, wall: InputWall) -> dict[str, Endpoint]:
         if isinstance(point.map, DeviceMap):
             behind.setdefault(point.device.address, []).append(point.map)
     return {
-        text: Endpoint(wall, Transport(address.parse(text)), Pace.of(device_maps))
+        text: Endpoint(wall, transport(composed.config, text), Pace.of(device_maps))
         for text, device_maps in behind.items()
     }
+
+
+def transport(config: Config, text: str) -> Transport:
+    """How an address of the site is reached."""
+    link = next((link for link in config.links if link.address == text), None)
+    if link is None:
+        return Transport(address.parse(text))
+    folder = config.path.parent
+    ca_file, cert_file, key_file = (file and folder / file for file in (link.ca_file, link.cert_file, link.key_file))
+    usual = address.Serial()
+    serial = address.Serial(link.baud or usual.baud, link.parity or usual.parity, link.stop_bits or usual.stop_bits)
+    return Transport(address.parse(text), address.Tls(ca_file, cert_file, key_file), serial)
 
 
 def _effect_ns(rack: Rack, policy: WritePolicy, source: Point) -> int:

@@ -41,16 +41,6 @@ class Point:
             return frozenset(name for name, value in self.map.values.items() if value.slow)
         return frozenset()
 
-    @property
-    def host(self) -> str:
-        """Host part of its address."""
-        return self.device.address.rsplit(":", 1)[0]
-
-    @property
-    def port(self) -> int:
-        """Port of its address."""
-        return int(self.device.address.rsplit(":", 1)[1])
-
 
 @dataclass(frozen=True, slots=True)
 class Composed:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rampd.daemon import sitefile
 from rampd.daemon.config import Config, Device, Rack
 from rampd.daemon.sitefile import ConfigError, Problem
-from rampd.drivers import maps
+from rampd.drivers import address, maps
 from rampd.drivers.maphead import MapError
 from rampd.drivers.maps import AnyMap
 from rampd.drivers.members import MemberMap
@@ -103,7 +103,7 @@ def tree(config: Config, places: Places) -> Iterator[Problem]:
 
 def devices(config: Config, places: Places) -> Iterator[Problem]:
     """Maps exist and fit; no two Modbus devices share an address and unit; racks of members are complete."""
-    taken: dict[tuple[str, int, int], str] = {}
+    taken: dict[tuple[str, int], str] = {}
     loaded: dict[str, AnyMap | None] = {}
     for name, kind, device in device_rows(config):
         at = places[name]
@@ -115,13 +115,13 @@ def devices(config: Config, places: Places) -> Iterator[Problem]:
             yield Problem(*at, message, f"choose a {kind} map, see rampd maps list")
         if isinstance(device_map, MemberMap):
             continue
-        host, _, port = device.address.rpartition(":")
-        if not host or "://" in device.address:
+        try:
+            key = (str(address.parse(device.address)).lower(), device.unit)
+        except address.AddressError as error:
             if device_map is not None:
                 message = f"{name}: address {device.address!r} does not lead to a Modbus device"
-                yield Problem(*at, message, "write host:port, 10.0.3.17:502")
+                yield Problem(*at, message, str(error))
             continue
-        key = (host.lower(), int(port), device.unit)
         if key in taken:
             message = f"{name} and {taken[key]} share {device.address} unit {device.unit}"
             yield Problem(*at, message, "correct the address or the unit of one of them")
@@ -129,6 +129,7 @@ def devices(config: Config, places: Places) -> Iterator[Problem]:
     for rack in config.racks:
         yield from _members(config, rack, loaded.get(rack.map), places)
     yield from _strangers(config, places)
+    yield from _links(config, places)
 
 
 def _map(
@@ -152,7 +153,7 @@ def _members(config: Config, rack: Rack, device_map: AnyMap | None, places: Plac
     listed = [member for member in config.members if member.rack == rack.id]
     if isinstance(device_map, MemberMap):
         if bool(listed) == bool(rack.address):
-            message = f"rack {rack.id} has {'both' if listed else 'neither'} members and an address"
+            message = f"rack {rack.id} has {'both members and' if listed else 'neither members nor'} an address"
             yield Problem(*at, message, "list its BMCs or miners in fleet.members, or give it the address of the one")
         logins = {login.id for login in config.logins}
         if rack.login and rack.login not in logins:
@@ -166,6 +167,19 @@ def _members(config: Config, rack: Rack, device_map: AnyMap | None, places: Plac
         if rack.power_from not in sources:
             message, remedy = _unknown("meter", rack.power_from, sources)
             yield Problem(*at, f"rack {rack.id}: power_from: {message}", remedy)
+
+
+def _links(config: Config, places: Places) -> Iterator[Problem]:
+    """Each [[link]] belongs to the address of a device, and to one."""
+    used = {device.address for _, _, device in device_rows(config)}
+    seen: set[str] = set()
+    for link in config.links:
+        if link.address not in used:
+            message = f"link {link.address}: no device has this address"
+            yield Problem(*places["[site]"], message, "write it as the device does, or take the [[link]] out")
+        elif link.address in seen:
+            yield Problem(*places["[site]"], f"link {link.address} stands twice", "keep one of them")
+        seen.add(link.address)
 
 
 def _strangers(config: Config, places: Places) -> Iterator[Problem]:

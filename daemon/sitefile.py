@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rampd.daemon import derive
-from rampd.daemon.config import Config, Login, Loop, Member, Meter, Node, Rack, SiteFile, Under, Window
+from rampd.daemon.config import Config, Link, Login, Loop, Member, Meter, Node, Rack, SiteFile, Under, Window
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[str | int, ...]
@@ -105,7 +105,7 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
         dispatched=document.dispatched, restore=document.restore, grid=document.grid, under=document.under,
         lease=document.lease, mqtt=document.mqtt, http=document.http,
         meters=document.meter, loops=document.loop, nodes=document.node + nodes, racks=racks,
-        members=members, logins=document.login,
+        members=members, logins=document.login, links=document.link,
     )  # fmt: skip
     return config, places
 
@@ -271,7 +271,7 @@ def _validate(
 def _inside(model: type[BaseModel], place: Place) -> type[BaseModel]:
     """The model whose key the last part of a place is."""
     named: dict[str, type[BaseModel]] = {
-        "meter": Meter, "loop": Loop, "node": Node, "login": Login, "window": Window, "under": Under,
+        "meter": Meter, "loop": Loop, "node": Node, "login": Login, "link": Link, "window": Window, "under": Under,
     }  # fmt: skip
     for part in place[:-1]:
         if isinstance(part, int):
@@ -300,7 +300,7 @@ def _remedy(key: str, kind: str, given: object) -> str:
         return f"out of reason: is the value given in the unit of its key ({unit.strip('_') or 'no unit'})?"
     if kind.startswith(("float", "int", "bool")):
         return "a plain number is needed, with a point for decimals" if kind != "bool_parsing" else "true or false"
-    if kind == "string_pattern_mismatch" and key.endswith("address"):
+    if kind == "value_error" and key.endswith("address"):
         return "write host:port, 10.0.3.17:502"
     if kind == "string_pattern_mismatch":
         return "letters, digits, '.', '_' and '-', starting with a letter or digit"

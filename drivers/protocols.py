@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from rampd.drivers.members import DeviceError, Login, Member, MemberMap, Trust
+from rampd.drivers.miners.antminer import AntminerMember
+from rampd.drivers.miners.braiins import BraiinsMember
 from rampd.drivers.miners.luxos import LuxosMember
-from rampd.drivers.miners.maps import LuxosMap, WhatsminerV2Map, WhatsminerV3Map
+from rampd.drivers.miners.maps import AntminerMap, BraiinsMap, LuxosMap, WhatsminerV2Map, WhatsminerV3Map
 from rampd.drivers.miners.whatsminer_v2 import WhatsminerV2Member
 from rampd.drivers.miners.whatsminer_v3 import WhatsminerV3Member
 
@@ -22,6 +24,10 @@ def member(device_map: MemberMap, address: str, login: Login | None, trust: Trus
             return WhatsminerV2Member(host, port, device_map, login)
         case WhatsminerV3Map():
             return WhatsminerV3Member(host, port, device_map, login)
+        case BraiinsMap():
+            return BraiinsMember(host, port, device_map, login)
+        case AntminerMap():
+            return AntminerMember(host, port, device_map, login)
     raise DeviceError(f"{device_map.name} at {address}: no driver speaks {device_map.protocol}")
 
 

@@ -307,6 +307,10 @@ def test_after_an_emergency_stop_nothing_rises_until_reset(hall: Hall, standing:
     assert standing.stages(waiting)[-1] in ("rejected", "failed", "ended")
     reset = standing.command("reset")
     standing.until_stage(reset, "accepted", 5)
+    # By itself it comes back to where it was, slowly; a fresh command ends that.
+    fresh = standing.command("setpoint", percent=100, ramp_s=3)
+    standing.until_stage(fresh, "started", 5)
+    standing.command("release")
     stand(hall, standing)
 
 

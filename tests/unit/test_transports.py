@@ -1,0 +1,74 @@
+"""Addresses and what belongs to them, as an integrator writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rampd.daemon.field import transport
+from rampd.drivers.address import Serial, Tls
+from tests.sites import RACKS, SITE, Edit, load, problems, site
+
+METER = 'address = "127.20.0.1:1502"'
+
+
+def test_a_meter_behind_tls_and_a_rack_on_a_serial_line(tmp_path: Path) -> None:
+    path = site(
+        tmp_path,
+        (SITE, METER, 'address = "tls://meter.hall:802"'),
+        (
+            SITE,
+            "[fleet]",
+            '[[link]]\naddress = "tls://meter.hall:802"\nca_file = "ca.pem"\ncert_file = "c.pem"\nkey_file = "k.pem"\n'
+            '[[link]]\naddress = "serial:/dev/ttyUSB0"\nbaud = 9600\nparity = "none"\nstop_bits = 2\n\n[fleet]',
+        ),
+        (RACKS, "127.23.0.1:1502", "serial:/dev/ttyUSB0"),
+        (RACKS, "127.23.0.2:1502", "rtu+tcp://10.0.0.9:4001"),
+    )
+    config = load(path)
+    meter = transport(config, "tls://meter.hall:802")
+    assert (meter.address.kind, meter.address.port) == ("tls", 802)
+    assert meter.tls == Tls(tmp_path / "ca.pem", tmp_path / "c.pem", tmp_path / "k.pem")
+    line = transport(config, "serial:/dev/ttyUSB0")
+    assert line.serial == Serial(9600, "none", 2)
+    assert transport(config, "rtu+tcp://10.0.0.9:4001").serial == Serial(), "what is not said is as usual"
+
+
+WRONG: list[tuple[str, list[Edit], str, str]] = [
+    ("no host", [(SITE, METER, 'address = "1502"')], "an address is host:port, tls://host:port", "write host:port"),
+    ("no such scheme", [(SITE, METER, 'address = "udp://a:1"')], "an address is host:port", "write host:port"),
+    ("port 0", [(SITE, METER, 'address = "a:0"')], "between 1 and 65535", "write host:port"),
+    (
+        "baud over TCP", [(SITE, "[fleet]", '[[link]]\naddress = "127.20.0.1:1502"\nbaud = 9600\n[fleet]')],
+        "baud, parity and stop_bits belong to a serial: address", "",
+    ),
+    (
+        "a CA without TLS", [(SITE, "[fleet]", '[[link]]\naddress = "127.20.0.1:1502"\nca_file = "x"\n[fleet]')],
+        "certificates belong to a tls:// address", "",
+    ),
+    (
+        "a certificate without its key",
+        [(SITE, METER, 'address = "tls://a:802"'),
+         (SITE, "[fleet]", '[[link]]\naddress = "tls://a:802"\ncert_file = "x"\n[fleet]')],
+        "cert_file and key_file go together", "",
+    ),
+    (
+        "a link of nobody", [(SITE, "[fleet]", '[[link]]\naddress = "127.9.9.9:1502"\n[fleet]')],
+        "no device has this address", "take the [[link]] out",
+    ),
+    (
+        "a rack at a miner's address", [(RACKS, "127.23.0.1:1502", "http://10.0.0.1")],
+        "does not lead to a Modbus device", "an address is host:port",
+    ),
+    (
+        "a miner without a place", [(RACKS, "rack-power,127.23.0.6:1502", "luxos,")],
+        "rack asic-006 has neither members nor an address", "list its BMCs or miners in fleet.members",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("edits", "message", "remedy"), [row[1:] for row in WRONG], ids=[r[0] for r in WRONG])
+def test_what_is_wrong_is_said(tmp_path: Path, edits: list[Edit], message: str, remedy: str) -> None:
+    found = problems(site(tmp_path, *edits))
+    assert any(message in problem.message and remedy in problem.remedy for problem in found), found
