@@ -41,8 +41,8 @@ async def survey(read: Read, wanted: Collection[int] = ()) -> tuple[Model, ...]:
     """The models of a device in their order; ends early when all of `wanted` were seen.
 
     The length is read apart because some devices have none after the end marker. Unknown models are skipped by their
-    length, and an address that does not exist ends the chain like its marker. Raises ModbusError when the device does
-    not answer, or has no marker at 40000, 0 and 50000.
+    length; an address that does not exist ends the chain like its marker, and so does a length beyond the last
+    address. Raises ModbusError when the device does not answer, or has no marker at 40000, 0 and 50000.
     """
     at = await _begin(read)
     found: list[Model] = []
@@ -52,7 +52,7 @@ async def survey(read: Read, wanted: Collection[int] = ()) -> tuple[Model, ...]:
         if number is None or number == END:
             break
         words = await _word(read, at + 1)
-        if words is None:
+        if words is None or at + 2 + words > 0x10000:
             break
         found.append(Model(number, at, words))
         missing.discard(number)

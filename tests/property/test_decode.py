@@ -6,7 +6,9 @@ import math
 import os
 import random
 import struct
+from dataclasses import replace
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,3 +123,45 @@ def test_no_answer_gives_a_good_value_out_of_range_or_an_exception() -> None:
     source = random.Random(20)
     for _ in range(INPUTS):
         check(*anything(source))
+
+
+FIELDS, ANSWERS, WORDS_EACH = 100, 100, 120
+
+
+def test_a_million_values_are_good_only_within_their_range() -> None:
+    """A hundred decoders of a hundred registers, each on a hundred answers, in bulk as the daemon does."""
+    source = random.Random(21)
+    good = 0
+    wall = image(FIELDS)
+    inputs = views.inputs(wall)
+    value = np.ctypeslib.as_array(inputs.value, (FIELDS,))
+    quality = np.ctypeslib.as_array(inputs.quality, (FIELDS,))
+    at_ns = np.ctypeslib.as_array(inputs.at_ns, (FIELDS,))
+    for turn in range(1, 101):
+        fields = []
+        for slot in range(FIELDS):
+            register, _ = anything(source)
+            at = source.randrange(WORDS_EACH - register.words + 1)
+            factor_at = source.randrange(WORDS_EACH) if register.factor_at is not None else None
+            fields.append((replace(register, at=at, factor_at=factor_at), slot))
+        low = np.array([register.low for register, _ in fields])
+        high = np.array([register.high for register, _ in fields])
+        decoder = Decoder([field_spec(register, 0, slot) for register, slot in fields], WORDS_EACH)
+        for number in range(ANSWERS):
+            before = value.copy()
+            decoder.decode(edgy(source, number), wall, turn)
+            is_good = quality == GOOD
+            assert not is_good[~((low <= value) & (value <= high))].any()
+            # what is not good keeps its last number, and every value its time
+            assert (value[~is_good] == before[~is_good]).all()
+            assert (at_ns == turn).all()
+            good += int(is_good.sum())
+    assert 100_000 < good < 900_000
+
+
+def edgy(source: random.Random, number: int) -> bytes:
+    """An answer of random words, or of the words where devices say "no value" and types end."""
+    if number % 2:
+        return source.randbytes(2 * WORDS_EACH)
+    edges = (b"\0\0", b"\0\1", b"\x7f\xff", b"\x80\0", b"\xff\xff", b"\x7f\xc0", b"\x7f\x80", b"\xff\x80", b"\x42\x48")
+    return b"".join(source.choices(edges, k=WORDS_EACH))
