@@ -7,6 +7,8 @@ saved, the API knows no other way; pausing is not. Tokens live an hour after the
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from typing import Final, TypeVar
 
 from google.protobuf.message import Message
@@ -21,7 +23,8 @@ from rampd.drivers.miners.budget import Budget
 from rampd.drivers.miners.maps import BraiinsMap
 
 LONGEST: Final = 256 * 1024
-CLOSE_S: Final = 0.8
+TARGET_S: Final = 30.0
+"""Age at which the target is read again while the power stays below it; a call costs as much as a reading."""
 _MOST_W: Final = 100_000
 _LOST_TOKEN: Final = (Status.UNAUTHENTICATED, Status.PERMISSION_DENIED)
 
@@ -64,7 +67,8 @@ class BraiinsMember:
         self._login = login
         self._channel: _Channel | None = None
         self._token = ""
-        self._target_w: float | None = None
+        self._target_w = math.nan
+        self._target_s = -math.inf
         self._asleep: bool | None = None
         self._targets = Budget(device_map.braiins.targets_per_day)
 
@@ -78,10 +82,10 @@ class BraiinsMember:
         await self._login_anew()
         constraints = await self._call("ConfigurationService/GetConstraints", pb.Nothing(), pb.Constraints)
         await self._prepare_ramps(constraints)
-        self._target_w = await self._target()
+        await self._learn_target()
         capability = self._map.capability
         if self._targets.most == 0:
-            level_w = self._target_w or capability.max_w
+            level_w = self._level_w()
             return Ability(level_w, level_w, levels=(level_w,), sleeps=True, asleep_w=capability.asleep_w)
         bounds = constraints.tuner_constraints.power_target
         low_w, high_w = float(bounds.min.watt), float(bounds.max.watt)
@@ -101,8 +105,9 @@ class BraiinsMember:
             self._asleep = details.status == pb.PAUSED
         if self._asleep:
             return Reading(power_w, 0.0)
-        self._target_w = await self._target()
-        return Reading(power_w, self._target_w)
+        if not power_w <= self._target_w * 1.05 or time.monotonic() - self._target_s >= TARGET_S:
+            await self._learn_target()
+        return Reading(power_w, None if math.isnan(self._target_w) else self._target_w)
 
     async def set_limit(self, limit_w: float) -> None:
         """Pauses at 0; else the target first, where it may be set, and then resumes."""
@@ -113,7 +118,7 @@ class BraiinsMember:
             return
         if self._targets.most:
             await self._set_target(int(limit_w + 1e-6))
-        elif limit_w + 0.5 < (self._target_w or self._map.capability.max_w):
+        elif limit_w + 0.5 < self._level_w():
             raise DeviceError(f"{self.id}: has no level up to {limit_w:g} W", refused=True)
         if asleep is not False:
             await self._call("ActionsService/ResumeMining", pb.Nothing(), pb.Resumed)
@@ -147,11 +152,16 @@ class BraiinsMember:
         if (done.up_s, done.down_s) != wanted:
             raise DeviceError(f"{self.id}: took ramps of {done.up_s} and {done.down_s} s instead of {wanted}")
 
-    async def _target(self) -> float | None:
+    async def _learn_target(self) -> None:
+        """The power target in force, NaN while the miner tunes for something else."""
         mode = await self._call("PerformanceService/GetActivePerformanceMode", pb.Nothing(), pb.PerformanceMode)
-        if not mode.tuner_mode.power_target.HasField("power_target"):
-            return None
-        return self._watts(mode.tuner_mode.power_target.power_target)
+        told = mode.tuner_mode.power_target.HasField("power_target")
+        self._target_w = self._watts(mode.tuner_mode.power_target.power_target) if told else math.nan
+        self._target_s = time.monotonic()
+
+    def _level_w(self) -> float:
+        """What it draws when it does not sleep, where its target is left alone."""
+        return self._target_w if self._target_w > 0 else self._map.capability.max_w
 
     async def _set_target(self, target_w: int) -> None:
         if self._target_w == target_w:
@@ -160,7 +170,7 @@ class BraiinsMember:
             text = f"{self.id}: its {self._targets.most} power targets a day are spent, each is written to flash"
             raise DeviceError(text, refused=True)
         self._targets.spend()
-        self._target_w = None
+        self._target_w, self._target_s = math.nan, -math.inf
         request = pb.SetPowerTarget(save_action=pb.SAVE_AND_APPLY, power_target=pb.Power(watt=target_w))
         done = await self._call("PerformanceService/SetPowerTarget", request, pb.PowerTarget)
         if done.power_target.watt > target_w:

@@ -128,6 +128,22 @@ async def test_targets_are_set_within_their_budget(monkeypatch: pytest.MonkeyPat
         await miner.close()
 
 
+async def test_a_foreign_target_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(BraiinsServer, MAP) as rig:
+        miner = client(rig)
+        await miner.open()
+        assert (await miner.read()).limit_w == MAX_W
+        rig.member.set_limit(2000.0)
+        assert (await miner.read()).limit_w == MAX_W
+        monkeypatch.setattr(braiins, "TARGET_S", 0.0)
+        assert (await miner.read()).limit_w == 2000.0
+        monkeypatch.setattr(braiins, "TARGET_S", 1e9)
+        rig.member.set_limit(MAX_W)
+        await until(lambda: rig.member.power_w > 3000.0)
+        assert (await miner.read()).limit_w == MAX_W
+        await miner.close()
+
+
 async def test_a_target_out_of_range_is_refused_by_the_miner() -> None:
     async with served(BraiinsServer, TARGETS) as rig:
         miner = client(rig, TARGETS)
