@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Final, Protocol, cast
 
 HEAD: Final = struct.Struct(">HHHB")
@@ -53,6 +53,18 @@ class Unit(Protocol):
 def refusal(function: int, code: int) -> bytes:
     """An exception answer."""
     return bytes((function | 0x80, code))
+
+
+def identify(pdu: bytes, objects: Sequence[bytes]) -> bytes:
+    """The answer to read device identification (43/14), whole or one by one: vendor, product, revision."""
+    if len(pdu) != 4 or pdu[1] != 0x0E or pdu[2] not in (1, 2, 3, 4):
+        return refusal(IDENTIFY, ILLEGAL_VALUE)
+    first = pdu[3] if pdu[3] < len(objects) else 0
+    if pdu[2] == 4 and pdu[3] >= len(objects):
+        return refusal(IDENTIFY, ILLEGAL_ADDRESS)
+    shown = range(first, first + 1 if pdu[2] == 4 else len(objects))
+    body = b"".join(bytes((i, len(objects[i]))) + objects[i] for i in shown)
+    return bytes((IDENTIFY, 0x0E, pdu[2], 0x81, 0, 0, len(shown))) + body
 
 
 class Session(asyncio.Protocol):

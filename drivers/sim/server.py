@@ -18,6 +18,7 @@ from rampd.drivers.server import (
     WRITE_ONE,
     ListenError,
     Trouble,
+    identify,
     refusal,
 )
 from rampd.drivers.sim.image import Image
@@ -46,7 +47,7 @@ class Unit:
         if function in (WRITE_ONE, WRITE_MANY) and self.image.writable:
             return self._write_one(pdu) if function == WRITE_ONE else self._write_many(pdu)
         if function == IDENTIFY:
-            return self._identify(pdu)
+            return identify(pdu, (b"rampd", self.image.map.name.encode("ascii"), b"1.0"))
         return refusal(function, ILLEGAL_FUNCTION)
 
     def _read(self, function: int, pdu: bytes) -> bytes:
@@ -89,18 +90,6 @@ class Unit:
         for name, value in values:
             self._write(name, value)
         return 0
-
-    def _identify(self, pdu: bytes) -> bytes:
-        """Read device identification (43/14), the three basic objects, whole or one by one."""
-        objects = (b"rampd", self.image.map.name.encode("ascii"), b"1.0")
-        if len(pdu) != 4 or pdu[1] != 0x0E or pdu[2] not in (1, 2, 3, 4):
-            return refusal(IDENTIFY, ILLEGAL_VALUE)
-        first = pdu[3] if pdu[3] < len(objects) else 0
-        if pdu[2] == 4 and pdu[3] >= len(objects):
-            return refusal(IDENTIFY, ILLEGAL_ADDRESS)
-        shown = range(first, first + 1 if pdu[2] == 4 else len(objects))
-        body = b"".join(bytes((i, len(objects[i]))) + objects[i] for i in shown)
-        return bytes((IDENTIFY, 0x0E, pdu[2], 0x81, 0, 0, len(shown))) + body
 
 
 class Endpoint(server.Endpoint):
