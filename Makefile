@@ -10,6 +10,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BUILD_PACKAGES := gcc g++ python3-venv python3-dev
 DEMO_PACKAGES := mosquitto
 TEST_PACKAGES := mosquitto mosquitto-clients prometheus mbpoll rt-tests libmodbus-dev pkg-config openssl systemd
+NODE_PACKAGES := "modbus-serial@^8"
 
 EXT_SOURCES := $(filter-out ext/codes.py ext/views.py ext/layout.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
 MODULES := image loop link units decode expose
@@ -63,6 +64,8 @@ $(VENV)/.demo-packages: $(VENV)/.venv
 
 $(VENV)/.test-packages: $(VENV)/.venv
 	$(call apt,$(TEST_PACKAGES))
+	command -v npm >/dev/null || { $(call apt,nodejs npm); }
+	npm install --silent --no-save --no-audit --no-fund --ignore-scripts --omit=optional --prefix $(VENV)/node $(NODE_PACKAGES)
 	$(BIN)/python -m pip install -q "amqtt>=0.12,<0.13"
 	touch $@
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from rampd.daemon import cli, halls, mapcli, metrics, sitecheck
+from rampd.daemon import cli, halls, mapcli, metrics, mirror, sitecheck
 from rampd.daemon.config import Loop, Meter, Node, Rack, SiteFile, Under, Window
 from rampd.daemon.run import Daemon
 from rampd.drivers import maps
@@ -121,6 +121,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "maps.md": map_list(),
         ROOT / "docs" / "metrics.md": metric_list(),
         ROOT / "docs" / "cli.md": commands(),
+        ROOT / "docs" / "mirror.md": NOTE + mirror.table(),
         ROOT / "docs" / "site.schema.json": json.dumps(SiteFile.model_json_schema(), indent=1) + "\n",
         ROOT / "docs" / "map.schema.json": json.dumps(maps.DeviceMap.model_json_schema(), indent=1) + "\n",
     }

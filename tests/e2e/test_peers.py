@@ -8,6 +8,7 @@ import json
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +27,7 @@ from rampd.ext.units import ModbusError
 from tests.field import tcp, until
 from tests.reader import HOST, Reader, floats, free_port, pymodbus_server, reader, tool
 
+MODBUS_SERIAL = Path(sys.prefix) / "node" / "node_modules" / "modbus-serial"
 LIBMODBUS = Path("/usr/share/doc/libmodbus-dev/examples")
 
 # pyModbusTCP and pymodbus as servers
@@ -249,6 +251,50 @@ async def test_libmodbus_answers_too_little(libmodbus: Reader) -> None:
         await libmodbus.endpoint.read(UNIT, 3, AT, 2, 0.2)
     assert libmodbus.endpoint.link.counters()["read", "foreign"] == 1
     assert len(await libmodbus.endpoint.read(UNIT, 3, AT, 3, 1.0)) == 6
+
+
+# npm's modbus-serial
+
+
+@pytest.fixture
+async def modbus_serial() -> AsyncIterator[Reader]:
+    """A reader of a server by modbus-serial."""
+    node = tool("node", "nodejs")
+    assert MODBUS_SERIAL.is_dir(), f"{MODBUS_SERIAL} is missing: make test-setup installs it"
+    port = free_port()
+    script = Path(__file__).with_name("modbus_serial.js")
+    process = await asyncio.create_subprocess_exec(
+        node, script, MODBUS_SERIAL, HOST, str(port), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+        async with reader(tcp(HOST, port)) as ours:
+            yield ours
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_modbus_serial_is_read_by_a_map_and_takes_a_limit(modbus_serial: Reader) -> None:
+    assert (await modbus_serial.values("rack-power"))["power_w"] == 123456.0
+    await modbus_serial.endpoint.write(1, 2, (60_000).to_bytes(4, "big"), 1.0)
+    slot = list(maps.load("rack-power").values).index("limit_w")
+    await until(lambda: modbus_serial.inputs.value[slot] == 60_000.0)
+    assert await modbus_serial.endpoint.read(7, 3, 0, 2, 1.0) == bytes.fromhex("00000309")
+
+
+async def test_modbus_serial_refuses_what_it_does_not_have(modbus_serial: Reader) -> None:
+    with pytest.raises(ModbusError) as caught:
+        await modbus_serial.endpoint.read(1, 3, 20, 2, 1.0)
+    assert caught.value.code == 2
+    assert await modbus_serial.endpoint.read(1, 3, 0, 1, 1.0) == b"\0\x01"
+
+
+async def test_modbus_serial_answers_many_at_once(modbus_serial: Reader) -> None:
+    """Over one connection, one after the other, each with its own."""
+    reads = (modbus_serial.endpoint.read(7 if n % 2 else 1, 3, n % 2, 1, 1.0) for n in range(8))
+    assert await asyncio.gather(*reads) == [b"\0\x01", b"\x03\x09"] * 4
 
 
 # Our simulated hall under the eyes of others

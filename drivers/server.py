@@ -1,0 +1,218 @@
+"""Modbus/TCP as a device speaks it: one listening address, any number of units and clients.
+
+Requests may come several in a segment or one over several segments; answers go out in their order. A unit with a
+`trouble` hands every request to it instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Final, Protocol, cast
+
+HEAD: Final = struct.Struct(">HHHB")
+
+READS: Final = (3, 4)
+WRITE_ONE: Final = 6
+WRITE_MANY: Final = 16
+IDENTIFY: Final = 0x2B
+
+ILLEGAL_FUNCTION: Final = 1
+ILLEGAL_ADDRESS: Final = 2
+ILLEGAL_VALUE: Final = 3
+NO_TARGET: Final = 0x0B
+
+MOST_READ: Final = 125
+MOST_WRITTEN: Final = 123
+_LONGEST: Final = 254
+
+Answer = Callable[[], bytes]
+
+
+class ListenError(Exception):
+    """An address that cannot be listened on; the message names it and says why."""
+
+
+class Trouble(Protocol):
+    """Stands between a request and its answer; `answer()` carries the request out and gives the right answer."""
+
+    def __call__(self, session: Session, request: bytes, answer: Answer) -> None:
+        """Handles one whole request, MBAP header included."""
+
+
+class Unit(Protocol):
+    """One Modbus unit."""
+
+    trouble: Trouble | None
+
+    def answer(self, pdu: bytes) -> bytes:
+        """The answer to a request, both without header. Never raises on what a client sends."""
+
+
+def refusal(function: int, code: int) -> bytes:
+    """An exception answer."""
+    return bytes((function | 0x80, code))
+
+
+def identify(pdu: bytes, objects: Sequence[bytes]) -> bytes:
+    """The answer to read device identification (43/14), whole or one by one: vendor, product, revision."""
+    if len(pdu) != 4 or pdu[1] != 0x0E or pdu[2] not in (1, 2, 3, 4):
+        return refusal(IDENTIFY, ILLEGAL_VALUE)
+    first = pdu[3] if pdu[3] < len(objects) else 0
+    if pdu[2] == 4 and pdu[3] >= len(objects):
+        return refusal(IDENTIFY, ILLEGAL_ADDRESS)
+    shown = range(first, first + 1 if pdu[2] == 4 else len(objects))
+    body = b"".join(bytes((i, len(objects[i]))) + objects[i] for i in shown)
+    return bytes((IDENTIFY, 0x0E, pdu[2], 0x81, 0, 0, len(shown))) + body
+
+
+class Session(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.transport: asyncio.Transport | None = None
+        self._endpoint = endpoint
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Joins the endpoint."""
+        self.transport = cast(asyncio.Transport, transport)
+        most = self._endpoint.most_sessions
+        if most is not None and len(self._endpoint.sessions) >= most:
+            self.transport.abort()
+        else:
+            self._endpoint.sessions.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leaves the endpoint."""
+        self.transport = None
+        self._endpoint.sessions.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Answers every whole request; what is no Modbus/TCP closes the connection."""
+        data = self._rest + data if self._rest else data
+        if self._endpoint.deaf:
+            # Only here: uvloop starts to read after connection_made, whatever that asked for.
+            self._rest = data
+            if self.transport is not None:
+                self.transport.pause_reading()
+            return
+        units = self._endpoint.units
+        answers: list[bytes] = []
+        at, end = 0, len(data)
+        while end - at >= HEAD.size:
+            transaction, protocol, length, number = HEAD.unpack_from(data, at)
+            if protocol != 0 or not 2 <= length <= _LONGEST:
+                self.send(b"".join(answers))
+                self.close()
+                return
+            stop = at + 6 + length
+            if stop > end:
+                break
+            unit = units.get(number)
+            if unit is None or unit.trouble is None:
+                pdu = data[at + 7 : stop]
+                answer = refusal(pdu[0], NO_TARGET) if unit is None else unit.answer(pdu)
+                answers.append(HEAD.pack(transaction, 0, len(answer) + 1, number) + answer)
+            else:
+                self.send(b"".join(answers))
+                answers.clear()
+                self._hand_over(unit, data[at:stop])
+            at = stop
+        self._rest = data[at:]
+        self.send(b"".join(answers))
+
+    def send(self, data: bytes) -> None:
+        """Sends what may be nothing to a client that may be gone."""
+        if data and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def resume(self) -> None:
+        """Goes on where a half-open endpoint stopped."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+            self.data_received(b"")
+
+    def close(self) -> None:
+        """Ends the connection in good order."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Drops the connection and everything unsent."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _hand_over(self, unit: Unit, request: bytes) -> None:
+        def answer() -> bytes:
+            body = unit.answer(request[HEAD.size :])
+            transaction, _, _, number = HEAD.unpack_from(request)
+            return HEAD.pack(transaction, 0, len(body) + 1, number) + body
+
+        assert unit.trouble is not None
+        unit.trouble(self, request, answer)
+
+
+class Endpoint:
+    """One listening address and the units behind it; with `most_sessions`, further clients are turned away."""
+
+    def __init__(self, host: str, port: int, most_sessions: int | None = None) -> None:
+        self.host = host
+        self.port = port
+        self.most_sessions = most_sessions
+        self.units: MutableMapping[int, Unit] = {}
+        self.sessions: set[Session] = set()
+        self._server: asyncio.Server | None = None
+        self._down_by: set[object] = set()
+        self._deaf_by: set[object] = set()
+
+    @property
+    def deaf(self) -> bool:
+        """Half-open: connections stay and are accepted, nothing is read any more."""
+        return bool(self._deaf_by)
+
+    @property
+    def listening(self) -> bool:
+        """Whether a client can connect."""
+        return self._server is not None
+
+    async def open(self) -> None:
+        """Listens; port 0 takes a free one and keeps it. Raises ListenError naming the address."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: Session(self), self.host, self.port, reuse_address=True, backlog=32
+            )
+        except OSError as error:
+            raise ListenError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from error
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Stops listening and drops every connection."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for session in tuple(self.sessions):
+            session.abort()
+
+    def take_down(self, cause: object) -> None:
+        """Closes for as long as any cause stands."""
+        self._down_by.add(cause)
+        self.close()
+
+    def bring_up(self, cause: object) -> bool:
+        """Removes a cause; True when it was the last, and the endpoint is to be opened again."""
+        self._down_by.discard(cause)
+        return not self._down_by
+
+    def deafen(self, cause: object) -> None:
+        """Reads no connection, old or new, for as long as any cause stands."""
+        self._deaf_by.add(cause)
+
+    def hear(self, cause: object) -> None:
+        """Removes a cause; with the last one reading goes on where it stopped."""
+        self._deaf_by.discard(cause)
+        if not self._deaf_by:
+            for session in tuple(self.sessions):
+                session.resume()
