@@ -25,6 +25,8 @@ from rampd.daemon.site import compose
 from rampd.daemon.sitefile import ConfigError
 from rampd.daemon.web import WebError
 from rampd.drivers.maphead import MapError
+from rampd.drivers.members import DeviceError
+from rampd.drivers.server import ListenError
 from rampd.drivers.sim.spec import SimError
 
 FAILED: Final = 1
@@ -119,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(f"{error}\n{len(error.problems)} problem{'s' * (len(error.problems) != 1)}", CONFIGURATION)
     except MapError as error:
         return _fail(str(error), CONFIGURATION)
-    except (client.Unavailable, WebError, SimError) as error:
+    except (client.Unavailable, WebError, ListenError, SimError, DeviceError) as error:
         return _fail(str(error), UNAVAILABLE)
     except client.Usage as error:
         return _fail(str(error), USAGE)

@@ -176,6 +176,13 @@ class Http(_Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
 
 
+class Mirror(_Section):
+    """A Modbus/TCP server that can only be read, for building management and SCADA; its table is in docs/mirror.md."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 1502
+
+
 class Device(_Section):
     """How to reach a Modbus device: `address` is host:port, several units may share one."""
 
@@ -360,6 +367,7 @@ class SiteFile(_Section):
     lease: Lease = Lease()
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
+    mirror: Mirror | None = None
     fleet: Fleet
     under: tuple[Under, ...] = ()
     meter: Annotated[tuple[Meter, ...], Field(min_length=1)]
@@ -392,6 +400,7 @@ class Config(BaseModel):
     members: tuple[Member, ...] = ()
     logins: tuple[Login, ...] = ()
     links: tuple[Link, ...] = ()
+    mirror: Mirror | None = None
 
     @property
     def map_folder(self) -> Path | None:

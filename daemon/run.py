@@ -21,11 +21,13 @@ from rampd.daemon.config import Config
 from rampd.daemon.field import Field
 from rampd.daemon.journal import Journal
 from rampd.daemon.metrics import Exposition, Sources
+from rampd.daemon.mirror import Mirror
 from rampd.daemon.mqtt import Bus
 from rampd.daemon.show import Show
 from rampd.daemon.site import Composed, compose
 from rampd.daemon.sitefile import ConfigError
 from rampd.daemon.web import application, serve
+from rampd.drivers.server import ListenError
 from rampd.ext import views
 from rampd.ext.image import InputWall, Memory, OutputWall
 from rampd.ext.loop import Loop
@@ -90,10 +92,20 @@ class Daemon:
     # What runs.
 
     async def run(self, *, on_ready: Callable[[int], None] = lambda _: None) -> None:
-        """Runs until SIGTERM, SIGINT or `stop`. `on_ready` gets the HTTP port. Raises WebError when it is taken."""
+        """Runs until SIGTERM, SIGINT or `stop`. `on_ready` gets the HTTP port.
+
+        Raises WebError or ListenError when an address is taken.
+        """
         loop = asyncio.get_running_loop()
         exposition = Exposition(self.sources)
         runner = await serve(application(exposition, self._health, self._ready), self.config.http)
+        mirror = Mirror(self.composed, self.inputs, self.snapshot)
+        if self.config.mirror is not None:
+            try:
+                await mirror.open(self.config.mirror.host, self.config.mirror.port)
+            except ListenError:
+                await runner.cleanup()
+                raise
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -122,6 +134,7 @@ class Daemon:
             os.close(self.wake_fd)
             if self.journal.dirty:
                 self.journal.write(self.journal.text())
+            mirror.close()
             await runner.cleanup()
             gc.unfreeze()
 

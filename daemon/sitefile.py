@@ -105,7 +105,7 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
         dispatched=document.dispatched, restore=document.restore, grid=document.grid, under=document.under,
         lease=document.lease, mqtt=document.mqtt, http=document.http,
         meters=document.meter, loops=document.loop, nodes=document.node + nodes, racks=racks,
-        members=members, logins=document.login, links=document.link,
+        members=members, logins=document.login, links=document.link, mirror=document.mirror,
     )  # fmt: skip
     return config, places
 

@@ -338,7 +338,7 @@ class Hall:
         mqtt_extra = f'\nversion = "{self.mqtt_version}"' if self.mqtt_version else ""
         changes = {
             '[mqtt]\nhost = "127.0.0.1"': f'[mqtt]\nhost = "{self.broker_host}"{mqtt_extra}',
-            '[http]\nhost = "127.0.0.1"': f'[http]\nhost = "{self.http_host}"',
+            '[http]\nhost = "127.0.0.1"': f'[mirror]\nhost = "{self.http_host}"\n\n[http]\nhost = "{self.http_host}"',
         }
         for old, new in (changes | self.edit).items():
             assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in site.toml"
