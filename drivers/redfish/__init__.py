@@ -1,0 +1,1 @@
+"""GPU nodes by Redfish: one BMC is one member of a rack."""
