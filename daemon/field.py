@@ -91,11 +91,11 @@ class Field:
         """What actuation follows up, in the order of the racks."""
         found = []
         control = self._composed.config.control
-        by_id = self._composed.by_id
-        for i, (rack, point) in enumerate(zip(self._composed.racks, self._composed.rack_points, strict=True)):
+        composed = self._composed
+        places = zip(composed.racks, composed.rack_points, composed.power_points, strict=True)
+        for i, (rack, point, source) in enumerate(places):
             policy = point.map.policy
             assert policy is not None
-            source = by_id[rack.power_from or rack.id]
             found.append(
                 Target(
                     rack.id, self._drivers[rack.id], point.slots[policy.readback],

@@ -117,7 +117,7 @@ def _families(sources: Sources) -> Iterator[Family]:
         for r, f in zip(composed.racks, composed.feeders, strict=True)
     ]
     yield Family(
-        "rampd_rack_power_watts", "Measured power of a rack.", racks, _slots(sources, composed.rack_points, "power_w")
+        "rampd_rack_power_watts", "Measured power of a rack.", racks, _slots(sources, composed.power_points, "power_w")
     )
     by_rack = [f'rack="{label(r.id)}"' for r in composed.racks]
     yield Family(

@@ -102,7 +102,7 @@ class Mirror:
         self._composed = composed
         self._inputs = inputs
         self._snapshot = snapshot
-        self._power = [composed.by_id[rack.power_from or rack.id].slots["power_w"] for rack in composed.racks]
+        self._power = [point.slots["power_w"] for point in composed.power_points]
         self._end = RACKS_AT + RACK_SIZE * len(composed.racks)
         self._counts: Counter[str] = Counter()
         self._counted_ns = 0

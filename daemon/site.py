@@ -44,7 +44,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A site ready to run. `racks`, `nodes` and `loops` are in the order of the image's arrays."""
+    """A site ready to run. `racks`, `nodes` and `loops` are in the order of the image's arrays.
+
+    `power_points` are what measures each rack's power: itself, or the meter that it names.
+    """
 
     config: Config
     points: tuple[Point, ...]
@@ -52,6 +55,7 @@ class Composed:
     nodes: tuple[Node, ...]
     feeders: tuple[str, ...]
     rack_points: tuple[Point, ...]
+    power_points: tuple[Point, ...]
     loop_points: tuple[Point, ...]
     meter: Point
     slots: int
@@ -75,7 +79,9 @@ def compose(config: Config) -> Composed:
     lead_s = _lead(config, racks)
     return Composed(
         config=config, points=tuple(points), racks=racks, nodes=nodes, feeders=_feeders(config, racks),
-        rack_points=tuple(by_id[rack.id] for rack in racks), loop_points=tuple(by_id[loop.id] for loop in config.loops),
+        rack_points=tuple(by_id[rack.id] for rack in racks),
+        power_points=tuple(by_id[rack.power_from or rack.id] for rack in racks),
+        loop_points=tuple(by_id[loop.id] for loop in config.loops),
         meter=by_id[config.site.meter], slots=slots, lead_s=lead_s,
         limits=_limits(config, racks, nodes, by_id, slots, lead_s), by_id=by_id,
     )  # fmt: skip

@@ -236,8 +236,10 @@ def limits(config: Config, places: Places) -> Iterator[Problem]:
             if kind == "cdu"
             else control.rack_stale_s
         )
-        if device.period_s > stale / 2:
-            message = f"limits contradict: {name} is read every {device.period_s:g} s but stale after {stale:g} s"
+        device_map = maps.load(device.map, config.map_folder)
+        period_s = max(device.period_s, device_map.update_s) if isinstance(device_map, MemberMap) else device.period_s
+        if period_s > stale / 2:
+            message = f"limits contradict: {name} is read every {period_s:g} s but stale after {stale:g} s"
             yield Problem(*places[name], message, "period_s at most half of the stale time in [control]")
     if config.control.actuation_deadline_s < 4 * period:
         message = "limits contradict: actuation_deadline_s is shorter than four ticks"

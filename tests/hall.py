@@ -312,7 +312,7 @@ class Hall:
     """A written hall and the processes that run it.
 
     `edit` changes site.toml; `columns` sets columns of racks.csv, `node_columns` of nodes.csv: "limit_kw", or
-    "gpu.limit_kw" for the rows of one kind.
+    "gpu.limit_kw" for the rows of one kind. With `example`, it is that one of examples/ at addresses of its own.
     """
 
     folder: Path
@@ -323,6 +323,7 @@ class Hall:
     faults: str = ""
     state: bool = False
     mqtt_version: str = ""
+    example: str = ""
 
     site: Path = field(init=False)
     config: Config = field(init=False)
@@ -333,7 +334,8 @@ class Hall:
         self.net, self._lock = take_net()
         self.broker_host = f"127.{self.net}.255.1"
         self.http_host = f"127.{self.net}.255.2"
-        self.site = halls.write(halls.Hall("hall", self.racks, self.net), self.folder)
+        written = halls.Hall("hall", self.racks, self.net)
+        self.site = self._example() if self.example else halls.write(written, self.folder)
         text = self.site.read_text(encoding="utf-8")
         mqtt_extra = f'\nversion = "{self.mqtt_version}"' if self.mqtt_version else ""
         changes = {
@@ -350,6 +352,14 @@ class Hall:
             (self.folder / "faults.toml").write_text(self.faults, encoding="utf-8")
         self.config = sitecheck.load(self.site)
         return self
+
+    def _example(self) -> Path:
+        """A copy of the example; its second address byte becomes ours, and [mirror] is written as all halls have it."""
+        for path in (ROOT / "examples" / self.example).iterdir():
+            text = path.read_text(encoding="utf-8").replace("127.30.", f"127.{self.net}.")
+            text = text.replace('[mirror]\nhost = "127.0.0.1"\nport = 1502\n', "")
+            (self.folder / path.name).write_text(text, encoding="utf-8")
+        return self.folder / "site.toml"
 
     def __exit__(self, *_: object) -> None:
         try:

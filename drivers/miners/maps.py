@@ -46,40 +46,64 @@ class Antminer(Strict):
     changes_per_day: Annotated[int, Field(ge=1, le=1000)] = 48
 
 
-class LuxosMap(MemberMap):
+class MinerMap(MemberMap):
+    """What the maps of all miners have in common."""
+
+    @property
+    def _only_sleeps(self) -> bool:
+        return False
+
+    @property
+    def grain_w(self) -> float:
+        """The smallest change of one miner: all of it where it is only put to sleep and woken."""
+        return self.capability.max_w if self._only_sleeps else super().grain_w
+
+
+class LuxosMap(MinerMap):
     """Antminers with LuxOS."""
 
     protocol: Literal["luxos"]
     luxos: Luxos = Luxos()
 
     @property
-    def grain_w(self) -> float:
-        """Without profiles it only sleeps and wakes."""
-        return super().grain_w if self.luxos.profiles else self.capability.max_w
+    def _only_sleeps(self) -> bool:
+        return not self.luxos.profiles
 
 
-class WhatsminerV2Map(MemberMap):
+class WhatsminerV2Map(MinerMap):
     """Whatsminers whose firmware has API 2."""
 
     protocol: Literal["whatsminer-v2"]
     whatsminer: WhatsminerV2 = WhatsminerV2()
 
+    @property
+    def _only_sleeps(self) -> bool:
+        return not self.whatsminer.percent
 
-class WhatsminerV3Map(MemberMap):
+
+class WhatsminerV3Map(MinerMap):
     """Whatsminers whose firmware has API 3."""
 
     protocol: Literal["whatsminer-v3"]
     whatsminer: WhatsminerV3 = WhatsminerV3()
 
+    @property
+    def _only_sleeps(self) -> bool:
+        return not self.whatsminer.percent
 
-class BraiinsMap(MemberMap):
+
+class BraiinsMap(MinerMap):
     """Miners with Braiins OS."""
 
     protocol: Literal["braiins"]
     braiins: Braiins = Braiins()
 
+    @property
+    def _only_sleeps(self) -> bool:
+        return self.braiins.targets_per_day == 0
 
-class AntminerMap(MemberMap):
+
+class AntminerMap(MinerMap):
     """Antminers with the firmware of their maker."""
 
     protocol: Literal["antminer-stock"]
