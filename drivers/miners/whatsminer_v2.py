@@ -162,7 +162,7 @@ class WhatsminerV2Member:
         percent = min(100, int(limit_w * 100.0 / full_w + 1e-6))
         if percent < (1 if self._percent else 100):
             raise DeviceError(f"{self.id}: has no level up to {limit_w:g} W", refused=True)
-        if not self._percent or (await self._off() if asleep is None else asleep):
+        if await self._off() if asleep is None else asleep:
             await self._write("power_on")
         if self._percent:
             await self._write("set_power_pct", percent=str(percent))

@@ -191,7 +191,7 @@ class WhatsminerV3Member:
         percent = min(100, int(limit_w * 100.0 / full_w + 1e-6))
         if percent < (1 if self._map.whatsminer.percent else 100):
             raise DeviceError(f"{self.id}: has no level up to {limit_w:g} W", refused=True)
-        if not self._map.whatsminer.percent or (await self._off() if asleep is None else asleep):
+        if await self._off() if asleep is None else asleep:
             await self._write("set.miner.service", "start")
         if self._map.whatsminer.percent:
             # The firmware reads a text, whatever its manual says.
