@@ -131,20 +131,23 @@ class LuxosMember:
         return Reading(power.watts, 0.0 if config.mode == "sleep" else self._limit_w(config))
 
     async def set_limit(self, limit_w: float) -> None:
-        """Sleep at 0, else the highest level that does not exceed the limit: profile first, then awake."""
+        """Sleep at 0, else the highest level that does not exceed the limit: profile first, then awake.
+
+        Only what is not so already is written.
+        """
         if limit_w <= 0:
             await self._write([("curtail", "sleep")])
             return
         level_w = max((level_w for level_w in self._levels if level_w <= limit_w + _SLACK_W), default=None)
         if level_w is None:
             raise DeviceError(f"{self.id}: has no level up to {limit_w:g} W", refused=True)
-        if not (profile := self._levels[level_w]):
-            await self._write([("curtail", "wakeup")])
-            return
         reply = await self._ask(_Config, "config")
         config = self._item(reply, reply.items)
-        self._refuse_tuner(config)
-        steps = [("profileset", profile)] if config.profile != profile else []
+        steps = []
+        if profile := self._levels[level_w]:
+            self._refuse_tuner(config)
+            if config.profile != profile:
+                steps.append(("profileset", profile))
         if config.mode == "sleep":
             steps.append(("curtail", "wakeup"))
         if steps:
@@ -167,7 +170,7 @@ class LuxosMember:
 
     async def _write(self, steps: list[tuple[str, str]]) -> None:
         """Commands in one session. A session that outlives a cancelled call is used by the next one."""
-        self._session = await self._logon()
+        await self._logon()
         try:
             for command, argument in steps:
                 reply = await self._ask(_Reply, command, f"{self._session},{argument}")
@@ -177,31 +180,35 @@ class LuxosMember:
             raise
         await self._logoff(self._map.timeout_s)
 
-    async def _logon(self) -> str:
-        """A session id. Raises DeviceError when somebody else holds the session."""
+    async def _logon(self) -> None:
+        """Makes the session ours. Raises DeviceError when somebody else holds it."""
         lost_s, self._logon_s = self._logon_s, time.monotonic()
         reply = await self._ask(_Session, "logon")
-        self._logon_s = float("-inf")
         if reply.status[0].code != _SESSION_ACTIVE:
-            return self._item(reply, reply.items).id
+            self._logon_s = float("-inf")
+            self._session = self._item(reply, reply.items).id
+            return
+        self._logon_s = lost_s
         if self._session:
-            return self._session
-        if time.monotonic() - lost_s < SESSION_S:
-            # A logon of ours went unanswered a moment ago: the session that is active is that one.
-            reply = await self._ask(_Session, "session")
-            return self._item(reply, reply.items).id
-        raise DeviceError(
-            f"{self.id}: somebody else holds its only session: end it, or wait {SESSION_S:g} s for it to expire",
-            refused=True,
-        )
+            return
+        if time.monotonic() - lost_s >= SESSION_S:
+            raise DeviceError(
+                f"{self.id}: somebody else holds its only session: end it, or wait {SESSION_S:g} s for it to expire",
+                refused=True,
+            )
+        # A logon of ours went unanswered a moment ago: the session that is active is that one.
+        reply = await self._ask(_Session, "session")
+        self._session = self._item(reply, reply.items).id
+        self._logon_s = float("-inf")
 
     async def _logoff(self, timeout_s: float) -> None:
+        """Gives the session back. One that could not be expires; until then the next write goes on with it."""
         try:
             reply = await self._ask(_Reply, "logoff", self._session, timeout_s)
             self._check(reply, "logoff")
-        except DeviceError:
-            # It expires by itself; until then the next write goes on with it.
-            return
+        except DeviceError as error:
+            if not error.refused:
+                return
         self._session = ""
 
     async def _ask(

@@ -152,7 +152,10 @@ class WhatsminerV2Member:
         return Reading(figures.power, None if self._percent or self._limit_w is None else figures.limit)
 
     async def set_limit(self, limit_w: float) -> None:
-        """`power_off` at 0, `power_on` where it sleeps, then the whole percent that does not exceed the limit."""
+        """`power_off` at 0, `power_on` where it sleeps, then the whole percent that does not exceed the limit.
+
+        A miner that wakes up and does not take its percentage is put to sleep again.
+        """
         asleep, self._asleep = self._asleep, None
         if limit_w <= 0:
             await self._write("power_off", respbefore="true")
@@ -162,10 +165,18 @@ class WhatsminerV2Member:
         percent = min(100, int(limit_w * 100.0 / full_w + 1e-6))
         if percent < (1 if self._percent else 100):
             raise DeviceError(f"{self.id}: has no level up to {limit_w:g} W", refused=True)
-        if not self._percent or (await self._off() if asleep is None else asleep):
+        woken = await self._off() if asleep is None else asleep
+        if woken:
             await self._write("power_on")
         if self._percent:
-            await self._write("set_power_pct", percent=str(percent))
+            try:
+                await self._write("set_power_pct", percent=str(percent))
+            except DeviceError as error:
+                # In full, a refusal does no harm.
+                if not (woken and percent == 100 and error.refused):
+                    if woken:
+                        await self._write("power_off", respbefore="true")
+                    raise
         self._asleep = False
 
     async def close(self) -> None:

@@ -181,7 +181,10 @@ class WhatsminerV3Member:
         return Reading(figures.power, None if percent is None else figures.limit * percent / 100.0)
 
     async def set_limit(self, limit_w: float) -> None:
-        """Stops the mining service at 0, starts it where it is stopped, then sets the percent below the limit."""
+        """Stops the mining service at 0, starts it where it is stopped, then sets the percent below the limit.
+
+        A miner that wakes up and does not take its percentage is put to sleep again.
+        """
         asleep, self._asleep = self._asleep, None
         if limit_w <= 0:
             await self._write("set.miner.service", "stop")
@@ -191,11 +194,19 @@ class WhatsminerV3Member:
         percent = min(100, int(limit_w * 100.0 / full_w + 1e-6))
         if percent < (1 if self._map.whatsminer.percent else 100):
             raise DeviceError(f"{self.id}: has no level up to {limit_w:g} W", refused=True)
-        if not self._map.whatsminer.percent or (await self._off() if asleep is None else asleep):
+        woken = await self._off() if asleep is None else asleep
+        if woken:
             await self._write("set.miner.service", "start")
         if self._map.whatsminer.percent:
-            # The firmware reads a text, whatever its manual says.
-            await self._write("set.miner.power_percent", {"percent": str(percent), "mode": "fast"})
+            try:
+                # The firmware reads a text, whatever its manual says.
+                await self._write("set.miner.power_percent", {"percent": str(percent), "mode": "fast"})
+            except DeviceError as error:
+                # In full, a refusal does no harm.
+                if not (woken and percent == 100 and error.refused):
+                    if woken:
+                        await self._write("set.miner.service", "stop")
+                    raise
         self._asleep = False
 
     async def close(self) -> None:

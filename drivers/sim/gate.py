@@ -150,7 +150,7 @@ class _Way:
     def __init__(self, visit: _Visit) -> None:
         self._visit = visit
         self._until_s = 0.0
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[bytes | None] = deque()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._visit.transport, name)
@@ -175,10 +175,9 @@ class _Way:
 
     def close(self) -> None:
         """Ends the connection once everything is sent."""
-        loop = asyncio.get_running_loop()
-        loop.call_later(max(0.0, self._until_s - loop.time()), self._visit.transport.close)
+        self._later(max(0.0, self._until_s - asyncio.get_running_loop().time()), None)
 
-    def _later(self, delay_s: float, data: bytes) -> None:
+    def _later(self, delay_s: float, data: bytes | None) -> None:
         loop = asyncio.get_running_loop()
         self._until_s = max(self._until_s, loop.time() + delay_s)
         # Timers of one millisecond fire in any order; what is sent keeps its own.
@@ -186,7 +185,11 @@ class _Way:
         loop.call_later(delay_s, self._send_next)
 
     def _send_next(self) -> None:
-        self._send(self._queue.popleft())
+        data = self._queue.popleft()
+        if data is None:
+            self._visit.transport.close()
+        else:
+            self._send(data)
 
     def _send(self, data: bytes) -> None:
         if not self._visit.transport.is_closing():

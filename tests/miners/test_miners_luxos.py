@@ -96,6 +96,16 @@ async def test_below_the_lowest_level_nothing_is_sent() -> None:
         assert rig.connections == before
 
 
+async def test_a_miner_that_is_awake_is_not_woken() -> None:
+    async with served(LuxosServer, LUXOS) as rig:
+        miner = client(rig)
+        await miner.open()
+        before = rig.connections
+        await miner.set_limit(MAX_W)
+        assert rig.connections == before + 1
+        assert rig.member.limit_w == MAX_W
+
+
 async def test_a_session_of_somebody_else_is_named() -> None:
     async with served(LuxosServer, LUXOS) as rig:
         miner = client(rig)
@@ -105,6 +115,21 @@ async def test_a_session_of_somebody_else_is_named() -> None:
             await miner.set_limit(0.0)
         assert raised.value.refused
         assert rig.member.limit_w == MAX_W
+        await command(rig, "logoff", sid)
+        await miner.set_limit(0.0)
+        assert rig.member.limit_w == 0.0
+
+
+async def test_a_session_that_was_lost_is_not_kept_for_ever() -> None:
+    async with served(LuxosServer, LUXOS) as rig:
+        miner = client(rig)
+        await miner.open()
+        miner._session = "0000"
+        sid = (await command(rig, "logon"))["SESSION"][0]["SessionID"]
+        with pytest.raises(DeviceError, match="Invalid session id"):
+            await miner.set_limit(0.0)
+        with pytest.raises(DeviceError, match="somebody else holds"):
+            await miner.set_limit(0.0)
         await command(rig, "logoff", sid)
         await miner.set_limit(0.0)
         assert rig.member.limit_w == 0.0
@@ -124,7 +149,7 @@ async def test_a_cancelled_write_does_not_lock_the_next_one_out() -> None:
     async with served(LuxosServer, LUXOS) as rig:
         miner = client(rig)
         await miner.open()
-        for turns in range(40):
+        for turns in range(60):
             call = asyncio.create_task(miner.set_limit(0.0))
             for _ in range(turns):
                 await asyncio.sleep(0)

@@ -49,6 +49,23 @@ async def test_a_limit_becomes_the_percentage_below_it(limit_w: float, percent: 
         assert (await miner.read()).limit_w is None
 
 
+async def test_a_miner_that_refuses_its_percentage_while_it_starts_does_not_run_in_full() -> None:
+    async with served(WhatsminerV2Server, MAP) as rig:
+        miner = client(rig)
+        await miner.open()
+        await miner.set_limit(0.0)
+        rig.server._writes["set_power_pct"] = lambda _: {"Code": 132, "Msg": "API command ERROR"}
+        with pytest.raises(DeviceError, match="set_power_pct refused"):
+            await miner.set_limit(2040.0)
+        assert rig.member.limit_w == 0.0
+        await miner.set_limit(MAX_W)
+        assert rig.member.limit_w == MAX_W
+        with pytest.raises(DeviceError, match="set_power_pct refused"):
+            await miner.set_limit(2040.0)
+        assert rig.member.limit_w == MAX_W
+        await miner.close()
+
+
 async def test_a_miner_wakes_up_to_a_percentage() -> None:
     async with served(WhatsminerV2Server, MAP) as rig:
         miner = client(rig)

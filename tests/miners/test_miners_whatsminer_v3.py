@@ -70,6 +70,23 @@ async def test_a_limit_becomes_the_percentage_below_it_and_is_read_back(limit_w:
         await miner.close()
 
 
+async def test_a_miner_that_refuses_its_percentage_while_it_starts_does_not_run_in_full() -> None:
+    async with served(WhatsminerV3Server, MAP, SUPER) as rig:
+        miner = client(rig)
+        await miner.open()
+        await miner.set_limit(0.0)
+        rig.server._writes["set.miner.power_percent"] = lambda _: False
+        with pytest.raises(DeviceError, match=r"set\.miner\.power_percent refused"):
+            await miner.set_limit(2040.0)
+        assert rig.member.limit_w == 0.0
+        await miner.set_limit(MAX_W)
+        assert rig.member.limit_w == MAX_W
+        with pytest.raises(DeviceError, match=r"set\.miner\.power_percent refused"):
+            await miner.set_limit(2040.0)
+        assert rig.member.limit_w == MAX_W
+        await miner.close()
+
+
 async def test_a_miner_wakes_up_to_a_percentage() -> None:
     async with served(WhatsminerV3Server, MAP, SUPER) as rig:
         miner = client(rig)
