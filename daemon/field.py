@@ -8,6 +8,7 @@ from typing import Final
 from rampd.daemon.config import Config, Rack
 from rampd.daemon.delivery import Target
 from rampd.daemon.logins import logins
+from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.poll import Wheel, discover
 from rampd.daemon.site import Composed, Point
 from rampd.drivers import address, protocols
@@ -50,6 +51,7 @@ class Field:
                 self._add_members(rack, point, point.map)
             else:
                 self._add_modbus(rack, point, point.map)
+        self.nameplates = Nameplates(self.devices)
 
     def _add_modbus(self, rack: Rack | None, point: Point, device_map: DeviceMap) -> None:
         rating_w = None if rack is None else rack.max_kw * 1e3
@@ -86,6 +88,7 @@ class Field:
             else:
                 self.wheel.add(device)
         group.create_task(self.wheel.run(), name="poll")
+        group.create_task(self.nameplates.run(), name="nameplates")
 
     def targets(self) -> list[Target]:
         """What actuation follows up, in the order of the racks."""

@@ -228,6 +228,8 @@ class Bus:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
+            if self.show.nameplates.fresh:
+                await self._meta(client)
             for k, (topic, payload) in enumerate(self.show.telemetry(self.snapshot())):
                 await client.publish(f"{self.root}/{topic}", json.dumps(payload))
                 if k % BATCH == BATCH - 1:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from rampd.daemon import mapcli
 from rampd.daemon.client import Unavailable, Usage
 from rampd.drivers import maps, sunspec
+from rampd.drivers.address import Address, AddressError, Serial, Tls, Transport, parse
 from rampd.drivers.maps import DeviceMap
 from rampd.drivers.probe import Found, Probe, Unreachable, sightings
 from rampd.ext.units import ModbusError
@@ -25,7 +26,10 @@ PORT: Final = 502
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `probe`."""
     sub = commands.add_parser("probe", help="read a device: by a map, or what it says of itself, or raw registers")
-    sub.add_argument("address", metavar="HOST[:PORT]", help="port 502 when none is given; IPv6 as [::1]:502")
+    sub.add_argument(
+        "address", metavar="HOST[:PORT]",
+        help="port 502 when none is given; or tls://HOST:PORT, rtu+tcp://HOST:PORT, serial:/dev/NAME",
+    )  # fmt: skip
     sub.add_argument("--map", metavar="NAME", help="a map that ships, or the path of a map file: every value of it")
     sub.add_argument("--unit", type=_unit, default=1, metavar="N", help="unit number, 0 to 255 (default 1)")
     sub.add_argument("--at", type=_register, metavar="ADDR", help="raw registers from here, in all types and orders")
@@ -35,16 +39,24 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--timeout", type=_timeout, default=2.0, metavar="S", help="seconds an answer may take (default 2)"
     )
     sub.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    sub.add_argument("--ca", type=Path, metavar="FILE", help="tls: who signed the device's certificate")
+    sub.add_argument("--cert", type=Path, metavar="FILE", help="tls: our own certificate")
+    sub.add_argument("--key", type=Path, metavar="FILE", help="tls: the key of our certificate")
+    sub.add_argument("--baud", type=int, default=19200, metavar="N", help="serial: bits a second (default 19200)")
+    sub.add_argument("--parity", choices=("none", "even", "odd"), default="even", help="serial (default even)")
+    sub.add_argument("--stop-bits", type=int, choices=(1, 2), default=1, help="serial (default 1)")
     sub.set_defaults(handler=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Probes; 0 done, 1 when the device refused something that was asked for. Raises Usage and Unavailable."""
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    host, port = _place(args.address)
+    transport = Transport(
+        _place(args.address), Tls(args.ca, args.cert, args.key), Serial(args.baud, args.parity, args.stop_bits)
+    )
     if args.map is not None and args.at is not None:
         raise Usage("either --map or --at: a map says itself where its registers are")
-    probe = Probe(host, port, args.unit, args.timeout)
+    probe = Probe(transport, args.unit, args.timeout)
     work: Coroutine[Any, Any, tuple[dict[str, Any], list[str], int]]
     if args.map is not None:
         work = _by_map(probe, _map(args.map))
@@ -138,14 +150,13 @@ def _map(name: str) -> DeviceMap:
         raise Usage(f"there is no map {name!r}; known: {', '.join(maps.modbus_names())}") from None
 
 
-def _place(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(PORT)
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
-        raise Usage(f"{text!r} is no address: write HOST, HOST:PORT or [IPv6]:PORT")
-    return host, int(port)
+def _place(text: str) -> Address:
+    """An address as in the site file; a host alone has the usual port."""
+    whole = text if ":" in text.rpartition("]")[2] else f"{text}:{PORT}"
+    try:
+        return parse(whole)
+    except AddressError as error:
+        raise Usage(f"{text!r}: {error}") from error
 
 
 def _unit(text: str) -> int:

@@ -58,7 +58,7 @@ class Daemon:
         self.field = Field(self.composed, self.wall, self.inputs)
         self.journal = Journal.open(None if state_dir is None else state_dir / "commands.json")
         self.desk = Desk(self.composed, self.inputs, self.journal, self._send)
-        self.show = Show(self.composed, self.inputs, self.desk)
+        self.show = Show(self.composed, self.inputs, self.desk, self.field.nameplates)
         self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, config.control.deadman_s)
         self.bus.desk = self.desk
         self.block_ns = 0

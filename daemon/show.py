@@ -9,6 +9,7 @@ from typing import Any, Final
 from rampd.daemon.commands import Desk
 from rampd.daemon.messages import stamp
 from rampd.daemon.metrics import failsafes, rack_state
+from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.site import Composed, Point
 from rampd.drivers.maps import UNITS
 from rampd.ext import codes, views
@@ -29,7 +30,10 @@ _QUALITY: Final = {
 class Show:
     """Messages from the newest snapshot. Powers in W."""
 
-    def __init__(self, composed: Composed, inputs: views.Inputs, desk: Desk) -> None:
+    def __init__(
+        self, composed: Composed, inputs: views.Inputs, desk: Desk, nameplates: Nameplates | None = None
+    ) -> None:
+        self.nameplates = nameplates or Nameplates(())
         self.composed = composed
         self.inputs = inputs
         self.desk = desk
@@ -141,4 +145,7 @@ class Show:
                     "dead_man_s": dead_man_s if policy is not None and policy.falls_back else None,
                     "fallback_w": (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw) * 1e3,
                 }  # fmt: skip
+            if texts := self.nameplates.found.get(point.id):
+                payload["device"] = texts
+            self.nameplates.fresh.discard(point.id)
             yield f"meta/{TOPIC_KIND[point.kind]}/{point.id}", payload

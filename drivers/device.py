@@ -92,6 +92,14 @@ class ModbusDevice:
                 lambda at, count: self.endpoint.read(self.number, 3, at, count, self.map.timeout_s), self.map.extents()
             )
 
+    async def identify(self) -> dict[str, str]:
+        """The texts of the map: maker, model, serial number. Needs `bases`. Raises ModbusError."""
+        found = {}
+        for text in self.map.strings(self.bases):
+            data = await self.endpoint.read(self.number, text.function, text.at, text.words, self.map.timeout_s)
+            found[text.name] = text.decode(data)
+        return found
+
     def begin(self, schedule: Schedule) -> None:
         """Has all its values read from now on. Raises ValueError before it was discovered."""
         if self.bases is None:

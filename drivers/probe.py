@@ -6,17 +6,21 @@ pymodbus lets pass is checked here: a short answer and one of another function a
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
-from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient, AsyncModbusTlsClient
+from pymodbus.client.base import ModbusBaseClient
 from pymodbus.exceptions import ModbusException
+from pymodbus.framer import FramerType
 from pymodbus.pdu import ModbusPDU
 
 from rampd.drivers import sunspec
+from rampd.drivers.address import Transport
 from rampd.drivers.device import field_spec
 from rampd.drivers.maps import DeviceMap
 from rampd.drivers.register import Text, WordOrder, reorder
@@ -33,6 +37,14 @@ EXCEPTIONS: Final = {
 _OBJECTS: Final = {
     0: "vendor", 1: "product", 2: "revision", 3: "url", 4: "product_name", 5: "model", 6: "application",
 }  # fmt: skip
+
+
+_REMEDIES: Final = {
+    "tcp": "is it switched on, is Modbus/TCP enabled, does a firewall stand between? the usual port is 502",
+    "tls": "is it switched on, is its certificate signed by --ca and made out to this name? the usual port is 802",
+    "rtu+tcp": "is the serial device server on, and in the mode that does not translate?",
+    "serial": "does the line exist, and may you open it (group dialout)?",
+}
 
 
 class Unreachable(Exception):
@@ -62,27 +74,33 @@ class Found:
 class Probe:
     """A connection to one unit; use as an async context. Raises Unreachable when there is nobody."""
 
-    def __init__(self, host: str, port: int, unit: int, timeout_s: float) -> None:
-        self.place = f"{host}:{port}"
+    def __init__(self, transport: Transport, unit: int, timeout_s: float) -> None:
+        self.place = str(transport.address)
         self.unit = unit
         self.answers = 0
-        self._host, self._port, self._timeout_s = host, port, timeout_s
-        self._client: AsyncModbusTcpClient
+        self._transport = transport
+        self._timeout_s = timeout_s
+        self._client: ModbusBaseClient
 
     async def __aenter__(self) -> Self:
-        # Here, because the client wants a running loop.
-        self._client = AsyncModbusTcpClient(
-            self._host, port=self._port, timeout=self._timeout_s, retries=0, reconnect_delay=0
-        )  # fmt: skip
-        if not await self._client.connect():
-            remedy = "is it switched on, is Modbus/TCP enabled, does a firewall stand between? the usual port is 502"
-            raise Unreachable(f"{self.place}: no connection: {remedy}")
+        try:
+            # Here, because the client wants a running loop.
+            self._client = _client(self._transport, self._timeout_s)
+            connected = await self._client.connect()
+        except (OSError, ModbusException) as error:
+            raise Unreachable(f"{self.place}: {error}: {_REMEDIES[self._transport.address.kind]}") from error
+        if not connected:
+            raise Unreachable(f"{self.place}: no connection: {_REMEDIES[self._transport.address.kind]}")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._client.ctx.transport is not None:
+            # At once: a TLS connection would say good-bye after the loop has ended.
+            self._client.ctx.transport.abort()  # type: ignore[attr-defined]
         self._client.close()
+        await asyncio.sleep(0)
 
     async def read(self, function: int, at: int, count: int) -> bytes:
         """Registers as big-endian bytes. Raises ModbusError with the device's code, Unreachable when it is silent."""
@@ -169,6 +187,25 @@ class Probe:
             code = int(getattr(answer, "exception_code", 0))
             raise ModbusError(f"exception {code}, {EXCEPTIONS.get(code, 'unknown')}", code)
         return answer
+
+
+def _client(transport: Transport, timeout_s: float) -> ModbusBaseClient:
+    """pymodbus's client of a transport. Raises OSError on a certificate file that cannot be used."""
+    at = transport.address
+    if at.kind == "serial":
+        line = transport.serial
+        return AsyncModbusSerialClient(
+            at.path, baudrate=line.baud, parity=line.parity[0].upper(), stopbits=line.stop_bits, timeout=timeout_s,
+            retries=0, reconnect_delay=0,
+        )  # fmt: skip
+    if at.kind == "tls":
+        return AsyncModbusTlsClient(
+            at.host, sslctx=transport.tls.context(), port=at.port, timeout=timeout_s, retries=0, reconnect_delay=0,
+        )  # fmt: skip
+    framer = FramerType.RTU if at.kind == "rtu+tcp" else FramerType.SOCKET
+    return AsyncModbusTcpClient(
+        at.host, framer=framer, port=at.port, timeout=timeout_s, retries=0, reconnect_delay=0
+    )  # fmt: skip
 
 
 def sightings(data: bytes, at: int) -> list[dict[str, str]]:

@@ -139,6 +139,13 @@ def test_meta_says_what_every_thing_is_and_is_retained(hall: Hall, bus: Client) 
     assert (site["max_w"], site["racks"]) == (config.site.max_mw * 1e6, 12)
 
 
+def test_meta_names_the_device_once_it_said_what_it_is(hall: Hall) -> None:
+    topic = f"meta/loop/{hall.config.loops[0].id}"
+    with hall.client() as late:
+        found = until(lambda: [m for m in late.of(topic) if "device" in m.payload], 20, "the loop's nameplate")
+    assert found[0].payload["device"] == {"model": "orv3-rpu", "serial": "sim", "firmware": "rampd"}
+
+
 # What drives it.
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import shutil
-import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -92,78 +89,6 @@ async def test_what_a_pymodbus_device_does_not_have_is_refused_and_no_number() -
         with pytest.raises(ModbusError) as caught:
             await ours.endpoint.read(1, 3, 12300, 2, 1.0)
         assert caught.value.code == 2
-
-
-# SunSpec
-
-
-def offsets(model: int) -> tuple[dict[str, int], int]:
-    """Where the points of a model stand, counted from its ID register, and its length: from the official definition."""
-    text = (files("sunspec2") / "models" / "json" / f"model_{model}.json").read_text()
-    places, at = {}, 0
-    for point in json.loads(text)["group"]["points"]:
-        places[point["name"]] = at
-        at += point["size"]
-    return places, at - 2
-
-
-def sunspec(*models: int) -> list[int]:
-    """Registers of a SunSpec device from its marker on; a meter of model 213 that draws 50 MW at 60.5 Hz."""
-    words = list(struct.unpack(">2H", b"SunS"))
-    for model in models:
-        places, length = offsets(model)
-        body = [0] * (length + 2)
-        body[:2] = [model, length]
-        if model == 213:
-            for name, value in (
-                ("W", 50e6),
-                ("WphA", 16e6),
-                ("Hz", 60.5),
-                ("A", 71000.0),
-                ("VA", 51e6),
-                ("PhV", 7967.5),
-            ):
-                body[places[name] : places[name] + 2] = floats(value)
-        words += body
-    return [*words, 0xFFFF, 0]
-
-
-def sunspec_device(base: int, words: list[int]) -> SimDevice:
-    data = [SimData(base, values=words, datatype=DataType.REGISTERS)]
-    if base:
-        data.insert(0, SimData(0, values=[0] * 10, datatype=DataType.REGISTERS))
-    return SimDevice(1, simdata=data)
-
-
-@pytest.mark.parametrize("base", [40000, 0, 50000])
-@pytest.mark.parametrize("before", [(1,), (1, 123, 704), ()], ids=["model 1", "models 1, 123, 704", "nothing"])
-async def test_a_sunspec_meter_is_found_wherever_it_is(base: int, before: tuple[int, ...]) -> None:
-    words = sunspec(*before, 213)
-    async with pymodbus_server(sunspec_device(base, words)) as port, reader(tcp(HOST, port)) as ours:
-        at = base + 2 + sum(offsets(model)[1] + 2 for model in before)
-        assert (await ours.find(213))[213] == at
-        values = await ours.values("sunspec-213")
-        assert (values["power_w"], values["frequency_hz"], values["apparent_va"]) == (50e6, 60.5, 51e6)
-        assert (values["power_l1_w"], values["current_a"], values["voltage_v"]) == (16e6, 71000.0, 7967.5)
-
-
-async def test_a_model_without_an_end_marker_behind_it_is_found() -> None:
-    words = sunspec(1, 213)[:-2]
-    async with pymodbus_server(sunspec_device(40000, words)) as port, reader(tcp(HOST, port)) as ours:
-        assert await ours.find(213) == {1: 40002, 213: 40070}
-
-
-@pytest.mark.parametrize(
-    ("base", "models", "message"),
-    [
-        (40000, (1, 704), "the device has no SunSpec model 213"),
-        (30000, (1, 213), "no SunSpec marker at 40000, 0 or 50000"),
-    ],
-)
-async def test_a_device_that_is_none_says_what_it_lacks(base: int, models: tuple[int, ...], message: str) -> None:
-    async with pymodbus_server(sunspec_device(base, sunspec(*models))) as port, reader(tcp(HOST, port)) as ours:
-        with pytest.raises(ModbusError, match=message):
-            await ours.find(213)
 
 
 # libmodbus

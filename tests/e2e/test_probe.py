@@ -14,12 +14,24 @@ from typing import Any
 
 import pytest
 from pymodbus import ModbusDeviceIdentification
-from pymodbus.server import ModbusTcpServer
+from pymodbus.framer import FramerType
 from pymodbus.simulator import DataType, SimData, SimDevice
 from pyModbusTCP.server import DataBank, ModbusServer
 
-from tests.e2e.test_peers import HOST, floats, free_port, unit_test_server  # noqa: F401 - a fixture
+from rampd.drivers.address import Tls
+from tests.e2e.test_peers import unit_test_server  # noqa: F401 - a fixture
 from tests.e2e.test_sunspec import COMMON, DER, UNKNOWN, device
+from tests.e2e.test_transports import (  # noqa: F401 - fixtures among them
+    POWER_W,
+    Authority,
+    authority,
+    cable,
+    pdu,
+    serial_server,
+    tls,
+    tls_server,
+)
+from tests.reader import HOST, floats, free_port, pymodbus_server
 from tests.unit.test_cli import run
 
 
@@ -91,16 +103,11 @@ def test_raw_registers_in_every_type_and_order(bank: tuple[str, DataBank], capsy
 
 
 async def test_what_a_device_says_of_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    port = free_port()
     identity = ModbusDeviceIdentification(
         info_name={"VendorName": "Acme", "ProductCode": "DER", "MajorMinorRevision": "4.2"}
     )
-    server = ModbusTcpServer([device(40000, COMMON, UNKNOWN, DER)], address=(HOST, port), identity=identity)
-    await server.serve_forever(background=True)
-    try:
+    async with pymodbus_server(device(40000, COMMON, UNKNOWN, DER), identity=identity) as port:
         found = await probed(capsys, 0, f"{HOST}:{port}")
-    finally:
-        await server.shutdown()
     assert [(model["model"], model["at"]) for model in found["sunspec"]] == [(1, 40002), (64999, 40070), (701, 40075)]
     assert found["texts"] == {"manufacturer": "Acme", "model": "DER-1", "firmware": "4.2", "serial": "0815"}
     assert found["maps"] == ["sunspec-701"]
@@ -108,27 +115,17 @@ async def test_what_a_device_says_of_itself(capsys: pytest.CaptureFixture[str]) 
 
 
 async def test_a_map_that_does_not_fit_says_what_was_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    port = free_port()
     data = [SimData(12306, values=[1.25e6, 1.3e6, 0.9], datatype=DataType.FLOAT32)]
-    server = ModbusTcpServer([SimDevice(3, simdata=data)], address=(HOST, port))
-    await server.serve_forever(background=True)
-    try:
+    async with pymodbus_server(SimDevice(3, simdata=data)) as port:
         found = await probed(capsys, 1, f"{HOST}:{port}", "--unit", "3", "--map", "xerus-pdu")
         assert found["values"]["power_w"]["value"] == 1.25e6
-        assert found["values"]["voltage_v"] == {
-            "value": None,
-            "quality": "refused",
-            "unit": "V",
-            "at": 12296,
-            "raw": "",
-        }
+        refused = found["values"]["voltage_v"]
+        assert refused == {"value": None, "quality": "refused", "unit": "V", "at": 12296, "raw": ""}
         assert found["refused"][0] == "FC03 12296+4: exception 2, illegal data address"
         assert await asyncio.to_thread(run, "probe", f"{HOST}:{port}", "--unit", "3", "--map", "sunspec-704") == 1
         assert "no SunSpec marker at 40000, 0 or 50000" in capsys.readouterr().err
         assert await asyncio.to_thread(run, "probe", f"{HOST}:{port}", "--unit", "3", "--at", "5", "--count", "2") == 1
         assert "exception 2, illegal data address" in capsys.readouterr().err
-    finally:
-        await server.shutdown()
 
 
 def test_libmodbus_and_its_short_answer(
@@ -159,6 +156,34 @@ def _listening(port: int) -> None:
     raise AssertionError("the server does not listen")
 
 
+# Other transports
+
+
+async def test_over_tls_with_certificates_on_both_sides(
+    authority: Authority,  # noqa: F811
+    tls: Tls,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = ["--ca", str(tls.ca_file), "--cert", str(tls.cert_file), "--key", str(tls.key_file)]
+    async with tls_server(authority) as port:
+        found = await probed(capsys, 0, f"tls://{HOST}:{port}", "--at", "12306", "--count", "2", *files)
+        assert found["sightings"][2]["f32"] == f"{POWER_W:.7g}"
+        assert await asyncio.to_thread(run, "probe", f"tls://{HOST}:{port}", "--at", "12306") == 69
+    assert "is its certificate signed by --ca" in capsys.readouterr().err
+
+
+async def test_rtu_over_tcp_and_over_a_serial_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = ["--at", "12306", "--count", "2", "--unit", "7"]
+    async with pymodbus_server(pdu(7), framer=FramerType.RTU) as port:
+        found = await probed(capsys, 0, f"rtu+tcp://{HOST}:{port}", *wanted)
+        assert found["sightings"][2]["f32"] == f"{POWER_W:.7g}"
+    async with cable(tmp_path) as wire, serial_server(wire.ends[1], pdu(7)):
+        found = await probed(capsys, 0, f"serial:{wire.ends[0]}", *wanted, "--baud", "9600", "--parity", "none")
+        assert found["sightings"][2]["f32"] == f"{POWER_W:.7g}"
+    assert await asyncio.to_thread(run, "probe", f"serial:{tmp_path / 'none'}", *wanted) == 69
+    assert "does the line exist" in capsys.readouterr().err
+
+
 # Nobody there, and words that make no probe
 
 
@@ -179,10 +204,10 @@ def test_one_that_connects_and_says_nothing(arguments: list[str], capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["1.2.3.4:0"], "is no address"),
-        (["1.2.3.4:99999"], "is no address"),
-        (["1.2.3.4:modbus"], "is no address"),
-        ([":502"], "is no address"),
+        (["1.2.3.4:0"], "the port lies between 1 and 65535"),
+        (["1.2.3.4:99999"], "the port lies between 1 and 65535"),
+        (["1.2.3.4:modbus"], "an address is host:port"),
+        ([":502"], "an address is host:port"),
         (["h", "--unit", "256"], "lies outside 0 to 255"),
         (["h", "--unit", "x"], "is no whole number"),
         (["h", "--at", "65536"], "lies outside 0 to 65535"),

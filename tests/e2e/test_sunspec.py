@@ -21,8 +21,8 @@ from rampd.drivers.sim.hall import SimHall
 from rampd.drivers.sim.spec import DeviceSpec, HallSpec, LoopSpec, NodeSpec, PlantSpec, RackSpec
 from rampd.ext.codes import SENTINEL
 from rampd.ext.units import ModbusError
-from tests.e2e.test_peers import HOST, pymodbus_server, reader
-from tests.field import until
+from tests.field import tcp, until
+from tests.reader import HOST, pymodbus_server, reader
 
 HOSTS = (f"127.40.201.{n}" for n in itertools.count(1))
 RATING_W = 132e3
@@ -85,7 +85,7 @@ async def test_one_walk_finds_all_models_and_skips_what_it_does_not_know(base: i
     rating = body(702, {"WMax": 1320, "W_SF": 2})
     async with (
         pymodbus_server(device(base, COMMON, UNKNOWN, rating, DER, UNKNOWN, rack, end=end)) as port,
-        reader(HOST, port) as ours,
+        reader(tcp(HOST, port)) as ours,
     ):
         found = await ours.find(704, 701, 702)
         # 68 registers of the common model, 5 of the unknown, 52, 155 and 5 again: the first of a kind counts
@@ -107,6 +107,11 @@ async def test_one_walk_finds_all_models_and_skips_what_it_does_not_know(base: i
             "sunspec-113", [COMMON, body(113, {"W": 1.25e6, "Hz": 60.25})],
             {"power_w": 1.25e6, "frequency_hz": 60.25, "apparent_va": SENTINEL},
         ),
+        (
+            "sunspec-213", [COMMON, body(213, {"W": 50e6, "WphA": 16e6, "Hz": 60.5, "VA": 51e6, "PhV": 7967.5})],
+            {"power_w": 50e6, "power_l1_w": 16e6, "frequency_hz": 60.5, "apparent_va": 51e6, "voltage_v": 7967.5,
+             "energy_wh": SENTINEL},
+        ),
         # the frequency's scale factor is optional, and without one there is no frequency
         (
             "sunspec-203", [body(203, {"W": -5025, "W_SF": 4, "Hz": 5998, "TotWhImp": 7, "TotWh_SF": 3})],
@@ -125,7 +130,7 @@ async def test_one_walk_finds_all_models_and_skips_what_it_does_not_know(base: i
     ],
 )  # fmt: skip
 async def test_devices_of_official_definitions(name: str, bodies: list[list[int]], expected: dict[str, Any]) -> None:
-    async with pymodbus_server(device(40000, *bodies)) as port, reader(HOST, port) as ours:
+    async with pymodbus_server(device(40000, *bodies)) as port, reader(tcp(HOST, port)) as ours:
         values = await ours.values(name)
         assert {key: values[key] for key in expected} == expected
 
@@ -143,19 +148,25 @@ async def test_devices_of_official_definitions(name: str, bodies: list[list[int]
     ],
 )
 async def test_what_a_device_lacks_is_said(bodies: list[list[int]], message: str) -> None:
-    async with pymodbus_server(device(40000, *bodies)) as port, reader(HOST, port) as ours:
+    async with pymodbus_server(device(40000, *bodies)) as port, reader(tcp(HOST, port)) as ours:
         with pytest.raises(ModbusError, match=message):
             await sunspec.find(lambda at, n: ours.endpoint.read(1, 3, at, n, 1.0), maps.load("sunspec-704").extents())
+
+
+async def test_a_device_without_a_marker_is_none() -> None:
+    async with pymodbus_server(device(30000, COMMON, DER)) as port, reader(tcp(HOST, port)) as ours:
+        with pytest.raises(ModbusError, match="no SunSpec marker at 40000, 0 or 50000"):
+            await ours.find(701)
 
 
 async def test_the_walk_ends_whatever_the_lengths_say() -> None:
     """Models of no length: a walk that trusts them looks at two hundred."""
     chain = [word for n in range(300) for word in (1000 + n, 0)]
-    async with pymodbus_server(device(40000, chain)) as port, reader(HOST, port) as ours:
+    async with pymodbus_server(device(40000, chain)) as port, reader(tcp(HOST, port)) as ours:
         found = await sunspec.survey(lambda at, n: ours.endpoint.read(1, 3, at, n, 1.0))
         assert len(found) == sunspec.MOST
     chain = [1, 66, *[0] * 66, 1000, 65000]
-    async with pymodbus_server(device(40000, chain)) as port, reader(HOST, port) as ours:
+    async with pymodbus_server(device(40000, chain)) as port, reader(tcp(HOST, port)) as ours:
         found = await sunspec.survey(lambda at, n: ours.endpoint.read(1, 3, at, n, 1.0))
         assert [model.id for model in found] == [1]
 
