@@ -18,7 +18,7 @@ from rampd.drivers.device import ModbusDevice
 from rampd.drivers.modbus import Endpoint, Pace
 from rampd.ext import codes, views
 from rampd.ext.image import Configuration, InputWall
-from rampd.ext.units import Unit
+from rampd.ext.units import Exchange, Unit
 
 POISON: Final = 0xDEADBEEF
 """No device holds it: answers that must not count carry it."""
@@ -253,9 +253,11 @@ class Bench:
         timeout_s: float = 0.2,
         period_s: float = 0.06,
         loose: bool = False,
+        pace: Pace | None = None,
     ) -> None:
         self.peer = peer
         self.loose = loose
+        self._pace = pace
         self.timeout_s = timeout_s
         self.period_s = period_s
         self.units = range(1, units + 1)
@@ -270,7 +272,7 @@ class Bench:
     async def __aenter__(self) -> Bench:
         if not self.peer.port:
             await self.peer.open()
-        self.endpoint = Endpoint(self.wall, self.peer.transport, Pace.of([self._map]))
+        self.endpoint = Endpoint(self.wall, self.peer.transport, self._pace or Pace.of([self._map]))
         self.wheel = Watched(self)
         if not self.loose:
             for number in self.units:
@@ -298,6 +300,11 @@ class Bench:
         """Good, and read since about now."""
         quality, _, age_s = self.reading(unit)
         return quality == codes.GOOD and age_s < self.timeout_s + 3 * self.period_s
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The cyclic reads."""
+        return list(self.wheel.places)
 
     def breaker(self, unit: int) -> Unit:
         return self.endpoint.unit(unit)
