@@ -153,6 +153,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self.peer.wires.remove(self)
+        self.peer.ends.append(exc)
 
     def send(self, data: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
@@ -191,6 +192,7 @@ class Peer:
         self.asked: list[Ask] = []
         self.wires: list[Wire] = []
         self.connections = 0
+        self.ends: list[Exception | None] = []
         self.deaf = False
         self.held: dict[int, set[float]] = {}
         self._numbers = itertools.count(1)
