@@ -15,7 +15,7 @@ NODE_PACKAGES := "modbus-serial@^8"
 EXT_SOURCES := $(filter-out ext/codes.py ext/views.py ext/layout.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
 MODULES := image loop link units decode expose
 
-.PHONY: help setup test-setup demo test check format docs proto bench soak clean build dist
+.PHONY: help setup test-setup demo test check format docs proto bench fuzz soak clean build dist
 .SILENT: help
 
 help:
@@ -23,6 +23,7 @@ help:
 	echo "make test     set up, then all tests"
 	echo "make check    ruff, mypy --strict, cython-lint, stubtest, docs in step"
 	echo "make bench    all benchmarks; make -s bench-NAME prints one JSON line last: $(patsubst bench/%.py,%,$(wildcard bench/*.py))"
+	echo "make fuzz     coverage-guided fuzzing of framing, planner and maps, a minute each"
 	echo "make docs     write the generated lists in docs/ and examples/"
 	echo "make proto    write the messages of Braiins OS in drivers/miners/ from their .proto"
 	echo "make soak     an hour of dispatches on 400 racks"
@@ -105,6 +106,13 @@ bench: $(patsubst bench/%.py,bench-%,$(wildcard bench/*.py))
 
 bench-%: test-setup
 	$(BIN)/python bench/$*.py
+
+# A corpus grows in the venv; the maps that ship are where the one of maps begins.
+fuzz: test-setup
+	$(BIN)/python -m pip install -q "atheris>=2.3"
+	mkdir -p $(VENV)/corpus/feed $(VENV)/corpus/plan $(VENV)/corpus/map && cp drivers/maps/*.toml $(VENV)/corpus/map
+	for target in feed plan map; do PYTHONPATH=. $(BIN)/python tests/fuzz/run.py $$target \
+	  -max_total_time=60 -max_len=4096 -verbosity=0 $(VENV)/corpus/$$target || exit 1; done
 
 soak: setup
 	$(BIN)/rampd demo --racks 400 --seconds 3600 --json

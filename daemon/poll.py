@@ -31,7 +31,7 @@ class Wheel:
         self.skipped = 0
         self.turned_ns = 0
         self._rings: dict[int, list[Due]] = {}
-        self._places: dict[Exchange, Due] = {}
+        self.places: dict[Exchange, Due] = {}
         self._placed = 0
 
     def add(self, device: ModbusDevice) -> None:
@@ -45,12 +45,12 @@ class Wheel:
         # Golden-ratio steps spread any number of devices evenly over any period.
         place = ring[int(self._placed * 0.6180339887 * turns) % turns]
         place.append((link, exchange))
-        self._places[exchange] = place
+        self.places[exchange] = place
         self._placed += 1
 
     def remove(self, exchange: Exchange) -> None:
         """Takes out a cyclic read."""
-        place = self._places.pop(exchange)
+        place = self.places.pop(exchange)
         place[:] = [item for item in place if item[1] is not exchange]
 
     def turn(self, number: int) -> None:

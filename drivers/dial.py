@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from typing import Final, Protocol
 
 from rampd.drivers.address import Transport
@@ -15,6 +16,7 @@ CONNECT_S: Final = 1.0
 # Small devices take their time to sign.
 HANDSHAKE_S: Final = 5.0
 USER_TIMEOUT_MS: Final = 2000
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Connection(Protocol):
@@ -32,6 +34,8 @@ def tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    # What is given up is reset: a device that takes one client has room for the next connection at once.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
 
 async def dial(transport: Transport, link: Link) -> Connection:

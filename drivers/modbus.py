@@ -18,7 +18,7 @@ from pymodbus.pdu.register_message import (
 )
 
 from rampd.drivers.address import Transport
-from rampd.drivers.dial import dial
+from rampd.drivers.dial import Connection, dial
 from rampd.drivers.maps import DeviceMap
 from rampd.ext.image import InputWall
 from rampd.ext.link import Link
@@ -101,6 +101,14 @@ class Endpoint:
         """Waits until the connection stands."""
         await self._up.wait()
 
+    async def _dial(self) -> Connection:
+        try:
+            return await dial(self.transport, self.link)
+        except BaseException:
+            # It may have been made all the same, a moment too late to be ours.
+            self.link.abort()
+            raise
+
     async def run(self) -> None:
         """Connects, and connects again with jittered back-off whenever the connection ends."""
         pause_s = FIRST_PAUSE_S
@@ -108,7 +116,7 @@ class Endpoint:
         while True:
             self._gone.clear()
             try:
-                connection = await dial(self.transport, self.link)
+                connection = await self._dial()
             except (OSError, TimeoutError, UnicodeError) as error:
                 if not reported:
                     log.warning("%s: cannot connect: %s; trying on", self.name, error or "no answer")

@@ -17,34 +17,30 @@ from pymodbus.pdu import DecodePDU
 from rampd.ext.link import Link
 
 _FRAMER: Final = FramerRTU(DecodePDU(False))
-_LONGEST: Final = 256
+# The longest answer, and some noise before it.
+_MOST_KEPT: Final = 300
+READS: Final = (3, 4)
+WRITES: Final = (6, 16)
 _NO_ID: Final = b"\0\0"
-
-
-def _size(data: bytes) -> int:
-    """Bytes of the answer that begins here, 0 when none does, one more than there are while that is not known."""
-    if len(data) < 3:
-        return len(data) + 1
-    function = data[1]
-    if function & 0x80:
-        return 5
-    if function in (3, 4):
-        return 5 + data[2]
-    return 8 if function in (6, 16) else 0
 
 
 def take(data: bytes) -> tuple[bytes, int] | None:
     """The first whole frame, without its checksum, and where it ends; None when there is none yet."""
     for begin in range(len(data) - 4):
-        size = _size(data[begin:])
-        end = begin + size
-        if size and end <= len(data) and FramerRTU.check_CRC(data[begin : end - 2], _number(data[end - 2 : end])):
-            return data[begin : end - 2], end
+        function = data[begin + 1]
+        if function & 0x80:
+            end = begin + 5
+        elif function in READS:
+            end = begin + 5 + data[begin + 2]
+        elif function in WRITES:
+            end = begin + 8
+        else:
+            continue
+        if end <= len(data):
+            body = data[begin : end - 2]
+            if FramerRTU.check_CRC(body, int.from_bytes(data[end - 2 : end], "big")):
+                return body, end
     return None
-
-
-def _number(data: bytes) -> int:
-    return int.from_bytes(data, "big")
 
 
 class RtuPort(asyncio.Protocol):
@@ -71,7 +67,7 @@ class RtuPort(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Gives every whole frame to the link."""
-        self._rest = (self._rest + data)[-2 * _LONGEST :]
+        self._rest = (self._rest + data)[-_MOST_KEPT:]
         while (found := take(self._rest)) is not None:
             frame, end = found
             self._rest = self._rest[end:]

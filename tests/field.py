@@ -18,7 +18,7 @@ from rampd.drivers.device import ModbusDevice
 from rampd.drivers.modbus import Endpoint, Pace
 from rampd.ext import codes, views
 from rampd.ext.image import Configuration, InputWall
-from rampd.ext.units import Unit
+from rampd.ext.units import Exchange, Unit
 
 POISON: Final = 0xDEADBEEF
 """No device holds it: answers that must not count carry it."""
@@ -153,6 +153,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self.peer.wires.remove(self)
+        self.peer.ends.append(exc)
 
     def send(self, data: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
@@ -191,6 +192,7 @@ class Peer:
         self.asked: list[Ask] = []
         self.wires: list[Wire] = []
         self.connections = 0
+        self.ends: list[Exception | None] = []
         self.deaf = False
         self.held: dict[int, set[float]] = {}
         self._numbers = itertools.count(1)
@@ -253,9 +255,11 @@ class Bench:
         timeout_s: float = 0.2,
         period_s: float = 0.06,
         loose: bool = False,
+        pace: Pace | None = None,
     ) -> None:
         self.peer = peer
         self.loose = loose
+        self._pace = pace
         self.timeout_s = timeout_s
         self.period_s = period_s
         self.units = range(1, units + 1)
@@ -270,7 +274,7 @@ class Bench:
     async def __aenter__(self) -> Bench:
         if not self.peer.port:
             await self.peer.open()
-        self.endpoint = Endpoint(self.wall, self.peer.transport, Pace.of([self._map]))
+        self.endpoint = Endpoint(self.wall, self.peer.transport, self._pace or Pace.of([self._map]))
         self.wheel = Watched(self)
         if not self.loose:
             for number in self.units:
@@ -298,6 +302,11 @@ class Bench:
         """Good, and read since about now."""
         quality, _, age_s = self.reading(unit)
         return quality == codes.GOOD and age_s < self.timeout_s + 3 * self.period_s
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The cyclic reads."""
+        return list(self.wheel.places)
 
     def breaker(self, unit: int) -> Unit:
         return self.endpoint.unit(unit)

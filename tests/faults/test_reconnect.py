@@ -159,9 +159,20 @@ async def test_there_is_one_connection_at_a_time() -> None:
             while peer.connections == connections:
                 most = max(most, len(peer.wires))
                 await asyncio.sleep(0.002)
+        await until(lambda: bench.endpoint.connects == 5)
         await bench.running()
         assert most <= 1
-        assert peer.connections == bench.endpoint.connects == 5
+        assert peer.connections == 5
+
+
+async def test_a_connection_that_is_given_up_is_reset() -> None:
+    """A device that takes one client must not wait for a FIN that a sick network swallows."""
+    peer = Peer()
+    peer.scripts = {1: lambda ask: None, 2: lambda ask: None}
+    async with Bench(peer) as bench:
+        await until(lambda: peer.ends)
+        assert isinstance(peer.ends[0], ConnectionResetError)
+        assert bench.counts()["read", "timeout"] >= 3
 
 
 async def test_what_waits_when_the_connection_ends_ends_with_it() -> None:
@@ -206,6 +217,33 @@ async def test_a_cancelled_endpoint_leaves_no_connection() -> None:
         await task
     await until(lambda: not peer.wires and not endpoint.link.connected)
     peer.close()
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "too late"])
+async def test_a_connection_that_is_made_too_late_is_not_left_behind(
+    ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt ends between the moment that the link was connected and the one in which its maker learns of it."""
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+    slow = True
+
+    async def slowly(*args: Any, **options: Any) -> Any:
+        made = await connect(*args, **options)
+        if slow:
+            await asyncio.sleep(30)
+        return made
+
+    monkeypatch.setattr(loop, "create_connection", slowly)
+    peer = Peer()
+    async with Bench(peer) as bench:
+        await until(lambda: peer.wires)
+        if ends == "too late":
+            await until(lambda: peer.connections >= 2)
+            assert len(peer.wires) <= 1
+            assert bench.endpoint.connects == 0
+            slow = False
+            await bench.running()
 
 
 async def test_each_endpoint_has_jitter_of_its_own() -> None:

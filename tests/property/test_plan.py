@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rampd.drivers.plan import Read, plan
+from rampd.drivers.plan import Read, halves, plan
 from rampd.drivers.register import WORDS, Encoding, Register
 
 
@@ -80,3 +80,20 @@ def test_the_order_of_the_map_does_not_matter(wanted: list[Register], source: ob
         return [(r.function, r.at, r.count, r.slow, len(r.registers)) for r in plan(registers)]
 
     assert shape(wanted) == shape(shuffled)
+
+
+@settings(max_examples=300, deadline=None)
+@given(registers(), st.integers(10, 125), st.integers(0, 40))
+def test_a_refused_request_comes_down_to_single_values(wanted: list[Register], max_regs: int, max_gap: int) -> None:
+    for read in plan(wanted, max_regs=max_regs, max_gap=max_gap):
+        left, singles = [read], []
+        while left:
+            one = left.pop()
+            cells = used(one)
+            assert (one.at, one.at + one.count) == (min(cells), max(cells) + 1)
+            assert (one.function, one.slow) == (read.function, read.slow)
+            if len(one.registers) == 1:
+                singles += one.registers
+            else:
+                left += halves(one)
+        assert sorted(singles, key=id) == sorted(read.registers, key=id)
