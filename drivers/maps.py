@@ -23,6 +23,7 @@ from rampd.drivers.maplint import lint
 from rampd.drivers.members import MemberMap
 from rampd.drivers.miners.maps import MINER_MAPS
 from rampd.drivers.plan import Read, plan
+from rampd.drivers.redfish.map import RedfishMap
 from rampd.drivers.register import WORDS, Encoding, Register, Text, WordOrder, shift_of
 
 UNITS: Final = {
@@ -302,7 +303,9 @@ class DeviceMap(MapHead):
 
 
 AnyMap = DeviceMap | MemberMap
-PROTOCOLS: Final[dict[str, type[DeviceMap] | type[MemberMap]]] = {"modbus": DeviceMap, **MINER_MAPS}
+PROTOCOLS: Final[dict[str, type[DeviceMap] | type[MemberMap]]] = {
+    "modbus": DeviceMap, "redfish": RedfishMap, **MINER_MAPS,
+}  # fmt: skip
 """The schema of a map by its `protocol`."""
 
 

@@ -9,6 +9,8 @@ from rampd.drivers.miners.luxos import LuxosMember
 from rampd.drivers.miners.maps import AntminerMap, BraiinsMap, LuxosMap, WhatsminerV2Map, WhatsminerV3Map
 from rampd.drivers.miners.whatsminer_v2 import WhatsminerV2Member
 from rampd.drivers.miners.whatsminer_v3 import WhatsminerV3Member
+from rampd.drivers.redfish.map import RedfishMap
+from rampd.drivers.redfish.member import RedfishMember
 
 
 def member(device_map: MemberMap, address: str, login: Login | None, trust: Trust) -> Member:
@@ -18,6 +20,8 @@ def member(device_map: MemberMap, address: str, login: Login | None, trust: Trus
     """
     host, port = place(address, device_map)
     match device_map:
+        case RedfishMap():
+            return RedfishMember(address, device_map, login, trust)
         case LuxosMap():
             return LuxosMember(host, port, device_map, login)
         case WhatsminerV2Map():

@@ -85,7 +85,7 @@ def base(address: str, port: int) -> URL:
         odd = url.user or url.query or url.path not in ("", "/") or not _HOST.match(url.host or "")
         if odd or url.scheme not in ("http", "https"):
             raise ValueError("not a host")
-        return url.origin().with_port(url.explicit_port or (port if url.scheme == "https" else 80))
+        return url.origin().with_port(url.explicit_port or port)
     except ValueError as error:
         raise DeviceError(f"{brief(address)} is no address of a BMC: give HOST, HOST:PORT or https://HOST") from error
 
