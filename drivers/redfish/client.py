@@ -32,6 +32,7 @@ BARRED_S: Final = 30.0
 Verb = Literal["GET", "PATCH", "POST", "DELETE"]
 Tls = ssl.SSLContext | aiohttp.Fingerprint
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:%-]+\Z")
+_MOST_URLS: Final = 256
 _FAILURES: Final = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError, ValueError)
 _REMEDIES: Final = {
     400: "the BMC does not take that value or property",
@@ -173,6 +174,8 @@ class Client:
         """One request and its answer, whatever the status."""
         url = self._urls.get(path)
         if url is None:
+            if len(self._urls) >= _MOST_URLS:
+                self._urls.clear()
             url = self._urls[path] = self._url.join(URL(path, encoded=True))
         data = None
         if payload is not None:
