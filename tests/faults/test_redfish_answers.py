@@ -62,6 +62,7 @@ OPENING: list[tuple[str, str, str, Answer, str]] = [
     ("login busy", "POST", SESSIONS, says(503), "503: the BMC is busy or has no session left"),
     ("login broken", "POST", SESSIONS, says(500, b"oops"), "POST .*Sessions: 500$"),
     ("login dropped", "POST", SESSIONS, lambda *_: None, "no usable answer"),
+    ("secret echoed", "POST", SESSIONS, says(201, f"{{{LOGIN.secret}".encode()), r"is no JSON: \{\*\*\*"),
     ("secret quoted", "POST", SESSIONS, says(400, refusal(f"{LOGIN.secret} is bad")), r"400: \*\*\* is bad"),
     ("collection gone", "GET", CHASSIS, says(404), "GET /redfish/v1/Chassis: 404"),
     ("collection empty body", "GET", CHASSIS, says(200, b""), "the answer is 200 without a resource"),
@@ -355,6 +356,7 @@ async def test_a_forgotten_session_is_renewed_once_for_all_who_find_out() -> Non
         ("http://evil.example/etc/passwd", None),
         (NODE, None),
         ("", None),
+        ("http://[::1", None),
     ],
 )
 async def test_where_a_session_is_ended(place: str, deleted: str | None) -> None:
