@@ -22,6 +22,8 @@ def member(device_map: MemberMap, address: str, login: Login | None, trust: Trus
         return RedfishMember(address, device_map, login, trust)
     host, port = place(address, device_map)
     match device_map:
+        case RedfishMap():
+            return RedfishMember(address, device_map, login, trust)
         case LuxosMap():
             return LuxosMember(host, port, device_map, login)
         case WhatsminerV2Map():

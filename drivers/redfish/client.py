@@ -32,6 +32,7 @@ BARRED_S: Final = 30.0
 Verb = Literal["GET", "PATCH", "POST", "DELETE"]
 Tls = ssl.SSLContext | aiohttp.Fingerprint
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:%-]+\Z")
+_MOST_URLS: Final = 256
 _FAILURES: Final = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError, ValueError)
 _REMEDIES: Final = {
     400: "the BMC does not take that value or property",
@@ -85,7 +86,7 @@ def base(address: str, port: int) -> URL:
         odd = url.user or url.query or url.path not in ("", "/") or not _HOST.match(url.host or "")
         if odd or url.scheme not in ("http", "https"):
             raise ValueError("not a host")
-        return url.origin().with_port(url.explicit_port or (port if url.scheme == "https" else 80))
+        return url.origin().with_port(url.explicit_port or port)
     except ValueError as error:
         raise DeviceError(f"{brief(address)} is no address of a BMC: give HOST, HOST:PORT or https://HOST") from error
 
@@ -106,9 +107,10 @@ class Client:
         self._tls: Tls | bool = True if trust is None else trust
         self._basic = None
         if login is not None and auth == "basic":
-            self._basic = {"Authorization": aiohttp.encode_basic_auth(login.user, login.secret)}
+            if ":" in login.user:
+                raise DeviceError(f"user {brief(login.user)}: basic authentication has no colon in a user's name")
+            self._basic = {"Authorization": aiohttp.encode_basic_auth(login.user, login.secret, "utf-8")}
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._timeout_s = timeout_s
         self._in_flight = in_flight
         self._gate = asyncio.Semaphore(in_flight)
         self._urls: dict[str, URL] = {}
@@ -163,6 +165,8 @@ class Client:
         if answer.status == HTTPStatus.UNAUTHORIZED and "X-Auth-Token" in headers:
             self._stale = self._stale or headers["X-Auth-Token"] == self._token
             answer = await self._exchange(verb, path, payload, await self._authority(), etag)
+        elif answer.status == HTTPStatus.UNAUTHORIZED:
+            self._bar()
         self._check(verb, path, answer)
         return answer
 
@@ -173,6 +177,8 @@ class Client:
         """One request and its answer, whatever the status."""
         url = self._urls.get(path)
         if url is None:
+            if len(self._urls) >= _MOST_URLS:
+                self._urls.clear()
             url = self._urls[path] = self._url.join(URL(path, encoded=True))
         data = None
         if payload is not None:
@@ -192,13 +198,13 @@ class Client:
                 raw = await _body(response, what)
                 known, status = response.headers, response.status
         except _FAILURES as error:
-            raise DeviceError(f"{what}: {_failure(error, self._timeout_s)}") from error
-        good = status < HTTPStatus.MULTIPLE_CHOICES
+            within_s = (timeout or self._timeout).total
+            raise DeviceError(f"{what}: {_failure(error, within_s)}") from error
         try:
             return Answer(status, parse(raw, what) if raw.strip() else {}, known)
-        except DeviceError:
-            if good:
-                raise
+        except DeviceError as error:
+            if status < HTTPStatus.MULTIPLE_CHOICES:
+                raise DeviceError(self._masked(str(error))) from None
             return Answer(status, {}, known)
 
     def _check(self, verb: Verb, path: str, answer: Answer) -> None:
@@ -217,8 +223,10 @@ class Client:
         raise kind(text, refused=HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _said(self, body: Body) -> str:
+        return self._masked(told(body))
+
+    def _masked(self, text: str) -> str:
         """A BMC's own words, without the secret that it may quote."""
-        text = told(body)
         return text.replace(self._login.secret, "***") if self._login is not None and self._login.secret else text
 
     def _open(self) -> aiohttp.ClientSession:
@@ -238,6 +246,10 @@ class Client:
         """The headers that say who asks; logs in when there is no session."""
         if self._login is None:
             return {}
+        left_s = self._barred_s - asyncio.get_running_loop().time()
+        if left_s > 0:
+            text = f"the login was refused; tried again in {left_s:.0f} s, lest the account is locked: check the login"
+            raise DeviceError(text, refused=True)
         if self._basic is not None:
             return self._basic
         if self._token is None or self._stale:
@@ -250,11 +262,6 @@ class Client:
 
     async def _enter(self, login: Login) -> None:
         """Creates a session, after ending one that the BMC does not take any more: it may still count."""
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._barred_s:
-            left_s = self._barred_s - loop.time()
-            text = f"the login was refused; tried again in {left_s:.0f} s, lest the account is locked: check the login"
-            raise DeviceError(text, refused=True)
         if self._stale:
             with contextlib.suppress(DeviceError):
                 await self._leave()
@@ -263,19 +270,23 @@ class Client:
         payload = {"UserName": login.user, "Password": login.secret}
         answer = await self._exchange("POST", path, payload, {}, timeout=aiohttp.ClientTimeout(total=LOGIN_S))
         if answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            self._barred_s = loop.time() + BARRED_S
+            self._bar()
         self._check("POST", path, answer)
         token = answer.headers.get("X-Auth-Token", "")
         if not token or not token.isprintable() or not token.isascii():
             raise DeviceError(f'POST {path}: no usable X-Auth-Token in the answer: set auth = "basic" in the map')
-        place = urlsplit(answer.headers.get("Location", "")).path or answer.body.get("@odata.id")
         self._token = token
         try:
-            place = local(place, f"POST {path}: Location")
-        except DeviceError:
+            named = urlsplit(answer.headers.get("Location", "")).path or answer.body.get("@odata.id")
+            place = local(named, f"POST {path}: Location")
+        except (DeviceError, ValueError):
             place = ""
         # What is deleted at the end must be a session, whatever the BMC says.
         self._session_path = place if place.startswith(f"{path.rstrip('/')}/") else None
+
+    def _bar(self) -> None:
+        """Asks no more for a while."""
+        self._barred_s = asyncio.get_running_loop().time() + BARRED_S
 
     async def _sessions(self) -> str:
         """Where sessions are created: the service root is open to all and says it."""
@@ -310,7 +321,7 @@ async def _body(response: aiohttp.ClientResponse, what: str) -> bytes:
     return b"".join(parts)
 
 
-def _failure(error: Exception, timeout_s: float) -> str:
+def _failure(error: Exception, within_s: float | None) -> str:
     """Why no usable answer came, and the remedy."""
     match error:
         case aiohttp.ServerFingerprintMismatch():
@@ -323,5 +334,5 @@ def _failure(error: Exception, timeout_s: float) -> str:
         case aiohttp.ClientConnectorError():
             return f"no connection: {brief(str(error.os_error.strerror or error.os_error))}: check address and port"
         case TimeoutError():
-            return f"no answer within {timeout_s:g} s"
+            return f"no answer within {within_s:g} s"
     return f"no usable answer: {brief(str(error) or type(error).__name__)}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from rampd.drivers.maphead import Strict
 from rampd.drivers.members import MemberMap
 
 Resource = Literal["environment-metrics", "control", "power", "sensor"]
@@ -13,18 +14,14 @@ Path = Annotated[str, Field(pattern=r"^/redfish/v1(/([A-Za-z0-9_.~-]+|\{id\}))+$
 Watts = Annotated[float, Field(gt=0, le=1e6)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Place(_Strict):
+class Place(Strict):
     """One resource and its kind: EnvironmentMetrics, Control, the older Power, or a Sensor in W."""
 
     resource: Resource
     path: Path
 
 
-class Smoothing(_Strict):
+class Smoothing(Strict):
     """Ramp limits in the firmware of a GPU (NVIDIA PowerSmoothing), set when the BMC is opened.
 
     `path` is the resource of one power point, `preset` the profile that is activated; what else is given overrides it.
@@ -44,7 +41,7 @@ class Smoothing(_Strict):
         return self
 
 
-class Service(_Strict):
+class Service(Strict):
     """The `[redfish]` table.
 
     `cap` is where a power limit is set: one resource, or, with `{id}` in its path, every member of the collection

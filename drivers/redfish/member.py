@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from rampd.drivers.spread import Seat, spread
 
 MOST_CANDIDATES: Final = 64
 MOST_PAGES: Final = 8
+_SLACK: Final = 1e-6
 T = TypeVar("T")
 
 
@@ -184,6 +186,9 @@ class RedfishMember:
             max_w = min(max_w, high_w)
         if min_w > max_w:
             raise DeviceError(f"{path}: its range, {min_w:g} to {max_w:g} W, is empty: correct the map's capability")
+        # Inwards to whole units and steps: what lies between them could not be written.
+        min_w = math.ceil(min_w / self._scale.unit_w - _SLACK) * self._scale.unit_w
+        max_w = min_w + max(0, math.floor((max_w - min_w) / look.step_w + _SLACK)) * look.step_w
         return Point(name, path, min_w, max_w, look, answer.etag)
 
     async def _ids(self, path: str) -> list[str]:

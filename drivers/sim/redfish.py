@@ -22,8 +22,56 @@ from rampd.drivers.sim.redfish_tree import ROOT, Body, Refused, Resource, Tree, 
 
 MOST_SESSIONS: Final = 8
 IDLE_S: Final = 1800.0
-_SESSIONS: Final = f"{ROOT}/SessionService/Sessions"
-_LARGEST: Final = 64 * 1024
+SERVICE: Final = f"{ROOT}/SessionService"
+SESSIONS: Final = f"{SERVICE}/Sessions"
+METADATA: Final = f"{ROOT}/$metadata"
+_ALWAYS: Final = {
+    "OData-Version": "4.0",
+    "Cache-Control": "no-cache",
+    "Link": f"<{METADATA}>; rel=describedby",
+}
+_OPEN: Final[dict[str, Body]] = {
+    "/redfish": {"v1": f"{ROOT}/"},
+    ROOT: {
+        "@odata.type": "#ServiceRoot.v1_15_0.ServiceRoot",
+        "@odata.id": f"{ROOT}/",
+        "Id": "RootService",
+        "Name": "rampd simulated BMC",
+        "RedfishVersion": "1.18.0",
+        "Chassis": {"@odata.id": f"{ROOT}/Chassis"},
+        "Systems": {"@odata.id": f"{ROOT}/Systems"},
+        "SessionService": {"@odata.id": SERVICE},
+        "Links": {"Sessions": {"@odata.id": SESSIONS}},
+    },
+    f"{ROOT}/odata": {
+        "@odata.context": METADATA,
+        "value": [
+            {"name": name, "kind": "Singleton", "url": f"{ROOT}/{path}"}
+            for name, path in (
+                ("Service", ""),
+                ("Chassis", "Chassis"),
+                ("Systems", "Systems"),
+                ("SessionService", "SessionService"),
+                ("Sessions", "SessionService/Sessions"),
+            )
+        ],
+    },
+}
+"""What everybody may read without a session."""
+_SERVICE: Final[Body] = {
+    "@odata.type": "#SessionService.v1_1_9.SessionService",
+    "@odata.id": SERVICE,
+    "Id": "SessionService",
+    "Name": "Session service",
+    "SessionTimeout": int(IDLE_S),
+    "Sessions": {"@odata.id": SESSIONS},
+}
+_METADATA_XML: Final = """<?xml version="1.0" encoding="UTF-8"?>
+<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" Version="4.0"><edmx:DataServices>
+<Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="Service">
+<EntityContainer Name="Service" Extends="ServiceRoot.v1_15_0.ServiceContainer"/></Schema>
+</edmx:DataServices></edmx:Edmx>
+"""
 
 
 @dataclass(slots=True)
@@ -76,6 +124,8 @@ class RedfishServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path.rstrip("/")
+        if request.method == "POST" and path == f"{SESSIONS}/Members":
+            path = SESSIONS
         try:
             raw = await request.read() if request.body_exists else b""
             response = self._answer(request, path, raw)
@@ -85,37 +135,55 @@ class RedfishServer:
                 response.headers["WWW-Authenticate"] = 'Basic realm="BMC"'
         except web.HTTPRequestEntityTooLarge:
             response = web.json_response(Refused(413, "PayloadTooLarge", "The body is too large.").body, status=413)
-        response.headers["OData-Version"] = "4.0"
+        if allowed := self._allowed(path):
+            response.headers["Allow"] = ", ".join(allowed)
+        response.headers.update(_ALWAYS)
         self.asked[request.method, response.status] = self.asked.get((request.method, response.status), 0) + 1
         return response
 
     def _answer(self, request: web.BaseRequest, path: str, raw: bytes) -> web.Response:
-        method = request.method
-        if path == "/redfish":
-            return web.json_response({"v1": f"{ROOT}/"})
-        if path == ROOT and method == "GET":
-            return web.json_response(_root())
-        if path in (_SESSIONS, f"{_SESSIONS}/Members") and method == "POST":
-            return self._enter(_body(raw))
-        self._authorise(request)
-        if path == f"{ROOT}/SessionService" and method == "GET":
-            sessions = {"@odata.id": _SESSIONS}
-            about: Body = {"@odata.id": path, "Id": "SessionService", "SessionTimeout": int(IDLE_S)}
-            return web.json_response(about | {"Sessions": sessions})
-        if path.startswith(_SESSIONS):
-            return self._session(method, path)
+        method = "GET" if request.method == "HEAD" else request.method
+        if path not in _OPEN and (path, method) not in ((METADATA, "GET"), (SESSIONS, "POST")):
+            self._authorise(request)
+        allowed = self._allowed(path)
+        if not allowed:
+            raise Refused(404, "ResourceMissingAtURI", f"The resource at the URI {path} was not found.")
+        if method not in allowed:
+            raise Refused(405, "OperationNotAllowed", f"The HTTP method {method} is not allowed on this resource.")
+        if request.headers.get("OData-Version", "4.0") != "4.0":
+            raise Refused(412, "HeaderInvalid", "The OData-Version is not supported.", "Use version 4.0.")
+        if path in _OPEN:
+            return web.json_response(_OPEN[path])
+        if path == METADATA:
+            return web.Response(text=_METADATA_XML, content_type="application/xml")
+        if path == SERVICE:
+            return web.json_response(_SERVICE)
+        if path.startswith(SESSIONS):
+            return self._enter(_body(raw)) if method == "POST" else self._session(method, path)
+        resource = self.tree.resources[path]
+        if method == "GET":
+            return self._get(path, resource)
+        if method == "PATCH":
+            return self._patch(request, path, resource, raw)
+        assert resource.post is not None
+        resource.post(_body(raw))
+        return web.Response(status=204)
+
+    def _allowed(self, path: str) -> tuple[str, ...]:
+        """The methods of a path; none where there is nothing."""
+        if path in _OPEN or path in (METADATA, SERVICE):
+            return ("GET", "HEAD")
+        if path == SESSIONS:
+            return ("GET", "HEAD", "POST")
+        if path.startswith(f"{SESSIONS}/"):
+            known_here = any(path == f"{SESSIONS}/{one.id}" for one in self.sessions.values())
+            return ("GET", "HEAD", "DELETE") if known_here else ()
         resource = self.tree.resources.get(path)
         if resource is None:
-            raise Refused(404, "ResourceMissingAtURI", f"The resource at the URI {path} was not found.")
-        match method:
-            case "GET" if resource.post is None:
-                return self._get(path, resource)
-            case "PATCH" if resource.patch is not None:
-                return self._patch(request, path, resource, raw)
-            case "POST" if resource.post is not None:
-                resource.post(_body(raw))
-                return web.Response(status=204)
-        raise Refused(405, "OperationNotAllowed", f"The HTTP method {method} is not allowed on this resource.")
+            return ()
+        if resource.post is not None:
+            return ("POST",)
+        return ("GET", "HEAD", "PATCH") if resource.patch is not None else ("GET", "HEAD")
 
     def _get(self, path: str, resource: Resource) -> web.Response:
         body = resource.show()
@@ -151,22 +219,22 @@ class RedfishServer:
             raise Refused(503, "SessionLimitExceeded", message, "Reduce the number of other sessions.")
         made = Session(str(next(self._numbers)), secrets.token_hex(16), str(body.get("UserName")), time.monotonic())
         self.sessions[made.token] = made
-        headers = {"X-Auth-Token": made.token, "Location": f"{_SESSIONS}/{made.id}"}
+        headers = {"X-Auth-Token": made.token, "Location": f"{SESSIONS}/{made.id}"}
         return web.json_response(_shown(made), status=201, headers=headers)
 
     def _session(self, method: str, path: str) -> web.Response:
-        if path == _SESSIONS and method == "GET":
-            found = [{"@odata.id": f"{_SESSIONS}/{one.id}"} for one in self.sessions.values()]
-            about: Body = {"@odata.id": path, "Name": "Sessions", "Members@odata.count": len(found)}
-            return web.json_response(about | {"Members": found})
-        for token, one in self.sessions.items():
-            if path == f"{_SESSIONS}/{one.id}":
-                if method == "DELETE":
-                    del self.sessions[token]
-                    return web.Response(status=204)
-                if method == "GET":
-                    return web.json_response(_shown(one))
-        raise Refused(404, "ResourceMissingAtURI", f"There is no session at {path} for {method}.")
+        if path == SESSIONS:
+            found = [{"@odata.id": f"{SESSIONS}/{one.id}"} for one in self.sessions.values()]
+            about: Body = {
+                "@odata.type": "#SessionCollection.SessionCollection", "@odata.id": path, "Name": "Sessions",
+                "Members@odata.count": len(found), "Members": found,
+            }  # fmt: skip
+            return web.json_response(about)
+        token, one = next((t, one) for t, one in self.sessions.items() if path == f"{SESSIONS}/{one.id}")
+        if method == "GET":
+            return web.json_response(_shown(one))
+        del self.sessions[token]
+        return web.Response(status=204)
 
     def _authorise(self, request: web.BaseRequest) -> None:
         if self._login is None:
@@ -197,22 +265,15 @@ class RedfishServer:
             del self.sessions[token]
 
 
-def _root() -> Body:
-    return {
-        "@odata.type": "#ServiceRoot.v1_15_0.ServiceRoot",
-        "@odata.id": f"{ROOT}/",
-        "Id": "RootService",
-        "Name": "rampd simulated BMC",
-        "RedfishVersion": "1.18.0",
-        "Chassis": {"@odata.id": f"{ROOT}/Chassis"},
-        "Systems": {"@odata.id": f"{ROOT}/Systems"},
-        "SessionService": {"@odata.id": f"{ROOT}/SessionService"},
-        "Links": {"Sessions": {"@odata.id": _SESSIONS}},
-    }
-
-
 def _shown(session: Session) -> Body:
-    return {"@odata.id": f"{_SESSIONS}/{session.id}", "Id": session.id, "UserName": session.user, "Password": None}
+    return {
+        "@odata.type": "#Session.v1_7_0.Session",
+        "@odata.id": f"{SESSIONS}/{session.id}",
+        "Id": session.id,
+        "Name": "Session",
+        "UserName": session.user,
+        "Password": None,
+    }
 
 
 def _settings(value: Any) -> Any:

@@ -18,6 +18,8 @@ from rampd.drivers.sim.spec import SimError
 def server(member: Member, device_map: MemberMap, login: Login | None) -> Server:
     """The server of one member. Raises SimError for a protocol that is not simulated."""
     match device_map:
+        case RedfishMap():
+            return RedfishServer(member, device_map, login)
         case LuxosMap():
             return LuxosServer(member, device_map, login)
         case WhatsminerV2Map():

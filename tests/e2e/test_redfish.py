@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from rampd.drivers.members import DeviceError, Login, Reading
+from rampd.drivers.members import DeviceError, Login, Reading, Trust
+from rampd.drivers.redfish.member import RedfishMember
 from rampd.drivers.sim.redfish import MOST_SESSIONS
 from tests.bmc import GPUS, LOGIN, NAMES, Bmc, board, scripted, shipped, simulated
 
@@ -174,6 +175,22 @@ async def test_a_wrong_secret_is_tried_once_and_then_left_alone() -> None:
                 await ours.open()
         assert bmc.server.asked["POST", 401] == 1
         await ours.close()
+
+
+async def test_a_wrong_secret_of_basic_authentication_is_tried_once_and_then_left_alone() -> None:
+    device_map = shipped("redfish-hgx", auth="basic", in_flight=1)
+    async with simulated(device_map) as bmc:
+        ours = bmc.client(device_map, Login("rampd", "S3cret?"))
+        for words in ("401: There is no valid session", "the login was refused; tried again in", "tried again in"):
+            with pytest.raises(DeviceError, match=words):
+                await ours.open()
+        assert bmc.server.asked == {("GET", 401): 1}
+        await ours.close()
+
+
+def test_a_user_that_basic_authentication_cannot_name() -> None:
+    with pytest.raises(DeviceError, match="user a:b: basic authentication has no colon in a user's name"):
+        RedfishMember("bmc-1", shipped("redfish-hgx", auth="basic"), Login("a:b", "x"), Trust())
 
 
 async def test_no_session_left_is_said() -> None:

@@ -106,7 +106,7 @@ def test_wrong_trust_is_found_before_anything_is_sent(trust: dict[str, Any], wor
     ("address", "name"),
     [
         ("bmc-1", "bmc-1:443"), ("bmc-1:8443", "bmc-1:8443"), ("https://10.0.0.1/", "10.0.0.1:443"),
-        ("http://10.0.0.1", "10.0.0.1:80"), ("http://10.0.0.1:8000", "10.0.0.1:8000"),
+        ("http://10.0.0.1", "10.0.0.1:443"), ("http://10.0.0.1:8000", "10.0.0.1:8000"),
         ("[fd00::1]:8443", "fd00::1:8443"),
         ("ftp://bmc", None), ("", None), ("bmc/redfish", None), ("https://u:p@bmc", None), ("bmc:99999", None),
         ("bmc 1", None), ("https://", None),

@@ -62,6 +62,7 @@ OPENING: list[tuple[str, str, str, Answer, str]] = [
     ("login busy", "POST", SESSIONS, says(503), "503: the BMC is busy or has no session left"),
     ("login broken", "POST", SESSIONS, says(500, b"oops"), "POST .*Sessions: 500$"),
     ("login dropped", "POST", SESSIONS, lambda *_: None, "no usable answer"),
+    ("secret echoed", "POST", SESSIONS, says(201, f"{{{LOGIN.secret}".encode()), r"is no JSON: \{\*\*\*"),
     ("secret quoted", "POST", SESSIONS, says(400, refusal(f"{LOGIN.secret} is bad")), r"400: \*\*\* is bad"),
     ("collection gone", "GET", CHASSIS, says(404), "GET /redfish/v1/Chassis: 404"),
     ("collection empty body", "GET", CHASSIS, says(200, b""), "the answer is 200 without a resource"),
@@ -260,6 +261,30 @@ async def test_percent_goes_by_the_rating() -> None:
         await ours.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "path", "shown", "ability", "written"),
+    [
+        ("redfish-chassis", METRICS, {"PowerLimitWatts": {"AllowableMin": 3000.4, "AllowableMax": 10153.8}},
+         (3001.0, 10153.0), {"PowerLimitWatts": {"SetPoint": 10153}}),
+        ("redfish-control", CONTROL, {"AllowableMin": 3000.4, "AllowableMax": 10153.8, "Increment": 1000},
+         (3001.0, 10001.0), {"SetPoint": 10001}),
+        ("redfish-control-percent", CONTROL, {"AllowableMin": 30.2, "AllowableMax": 99.5, "SetPointUnits": "%"},
+         (31 * 102.0, 99 * 102.0), {"SetPoint": 99}),
+    ],
+)  # fmt: skip
+async def test_a_range_between_whole_units_is_taken_inwards(
+    name: str, path: str, shown: dict[str, Any], ability: tuple[float, float], written: Any
+) -> None:
+    limit = shown.get("PowerLimitWatts", shown) | {"SetPoint": 40}
+    async with scripted({**GOOD, path: {"PowerLimitWatts": limit} if path == METRICS else limit}) as bmc:
+        ours = bmc.client(shipped(name))
+        found = await ours.open()
+        assert (found.min_w, found.max_w) == pytest.approx(ability)
+        await ours.set_limit(found.max_w)
+        assert bmc.written() == [(path, written)]
+        await ours.close()
+
+
 # ETags.
 
 
@@ -355,6 +380,7 @@ async def test_a_forgotten_session_is_renewed_once_for_all_who_find_out() -> Non
         ("http://evil.example/etc/passwd", None),
         (NODE, None),
         ("", None),
+        ("http://[::1", None),
     ],
 )
 async def test_where_a_session_is_ended(place: str, deleted: str | None) -> None:
