@@ -71,7 +71,7 @@ def sniff(text: str) -> str:
     if "inputs" in text:
         try:
             return "telegraf" if "inputs" in tomllib.loads(text) else ""
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return ""
     if re.search(r"^modules\s*:", text, re.MULTILINE):
         return "exporter"

@@ -208,6 +208,10 @@ def test_a_list_with_ranges_is_a_map_as_it_is() -> None:
         ("", "", "the format was not recognised: force one with --format"),
         ("what is this", "", "the format was not recognised"),
         ("{}", "", "the format was not recognised"),
+        # more digits than Python turns into a number
+        (f"[inputs]\nmodbus = {'9' * 5000}\n", "", "the format was not recognised"),
+        (f"[inputs]\nmodbus = {'9' * 5000}\n", "telegraf", "no TOML"),
+        (f'{{"registers": [{"9" * 5000}]}}', "rackmon", "no JSON"),
         ('{"registers": [{"begin": "x"}]}', "", "registers.0.begin: Input should be a valid integer"),
         ('{"group": {}, "registers": []}', "", "id: Field required"),
         ('{"group": {"points": []}, "id": 1}', "", "no register that a map can hold"),
