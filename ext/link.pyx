@@ -270,18 +270,20 @@ cdef class Link:
         return 0
 
     cdef int pump(self) except -1:
+        """Sends what may be sent now: a probe that is due, then what is queued."""
         cdef Exchange exchange
         cdef int64_t now
         while self.transport is not None and not self.dropped and len(self.pending) < self.in_flight:
-            if not self.queue.waiting():
-                break
-            if self.ready_ns:
+            exchange = None
+            if self.queue.shut or (self.ready_ns and self.queue.waiting()):
                 now = monotonic_ns()
                 if now < self.ready_ns:
                     if self.timer is None:
                         self.timer = self.loop.call_later((self.ready_ns - now) * 1e-9, self.paced)
                     break
-            exchange = self.queue.choose()
+                exchange = self.queue.probe(now)
+            if exchange is None:
+                exchange = self.queue.choose()
             if exchange is None:
                 break
             self.send(exchange)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from rampd.drivers.modbus import Pace, write_frame
+from rampd.ext.codes import GOOD
 from rampd.ext.link import Link
 from rampd.ext.units import Exchange, ModbusError, Unit
 from tests.field import Ask, Bench, Peer, adu, image, until, well
@@ -160,6 +161,24 @@ async def test_dead_units_behind_a_gateway_leave_the_others_two_thirds() -> None
         assert all(map(bench.fresh, (5, 6)))
         peer.scripts.clear()
         await until(lambda: all(map(bench.fresh, bench.units)))
+
+
+async def test_a_connection_without_a_free_moment_still_probes() -> None:
+    peer = Peer()
+
+    def slow(ask: Ask) -> None:
+        ask.later(0.03, ask.good())
+
+    peer.scripts = dict.fromkeys(range(2, 7), slow)
+    # Five units at 30 ms each are asked for every 20 ms.
+    async with Bench(peer, units=6, period_s=0.02, timeout_s=0.3) as bench:
+        await until(lambda: bench.reading(6).quality == GOOD)
+        peer.scripts[1] = lambda ask: None
+        await until(lambda: bench.breaker(1).open)
+        asked = peer.asked_of(1)
+        await until(lambda: peer.asked_of(1) >= asked + 3)
+        del peer.scripts[1]
+        assert await until(lambda: not bench.breaker(1).open) <= 4.0
 
 
 @pytest.mark.parametrize(("gap_s", "units"), [(0.05, 3), (0.02, 1)])
