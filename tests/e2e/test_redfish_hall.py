@@ -60,7 +60,10 @@ def cap_w(hall: Hall, node: int) -> float:
         max_retry=1,
     )  # fmt: skip
     client.login(auth="basic")
-    return float(client.get(f"{GPUS}/GPU_1/EnvironmentMetrics").dict["PowerLimitWatts"]["SetPoint"])
+    try:
+        return float(client.get(f"{GPUS}/GPU_1/EnvironmentMetrics").dict["PowerLimitWatts"]["SetPoint"])
+    finally:
+        client.logout()
 
 
 def test_a_hall_of_bmcs_follows_a_command(tmp_path: Path) -> None:
