@@ -16,8 +16,9 @@ from typing import Final
 import atheris
 
 with atheris.instrument_imports(include=["rampd.drivers"]):
-    from rampd.drivers import importers, maps
+    from rampd.drivers import maps
     from rampd.drivers.device import field_spec
+    from rampd.drivers.importers import lists
     from rampd.drivers.maphead import MapError
     from rampd.drivers.maps import DeviceMap
     from rampd.drivers.plan import halves, plan
@@ -85,9 +86,9 @@ def listed(data: bytes) -> None:
     """A register list in any format, or forced into one: a draft that is TOML, or a MapError."""
     if not data:
         return
-    form = ("", *importers.FORMATS)[data[0] % (len(importers.FORMATS) + 1)]
+    form = ("", *lists.FORMATS)[data[0] % (len(lists.FORMATS) + 1)]
     try:
-        found = importers.read(data[1:].decode("utf-8", "replace"), "list", form=form)
+        found = lists.read(data[1:].decode("utf-8", "replace"), "list", form=form)
     except MapError as error:
         assert str(error).startswith("list")
         return
