@@ -22,12 +22,13 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.aborted = False
 
     def write(self, data: bytes) -> None:
         self.sent.append(bytes(data))
 
     def abort(self) -> None:
-        pass
+        self.aborted = True
 
 
 class Rig:
@@ -124,6 +125,21 @@ def kill(rig: Rig, unit: int, now_ns: int) -> int:
         rig.answer()
     assert rig.units[unit].state_name == "open"
     return now_ns
+
+
+async def test_requests_in_flight_together_miss_once() -> None:
+    rig = Rig(in_flight=4)
+    for at in range(4):
+        rig.read(1, at)
+    assert len(rig.wire.sent) == 4
+    rig.link.sweep(time.monotonic_ns() + 2 * 10**9)
+    assert rig.link.counters()["read", "timeout"] == 4
+    assert (rig.units[1].failures, rig.units[1].state_name) == (1, "closed")
+    assert not rig.wire.aborted, "the connection has been silent once"
+    for at in range(4):
+        rig.read(1, at)
+    rig.link.connection_lost(None)
+    assert (rig.units[1].failures, rig.units[1].state_name) == (2, "closed")
 
 
 async def test_a_dead_unit_fails_its_writes_at_once_and_keeps_its_reads_for_the_probe() -> None:
