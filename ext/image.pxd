@@ -82,6 +82,8 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int64_t *off_ns             # [racks] after a fall it does not rise for so long
     int64_t *wear_ns            # [racks] what one change takes of its budget of time; 0: no budget
     int64_t *budget_ns          # [racks] the most that budget holds
+    double *fall_w              # [racks] how far it gets by its next move and its dead time, down and up
+    double *rise_w
     double *full_at             # [groups] fill level at which its racks are full: 1 / weight
     uint8_t *slow               # [racks] its dead time is too long to follow tick by tick
     int32_t *dead_up            # [racks] ticks
@@ -222,7 +224,8 @@ cdef struct State:              # the step's own memory
     uint8_t *stale
     uint8_t *action             # [racks]
     uint8_t *loop_action        # [loops]
-    uint8_t *why                # [racks]
+    uint8_t *bound_why          # [racks] what set its upper bound in this tick
+    uint8_t *why                # [racks] as of its last turn
 
 cdef struct Watch:              # the guard's own memory
     int64_t last_ns

@@ -45,6 +45,8 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.off_ns = <int64_t *>take(base, &o, racks * 8)
     x.wear_ns = <int64_t *>take(base, &o, racks * 8)
     x.budget_ns = <int64_t *>take(base, &o, racks * 8)
+    x.fall_w = <double *>take(base, &o, racks * 8)
+    x.rise_w = <double *>take(base, &o, racks * 8)
     x.full_at = <double *>take(base, &o, groups * 8)
     x.slow = <uint8_t *>take(base, &o, racks)
     x.dead_up = <int32_t *>take(base, &o, racks * 4)
@@ -166,6 +168,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.stale = <uint8_t *>take(base, &o, site.racks)
     x.action = <uint8_t *>take(base, &o, site.racks)
     x.loop_action = <uint8_t *>take(base, &o, site.loops)
+    x.bound_why = <uint8_t *>take(base, &o, site.racks)
     x.why = <uint8_t *>take(base, &o, site.racks)
     return o
 

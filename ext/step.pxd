@@ -20,7 +20,9 @@ cdef double target(const image.Limits *limits, image.State *state, double dt_s) 
 cdef void stay(image.State *state, int64_t i) noexcept nogil
 @cython.locals(why=int64_t)
 cdef void bounds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(node_bound=bint)
+@cython.locals(node_bound=bint, why=int64_t)
+cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(turn=int64_t)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(small=bint, turn=int64_t, stopping=bint, prompt=bint)

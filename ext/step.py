@@ -103,13 +103,11 @@ def stay(state: State, i: int) -> None:
     elif state.ours[i] and state.lo_w[i] < state.hi_w[i]:
         state.lo_w[i] = max(state.lo_w[i], min(state.applied_w[i], state.hi_w[i]))
         state.hi_w[i] = state.lo_w[i]
-        state.why[i] = WHY_REST
+        state.bound_why[i] = WHY_REST
 
 
 def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     """Each rack's least and most for this tick, what it can reach in one move, and what nodes must keep free for it."""
-    period_s = limits.site.period_ns * 1e-9
-    move_s = limits.site.phases * period_s
     for v in range(limits.site.nodes):
         state.reserve_w[v] = 0.0
     for i in range(limits.site.racks):
@@ -149,16 +147,12 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
                 reserve_w += state.head_w[i]
         state.lo_w[i] = lo_w
         state.hi_w[i] = hi_w
-        state.why[i] = why
+        state.bound_why[i] = why
         state.reserve_w[limits.node[i]] += reserve_w
         if state.now_ns < state.free_ns[i]:
             stay(state, i)
-        # As far ahead of what acts now as the rack gets by its next move, its dead time included.
-        # It may well be faster than it was said to be.
-        down_w = 1.3 * limits.down_w_per_s[i] * (move_s + limits.dead_down[i] * period_s) + limits.quantum_w[i]
-        up_w = 1.3 * limits.up_w_per_s[i] * (move_s + limits.dead_up[i] * period_s) + limits.quantum_w[i]
-        state.floor_w[i] = min(applied_w, state.cap_w[i] - down_w)
-        state.reach_w[i] = max(applied_w, state.cap_w[i] + up_w)
+        state.floor_w[i] = min(applied_w, state.cap_w[i] - limits.fall_w[i])
+        state.reach_w[i] = max(applied_w, state.cap_w[i] + limits.rise_w[i])
     if limits.site.resting:
         for k in range(limits.stepped_first[limits.site.tiers]):
             i = limits.stepped[k]
@@ -171,6 +165,20 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         state.reserve_w[limits.node_parent[v]] += state.reserve_w[v]
 
 
+def explain(limits: Limits, state: State, i: int) -> None:
+    """Says what holds a rack whose turn it is where it is."""
+    share_w = state.share_w[i]
+    why = state.bound_why[i]
+    if share_w < state.hi_w[i] and why != WHY_COOLING and why != WHY_GRID:
+        node_bound = state.fill[limits.node[i]] < state.fill[0]
+        why = WHY_NODE if node_bound else (WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE)
+    if share_w > state.reach_w[i] or share_w < state.floor_w[i]:
+        why = WHY_RATE
+    if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i]:
+        why = WHY_SHED
+    state.why[i] = why
+
+
 def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
     give_way(limits, state, state.lo_w, state.hi_w)
@@ -178,6 +186,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     if limits.site.slow:
         ahead(limits, state, (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio))
     sum_w = 0.0
+    turn = (state.tick - 1) % limits.site.phases
     for i in range(limits.site.racks):
         if state.lo_w[i] == state.hi_w[i]:
             state.floor_w[i] = state.hi_w[i]
@@ -185,21 +194,17 @@ def share(limits: Limits, state: State, total_w: float) -> None:
         else:
             state.floor_w[i] = min(max(state.floor_w[i], state.lo_w[i]), state.hi_w[i])
             state.reach_w[i] = max(min(state.reach_w[i], state.hi_w[i]), state.lo_w[i])
-        if state.share_w[i] < state.hi_w[i] and state.why[i] != WHY_COOLING and state.why[i] != WHY_GRID:
-            node_bound = state.fill[limits.node[i]] < state.fill[0]
-            state.why[i] = WHY_NODE if node_bound else (WHY_MIN if state.share_w[i] <= state.lo_w[i] else WHY_SHARE)
-        if state.share_w[i] > state.reach_w[i]:
-            state.share_w[i] = state.reach_w[i]
-            state.why[i] = WHY_RATE
-        elif state.share_w[i] < state.floor_w[i]:
-            state.share_w[i] = state.floor_w[i]
-            state.why[i] = WHY_RATE
-        if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i]:
-            state.why[i] = WHY_SHED
+        turn += 1
+        if turn == limits.site.phases:
+            turn = 0
+            explain(limits, state, i)
+        state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
         sum_w += state.share_w[i]
-    if limits.site.slow or sum_w != fair_w:
+    if limits.site.slow or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, expect(limits, state), fair_w)
     grain_w = quantise(limits, state)
+    if grain_w <= 0.0 and sum_w != fair_w:
+        make_up(limits, state, expect(limits, state), fair_w)
     # Racks that move freely make up for the rounding as far as they can.
     if grain_w > 0.0 and abs(make_up(limits, state, expect(limits, state), fair_w) - fair_w) < 1.0:
         grain_w = 0.0

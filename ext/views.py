@@ -145,6 +145,8 @@ class Limits(ctypes.Structure):
     off_ns: Longs
     wear_ns: Longs
     budget_ns: Longs
+    fall_w: Doubles
+    rise_w: Doubles
     full_at: Doubles
     slow: Bytes
     dead_up: Ints
@@ -289,6 +291,7 @@ class State(ctypes.Structure):
     stale: Bytes
     action: Bytes
     loop_action: Bytes
+    bound_why: Bytes
     why: Bytes
 
 
