@@ -20,6 +20,8 @@ from rampd.ext.image import Configuration
 
 FAST_S: Final = 2.0  # racks slower than this do not shape a ramp
 MOVES_PER_S: Final = 2.0
+QUIET: Final = 0.012  # of the site: peak to peak in 15 s that is let stand while a command is followed
+BRIDGED_S: Final = 1.2  # racks with longer dead times are bridged by the others
 DAY_NS: Final = 86_400_000_000_000
 SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
 
@@ -113,12 +115,25 @@ def _feeders(config: Config, racks: tuple[Rack, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def is_slow(rack: Rack) -> bool:
+    """Whether its dead time is too long to follow a reference tick by tick."""
+    return max(rack.dead_up_s, rack.dead_down_s) > BRIDGED_S
+
+
+def loop_s(racks: tuple[Rack, ...]) -> float:
+    """Mean time from a set point to the power of the racks that follow tick by tick: half a move, their dead time."""
+    fast = [rack for rack in racks if not is_slow(rack)]
+    weight = sum(rack.max_kw for rack in fast)
+    wait_s = sum(0.5 * (rack.dead_up_s + rack.dead_down_s) * rack.max_kw for rack in fast) / weight if weight else 0.0
+    return 0.5 / MOVES_PER_S + wait_s
+
+
 def _lead(config: Config, racks: tuple[Rack, ...]) -> float:
     """Seconds from the reference to a settled meter: the slower fast racks, one write interval, the meter, the mean."""
     delays = sorted(
-        (rack.dead_down_s + 0.3 * (rack.max_kw - rack.min_kw) / rack.down_kw_per_s, rack.max_kw) for rack in racks
+        rack.dead_down_s + 0.3 * (rack.max_kw - rack.min_kw) / rack.down_kw_per_s for rack in racks if not is_slow(rack)
     )
-    fast = [delay for delay, _ in delays if delay <= FAST_S] or [FAST_S]
+    fast = [delay for delay in delays if delay <= FAST_S] or [FAST_S]
     slowest = fast[int(0.95 * (len(fast) - 1))]
     meter = next(meter for meter in config.meters if meter.id == config.site.meter)
     return slowest + 1.0 / MOVES_PER_S + config.control.meter_delay_s + meter.period_s + SETTLE_S
@@ -158,6 +173,7 @@ def _limits(
         limits.tier[i] = tiers.index(rack.tier)
         limits.node[i] = node_index[rack.node]
         limits.loop[i] = loop_index[rack.loop]
+        limits.slow[i] = is_slow(rack)
         limits.feeder[i] = feeders.index(feeder_of[i])
         _steps(limits, i, rack)
         limits.power_slot[i] = by_id[rack.power_from or rack.id].slots["power_w"]
@@ -220,11 +236,17 @@ def _steps(limits: views.Limits, i: int, rack: Rack) -> None:
 def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tuple[Rack, ...], lead_s: float) -> None:
     control = config.control
     meter = by_id[config.site.meter]
+    device = meter.device
     period_ns = round(1e9 / control.hz)
     weight = sum(rack.max_kw for rack in racks)
     delay_s = sum(min(rack.dead_down_s, FAST_S) * rack.max_kw for rack in racks) / weight
     site.phases = max(1, round(control.hz / MOVES_PER_S))
     site.period_ns = period_ns
+    followers = [rack.dead_down_s for rack in racks if not is_slow(rack)]
+    site.slow = len(racks) - len(followers)
+    # A set point waits for half a move, and for the dead time of the rack that is to make up for others.
+    wait_s = 0.5 / MOVES_PER_S + sum(followers) / max(1, len(followers))
+    site.bridge_ticks = round(wait_s * control.hz)
     site.power_slot = meter.slots["power_w"]
     site.meter_stale_ns = round(control.meter_stale_s * 1e9)
     site.rack_stale_ns = round(control.rack_stale_s * 1e9)
@@ -241,7 +263,9 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     site.import_w = config.site.import_limit_mw * 1e6
     site.default_w = config.site.default_mw * 1e6
     site.loss_ratio = config.site.losses_percent / 100
-    site.feedback_s = control.feedback_s
+    # No faster than the loop's own delay: twice as fast goes unstable where dead times are not as configured.
+    site.feedback_s = max(control.feedback_s, loop_s(racks) + control.meter_delay_s + 0.5 * device.period_s)
+    site.quiet_w = QUIET * site.max_w
     site.lead_s = lead_s
     site.normal_up = config.normal.up_mw_per_min * 1e6 / 60
     site.normal_down = config.normal.down_mw_per_min * 1e6 / 60
