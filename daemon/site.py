@@ -15,6 +15,7 @@ from rampd.daemon.config import Config, Device, Node, Rack
 from rampd.daemon.sitecheck import device_rows
 from rampd.drivers import maps
 from rampd.drivers.maps import AnyMap, DeviceMap
+from rampd.drivers.members import MemberMap
 from rampd.ext import codes, layout, views
 from rampd.ext.image import Configuration
 
@@ -28,13 +29,14 @@ SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One device in the image, or one rack of members: its map and where its values stand."""
+    """One device in the image, or one rack of members: its map, where its values stand, when they are too old."""
 
     id: str
     kind: str
     device: Device
     map: AnyMap
     slots: dict[str, int]
+    stale_s: float
 
     @property
     def slow(self) -> frozenset[str]:
@@ -66,13 +68,27 @@ class Composed:
     by_id: dict[str, Point] = field(repr=False)
 
 
+def staleness(config: Config, name: str, kind: str, device: Device, device_map: AnyMap) -> float:
+    """Seconds after which a device's readings are too old. Members that tell something new seldom get that long."""
+    control = config.control
+    if name == config.site.meter:
+        return control.meter_stale_s
+    if kind == "cdu":
+        return control.loop_stale_s
+    if isinstance(device_map, MemberMap):
+        return max(control.rack_stale_s, 2.5 * max(device.period_s, device_map.update_s))
+    return control.rack_stale_s
+
+
 def compose(config: Config) -> Composed:
     """The site's devices, slots and limits."""
     points: list[Point] = []
     slots = 0
     for name, kind, device in device_rows(config):
         device_map = maps.load(device.map, config.map_folder)
-        points.append(Point(name, kind, device, device_map, {v: slots + i for i, v in enumerate(device_map.names)}))
+        places = {value: slots + i for i, value in enumerate(device_map.names)}
+        stale_s = staleness(config, name, kind, device, device_map)
+        points.append(Point(name, kind, device, device_map, places, stale_s))
         slots += len(device_map.names)
     by_id = {point.id: point for point in points}
     nodes = _preorder(config.nodes)
@@ -176,6 +192,7 @@ def _limits(
         limits.slow[i] = is_slow(rack)
         limits.feeder[i] = feeders.index(feeder_of[i])
         _steps(limits, i, rack)
+        limits.stale_ns[i] = round(max(point.stale_s, by_id[rack.power_from or rack.id].stale_s) * 1e9)
         limits.power_slot[i] = by_id[rack.power_from or rack.id].slots["power_w"]
         policy = point.map.policy
         limits.limit_slot[i] = -1 if policy is None else point.slots[policy.readback]
@@ -249,7 +266,7 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     site.bridge_ticks = round(wait_s * control.hz)
     site.power_slot = meter.slots["power_w"]
     site.meter_stale_ns = round(control.meter_stale_s * 1e9)
-    site.rack_stale_ns = round(control.rack_stale_s * 1e9)
+    site.rack_stale_ns = round(max(by_id[rack.id].stale_s for rack in racks) * 1e9)
     site.loop_stale_ns = round(control.loop_stale_s * 1e9)
     site.meter_delay_ns = round(control.meter_delay_s * 1e9)
     site.align_ticks = max(1, round((0.5 * delay_s + 0.3) * control.hz))

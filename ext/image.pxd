@@ -36,7 +36,7 @@ cdef struct Site:
     int64_t frequency_slot      # -1: not measured
     int64_t breaker_slot        # -1: not known; 0 is open
     int64_t meter_stale_ns
-    int64_t rack_stale_ns
+    int64_t rack_stale_ns       # the longest of them
     int64_t loop_stale_ns
     int64_t meter_delay_ns
     int64_t align_ticks         # how far model and meter may disagree in time
@@ -81,6 +81,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int64_t *on_ns              # [racks] after a rise it does not fall for so long, safety apart
     int64_t *off_ns             # [racks] after a fall it does not rise for so long
     int64_t *wear_ns            # [racks] what one change takes of its budget of time; 0: no budget
+    int64_t *stale_ns           # [racks] how old a reading of it may be
     int64_t *budget_ns          # [racks] the most that budget holds
     double *fall_w              # [racks] how far it gets by its next move and its dead time, down and up
     double *rise_w

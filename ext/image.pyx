@@ -44,6 +44,7 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.on_ns = <int64_t *>take(base, &o, racks * 8)
     x.off_ns = <int64_t *>take(base, &o, racks * 8)
     x.wear_ns = <int64_t *>take(base, &o, racks * 8)
+    x.stale_ns = <int64_t *>take(base, &o, racks * 8)
     x.budget_ns = <int64_t *>take(base, &o, racks * 8)
     x.fall_w = <double *>take(base, &o, racks * 8)
     x.rise_w = <double *>take(base, &o, racks * 8)

@@ -144,6 +144,7 @@ class Limits(ctypes.Structure):
     on_ns: Longs
     off_ns: Longs
     wear_ns: Longs
+    stale_ns: Longs
     budget_ns: Longs
     fall_w: Doubles
     rise_w: Doubles

@@ -202,6 +202,7 @@ def dump(struct: ctypes.Structure, lengths: dict[str, int]) -> dict[str, bytes]:
 def put_racks(limits: views.Limits, racks: Sequence[Rack], hz: float) -> None:
     for i, rack in enumerate(racks):
         limits.feeder[i] = rack.feeder
+        limits.stale_ns[i] = limits.site.rack_stale_ns
         limits.slow[i] = rack.slow
         for name in ("min_w", "max_w", "up_w_per_s", "down_w_per_s", "weight", "quantum_w", "tier", "node", "loop"):
             getattr(limits, name)[i] = getattr(rack, name)

@@ -24,6 +24,7 @@ class Tick:
         self.tier, self.node, self.group = rack("tier"), rack("node"), rack("group")
         self.dead_up, self.dead_down = rack("dead_up"), rack("dead_down")
         self.power_slot, self.loop = rack("power_slot"), rack("loop")
+        self.stale_ns = rack("stale_ns")
         self.parent = pointer(limits.node_parent, nodes).copy()
         self.node_w = pointer(limits.node_w, nodes).copy()
         self.group_node = pointer(limits.group_node, site.groups).copy()
@@ -69,7 +70,7 @@ class Tick:
         value = pointer(inputs.value, site.slots)[self.power_slot]
         at_ns = pointer(inputs.at_ns, site.slots)[self.power_slot]
         quality = pointer(inputs.quality, site.slots)[self.power_slot]
-        self.fresh = (quality == 1) & (made.now_ns - at_ns <= site.rack_stale_ns) & np.isfinite(value)
+        self.fresh = (quality == 1) & (made.now_ns - at_ns <= self.stale_ns) & np.isfinite(value)
         rows = len(self.past_w)
         goal_w = np.minimum(
             self.past_w[(self.tick - self.dead_up) % rows, self.every],
