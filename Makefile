@@ -85,7 +85,8 @@ demo: setup
 	$(BIN)/rampd demo
 
 test: test-setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 check: build
 	$(BIN)/ruff check .
