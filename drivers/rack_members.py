@@ -33,7 +33,8 @@ STUBBORN_S: Final = 30.0
 YIELD_S: Final = 600.0
 """How long another writer must have been quiet until a member that was left to them is ours again."""
 UNKNOWN_RATIO: Final = 0.1
-"""How much of a rack's rating may be out of sight while its readings count."""
+"""How much of a rack's rating may be out of sight, or beyond the limit, while what it says counts."""
+CLOSE_S: Final = 1.5
 
 
 @dataclass(slots=True)
@@ -107,8 +108,10 @@ class MemberRack:
                     group.create_task(self._keep(post, k / len(self.posts) * self._period_s))
         finally:
             self._group = None
-            async with asyncio.timeout(1.5):
-                await asyncio.gather(*(post.member.close() for post in self.posts), return_exceptions=True)
+            closing = [asyncio.create_task(post.member.close()) for post in self.posts]
+            _, late = await asyncio.wait(closing, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
 
     async def _keep(self, post: Post, offset_s: float) -> None:
         """One member: opened, read once a period, and opened again after it fell silent."""
@@ -131,7 +134,8 @@ class MemberRack:
                 post.up = False
                 said = "silent"
                 log.warning("%s: %s: no answer any more; opening it again", self.id, post.member.id)
-                await post.member.close()
+                async with post.call:
+                    await post.member.close()
             await asyncio.sleep(pause_s * self._random.uniform(0.7, 1.3))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

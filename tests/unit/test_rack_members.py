@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from rampd.drivers import rack_members
 from rampd.drivers.members import Ability, Capability, DeviceError, MemberMap, Reading
 from rampd.drivers.rack_members import MemberRack
 from rampd.drivers.racks import Foreign, Latch
@@ -19,17 +20,27 @@ POWER, LIMIT = 0, 1
 
 
 class Miner:
-    """A member that does what it is told, or what the test breaks: `fails` for every call, `deaf` for writes."""
+    """A member that does what it is told, or what the test breaks: `fails` for every call, `deaf` for writes.
 
-    def __init__(self, number: int, *, watts: float = 3000.0, tells_power: bool = True) -> None:
+    `mute` does what was written and does not answer.
+    """
+
+    def __init__(
+        self, number: int, *, watts: float = 3000.0, tells_power: bool = True, tells_limit: bool = True
+    ) -> None:
         self.id = f"m{number}"
         self.ability = Ability(watts, watts, sleeps=True)
         self.limit_w = watts
         self.fails: Exception | None = None
         self.refuses: Exception | None = None
         self.deaf = False
-        self.hangs = False
+        self.mute = False
+        self.hangs = self.hangs_reading = self.hangs_closing = False
+        self.fails_reading: Exception | None = None
+        self.slow_s = 0.0
+        self.closed_under_way = False
         self.tells_power = tells_power
+        self.tells_limit = tells_limit
         self.under_way = 0
         self.writes: list[float] = []
         self.opened = self.reads = self.closed = 0
@@ -55,19 +66,31 @@ class Miner:
 
     async def read(self) -> Reading:
         async with self.call():
+            if self.hangs_reading:
+                await asyncio.Event().wait()
+            if self.fails_reading is not None:
+                raise self.fails_reading
             self.reads += 1
-            return Reading(0.98 * self.limit_w if self.tells_power else None, self.limit_w)
+            return Reading(
+                0.98 * self.limit_w if self.tells_power else None, self.limit_w if self.tells_limit else None
+            )
 
     async def set_limit(self, limit_w: float) -> None:
         async with self.call():
             if self.refuses is not None:
                 raise self.refuses
+            await asyncio.sleep(self.slow_s)
             self.writes.append(limit_w)
             if not self.deaf:
                 self.limit_w = limit_w
+            if self.mute:
+                await asyncio.Event().wait()
 
     async def close(self) -> None:
         self.closed += 1
+        self.closed_under_way = self.closed_under_way or self.under_way > 0
+        if self.hangs_closing:
+            await asyncio.Event().wait()
 
 
 def rack_map(**changes: float) -> MemberMap:
@@ -280,3 +303,26 @@ async def test_a_member_that_somebody_else_set_is_theirs_by_policy(foreign: Fore
         await until(lambda: bench.rack.counts["read"] and not bench.rack.posts[0].left_ns)
         await bench.rack.set_limit(15000)
         assert [member.limit_w for member in members] == [5000, 5000, 5000], "ours again once it showed ours"
+
+
+async def test_a_member_is_not_closed_while_it_is_written(bench: Bench) -> None:
+    member = bench.members[-1]
+    member.fails_reading = DeviceError("busy")
+    member.slow_s = 0.15
+    await until(lambda: bench.rack.counts["read_failed"] == 2)
+    await bench.rack.set_limit(0)
+    await until(lambda: member.closed)
+    assert member.writes == [0.0]
+    assert not member.closed_under_way
+
+
+async def test_a_member_that_does_not_close_does_not_make_an_error_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rack_members, "CLOSE_S", 0.05, raising=False)
+    member = Miner(0)
+    member.hangs_closing = True
+    bench = Bench([member])
+    task = asyncio.create_task(bench.rack.run())
+    await until(lambda: bench.rack.members_up == 1)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
