@@ -51,7 +51,8 @@ class Post:
     accepted_ns: int = 0
     changed_s: float = 0.0
     doubts: int = 0
-    stubborn_ns: int = 0
+    stubborn_ns: int = 0  # since when it is left out, 0: it is not
+    unsure: bool = False  # its last write failed, and may have been done all the same
     untold: bool = False  # it tells no power
     latched: bool = False  # it showed what it accepted
     left_ns: int = 0  # since when it is left to somebody else, 0: it is ours
@@ -191,8 +192,13 @@ class MemberRack:
         self.counts["read"] += 1
         if at_ns <= post.accepted_ns or math.isnan(post.accepted_w) or math.isnan(post.shown_w):
             return
+        if post.unsure and post.shown_w < post.accepted_w:
+            # Its write was done all the same.
+            self.expected_w -= post.accepted_w - post.shown_w
+            post.accepted_w = post.shown_w
         if _same(post, post.shown_w, post.accepted_w):
-            post.doubts = post.left_ns = 0
+            post.doubts = post.left_ns = post.stubborn_ns = 0
+            post.unsure = False
             post.latched = True
             return
         if post.left_ns or (
@@ -202,12 +208,14 @@ class MemberRack:
             return
         post.doubts += 1
         self.counts["contradicted"] += 1
-        if post.doubts == STUBBORN:
-            post.stubborn_ns = at_ns
+        if post.doubts != STUBBORN:
+            return
+        if not post.stubborn_ns:
             log.warning(
                 "%s: %s: accepted %.0f W and shows %.0f W again and again; going on without it",
                 self.id, post.member.id, post.accepted_w, post.shown_w,
             )  # fmt: skip
+        post.stubborn_ns = at_ns
 
     def _leave(self, post: Post, at_ns: int) -> None:
         """Somebody else set a limit that is not what a restart leaves: the member is theirs for the time being."""
@@ -331,7 +339,7 @@ class MemberRack:
     @staticmethod
     def _differs(post: Post, part_w: float) -> bool:
         """Whether a member needs a write to be at its part."""
-        if math.isnan(post.accepted_w) or abs(part_w - post.accepted_w) > 0.5:
+        if post.unsure or math.isnan(post.accepted_w) or abs(part_w - post.accepted_w) > 0.5:
             return True
         return not _same(post, part_w, post.limit_w)
 
@@ -348,13 +356,17 @@ class MemberRack:
             # It may have been done all the same: the higher of the two counts until it is read.
             post.accepted_w = max(before_w, part_w)
             post.accepted_ns = time.monotonic_ns()
+            post.latched = False
+            post.unsure = True
             self.counts["failed"] += 1
             return error if isinstance(error, DeviceError) else DeviceError("no answer in time")
         if (part_w == 0.0) != (before_w == 0.0):
             post.changed_s = time.monotonic()
         post.accepted_w = part_w
         post.accepted_ns = time.monotonic_ns()
-        post.latched = False
+        post.latched = post.unsure = False
+        # One that was left out has this one chance.
+        post.doubts = min(post.doubts, STUBBORN - 1)
         self.counts["accepted"] += 1
         return None
 

@@ -326,3 +326,53 @@ async def test_a_member_that_does_not_close_does_not_make_an_error_of_the_end(mo
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
+
+
+async def test_a_member_that_goes_on_ignoring_is_left_out_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gets another chance after a while, and no more than that."""
+    monkeypatch.setattr(rack_members, "STUBBORN_S", 0.5)
+    member, post = bench.members[0], bench.rack.posts[0]
+    member.deaf = True
+    await bench.rack.set_limit(0)
+    await until(lambda: post.doubts >= 3)
+    await until(lambda: bench.rack._free(post, set()))
+    await bench.rack.set_limit(0)
+    assert len(member.writes) == 2, "the other chance"
+    await until(lambda: post.doubts >= 3)
+    await bench.rack.set_limit(9000)
+    assert len(member.writes) == 2
+    await until(lambda: bench.shows(3 * 2940, 9000))
+    assert caplog.text.count("going on without it") == 1
+
+
+async def test_a_write_that_was_done_without_a_word_is_nobody_elses() -> None:
+    members = [Miner(k) for k in range(3)]
+    for member in members:
+        member.ability, member.limit_w = GPU, 10000.0
+    async with Bench(members, "hold") as bench:
+        await until(lambda: bench.rack.members_up == 3)
+        await bench.rack.set_limit(15000)
+        await until(lambda: bench.rack.verdict() is Latch.LATCHED)
+        members[0].mute = True
+        with pytest.raises(DeviceError, match="no answer in time"):
+            await bench.rack.set_limit(3000)
+        members[0].mute = False
+        await until(lambda: bench.shows(0.98 * 3000, 3000))
+        assert not bench.rack.counts["foreign"]
+        await bench.rack.set_limit(9000)
+        assert [member.limit_w for member in members] == [3000, 3000, 3000]
+
+
+async def test_a_write_that_failed_is_repeated_though_it_counts_as_done() -> None:
+    """A member that tells no limit: whether it took its part is not known."""
+    members = [Miner(k, tells_limit=False) for k in range(2)]
+    async with Bench(members) as bench:
+        await until(lambda: bench.rack.members_up == 2)
+        await bench.rack.set_limit(0)
+        members[0].refuses = members[1].refuses = DeviceError("busy", refused=True)
+        await bench.rack.set_limit(6000)
+        members[0].refuses = members[1].refuses = None
+        await bench.rack.set_limit(6000)
+        assert [member.limit_w for member in members] == [3000, 3000]
