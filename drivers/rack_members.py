@@ -295,10 +295,15 @@ class MemberRack:
             least_w = sum(
                 0.0 if p.ability.sleeps else p.ability.min_w for p in self.posts if self._free(p, set(failed))
             )
-            if failed and held_w > max(limit_w, least_w) + self.tolerance_w:
+            beyond_w = held_w - max(limit_w, least_w)
+            if failed and beyond_w > self.tolerance_w:
                 name, error = next(iter(failed.items()))
                 text = f"{len(failed)} of {len(self.posts)} members did not take their limit; {name}: {error}"
                 raise DeviceError(text, refused=error.refused)
+            if beyond_w > UNKNOWN_RATIO * sum(post.ability.max_w for post in self.posts):
+                stuck = sum(not self._free(post, set()) for post in self.posts)
+                text = f"{stuck} of {len(self.posts)} members cannot be set, and the others do not make up for it"
+                raise DeviceError(text)
             self.expected_w = held_w
         except DeviceError as error:
             if not future.done():
@@ -379,7 +384,12 @@ class MemberRack:
         if abs(sum(post.limit_w for post in self.posts) - self.expected_w) > self.tolerance_w:
             return Latch.FOREIGN
         unread = any(post.accepted_ns >= post.at_ns for post in posts if post.accepted_ns)
-        return Latch.WAITING if unread else Latch.LATCHED
+        return Latch.WAITING if unread or self._out_of_sight() else Latch.LATCHED
+
+    def _out_of_sight(self) -> bool:
+        """Whether so much of the rack does not answer that what is known of it says nothing."""
+        rated_w = sum(post.ability.max_w for post in self.posts)
+        return sum(post.ability.max_w for post in self.posts if not post.up) > UNKNOWN_RATIO * rated_w
 
     def in_force(self) -> bool | None:
         """The members' readings are what they enforce."""

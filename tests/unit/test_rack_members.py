@@ -376,3 +376,23 @@ async def test_a_write_that_failed_is_repeated_though_it_counts_as_done() -> Non
         members[0].refuses = members[1].refuses = None
         await bench.rack.set_limit(6000)
         assert [member.limit_w for member in members] == [3000, 3000]
+
+
+async def test_what_nobody_read_has_not_latched(bench: Bench) -> None:
+    for member in bench.members:
+        member.hangs_reading = True
+    await bench.rack.set_limit(3000)
+    await until(lambda: bench.rack.members_up == 0)
+    assert bench.rack.verdict() is Latch.WAITING
+
+
+async def test_more_than_was_asked_for_is_not_accepted(bench: Bench) -> None:
+    """Members that cannot be set and draw more than the whole limit: the rack did not take it."""
+    for member in bench.members[-4:]:
+        member.deaf = True
+    await bench.rack.set_limit(0)
+    await until(lambda: all(post.doubts >= 3 for post in bench.rack.posts[-4:]))
+    with pytest.raises(DeviceError, match="4 of 12 members cannot be set"):
+        await bench.rack.set_limit(6000)
+    await bench.rack.set_limit(15000)
+    assert bench.rack.expected_w == 15000
