@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from rampd.drivers import address as modbus
 
-_MEMBER: Final = re.compile(r"(https?://)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:(?P<port>[0-9]{1,5}))?\Z")
+_MEMBER: Final = re.compile(r"(https?://)?[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*(:(?P<port>[0-9]{1,5}))?\Z")
 
 
 def _modbus(text: str) -> str:

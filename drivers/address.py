@@ -17,7 +17,7 @@ from typing import Final, Literal
 Kind = Literal["tcp", "tls", "rtu+tcp", "serial"]
 Parity = Literal["none", "even", "odd"]
 
-_HOST: Final = r"(?P<host>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])"
+_HOST: Final = r"(?P<host>[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*|\[[0-9A-Fa-f:.]+\])"
 _NET: Final = re.compile(rf"(?:(?P<kind>tls|rtu\+tcp)://)?{_HOST}:(?P<port>[0-9]{{1,5}})\Z")
 _LINE: Final = re.compile(r"serial:(?P<path>/[^\0\n]+)\Z")
 

@@ -296,7 +296,7 @@ class WhatsminerV3Member:
                     outcome = await wire.waiter
         except TimeoutError:
             raise DeviceError(f"{self.id}: no answer within {self._map.timeout_s:g} s") from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter of a name that is none
             raise DeviceError(f"{self.id}: no connection: {error}") from error
         finally:
             if wire is not None and not (self._keeps and isinstance(outcome, bytes)):
