@@ -206,8 +206,10 @@ class MemberRack:
         ):
             self._leave(post, at_ns)
             return
-        post.doubts += 1
         self.counts["contradicted"] += 1
+        if post.latched:
+            return  # It did take it, and was restarted or set by somebody else since.
+        post.doubts += 1
         if post.doubts != STUBBORN:
             return
         if not post.stubborn_ns:

@@ -396,3 +396,12 @@ async def test_more_than_was_asked_for_is_not_accepted(bench: Bench) -> None:
         await bench.rack.set_limit(6000)
     await bench.rack.set_limit(15000)
     assert bench.rack.expected_w == 15000
+
+
+async def test_a_member_that_was_restarted_is_not_stubborn(bench: Bench) -> None:
+    await bench.rack.set_limit(0)
+    await until(lambda: all(post.latched for post in bench.rack.posts))
+    bench.members[3].limit_w = 3000
+    await until(lambda: bench.rack.counts["contradicted"] > 5)
+    await bench.rack.set_limit(0)
+    assert bench.members[3].limit_w == 0
