@@ -35,6 +35,8 @@ YIELD_S: Final = 600.0
 UNKNOWN_RATIO: Final = 0.1
 """How much of a rack's rating may be out of sight, or beyond the limit, while what it says counts."""
 CLOSE_S: Final = 1.5
+PUBLISH_S: Final = 0.1
+"""Readings of so long go into the image together: a sum is taken over all members."""
 
 
 @dataclass(slots=True)
@@ -96,6 +98,7 @@ class MemberRack:
         self._reads = asyncio.Semaphore(device_map.in_flight)
         self._writes = asyncio.Semaphore(device_map.in_flight)
         self._group: asyncio.TaskGroup | None = None
+        self._publishing: asyncio.TimerHandle | None = None
         self._random = random.Random(name)
 
     # Reading.
@@ -109,6 +112,8 @@ class MemberRack:
                     group.create_task(self._keep(post, k / len(self.posts) * self._period_s))
         finally:
             self._group = None
+            if self._publishing is not None:
+                self._publishing.cancel()
             closing = [asyncio.create_task(post.member.close()) for post in self.posts]
             _, late = await asyncio.wait(closing, timeout=CLOSE_S)
             for task in late:
@@ -159,7 +164,8 @@ class MemberRack:
                     misses = 0
                     answered = post.up = True
                     self._take(post, reading, at_ns)
-                    self._publish()
+                    if self._publishing is None:
+                        self._publishing = loop.call_later(PUBLISH_S, self._publish)
             due_s = max(due_s + self._period_s, loop.time())
             await asyncio.sleep(due_s - loop.time())
         return answered
@@ -236,6 +242,7 @@ class MemberRack:
 
     def _publish(self) -> None:
         """The members' sums into the image; nothing while too much of the rack is out of sight."""
+        self._publishing = None
         inputs, now_ns = self._inputs, time.monotonic_ns()
         hidden_w = rated_w = power_w = limit_w = 0.0
         at_ns = now_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -396,6 +397,22 @@ async def test_more_than_was_asked_for_is_not_accepted(bench: Bench) -> None:
         await bench.rack.set_limit(6000)
     await bench.rack.set_limit(15000)
     assert bench.rack.expected_w == 15000
+
+
+async def test_many_readings_are_summed_up_once(bench: Bench) -> None:
+    """A sum costs as much as a rack has members: one for each reading would be their square."""
+    sums, reads, began_s = 0, bench.rack.counts["read"], time.monotonic()
+    publish = bench.rack._publish
+
+    def counted() -> None:
+        nonlocal sums
+        sums += 1
+        publish()
+
+    bench.rack._publish = counted  # type: ignore[method-assign]
+    await until(lambda: bench.rack.counts["read"] > reads + 200)
+    assert 1 <= sums <= (time.monotonic() - began_s) / rack_members.PUBLISH_S + 1
+    await until(lambda: bench.shows(12 * 2940, 36000))
 
 
 async def test_a_member_that_was_restarted_is_not_stubborn(bench: Bench) -> None:
