@@ -13,7 +13,7 @@ import math
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ log = logging.getLogger("rampd.actuate")
 
 RETRY_NS: Final = 500_000_000
 CHECK_S: Final = 0.1
+AT_ONCE: Final = 128
+"""Racks that are written or checked in a row: a few milliseconds, then the event loop serves others."""
 PROGRAM_PAUSE_NS: Final = 2_000_000_000
 YIELD_NS: Final = 600_000_000_000
 """How long another writer must have been quiet until a rack that yields is ours again."""
@@ -34,7 +36,7 @@ YIELD_NS: Final = 600_000_000_000
 
 @dataclass(slots=True)
 class Actuation:
-    """All racks. `pulse` runs after each tick, `check` ten times a second; `spawn` owns the tasks it starts."""
+    """All racks. `pulse` runs after each tick, `check_all` ten times a second; `spawn` owns the tasks it starts."""
 
     outputs: OutputWall
     inputs: views.Inputs
@@ -56,12 +58,20 @@ class Actuation:
         if now_ns - out.at_ns > self.deadline_ns or out.fault:
             return
         self.pulse_ns = now_ns
-        for i in self.outputs.moved(self._last_w):
+        moved = self.outputs.moved(self._last_w)
+        for i in moved:
             target = self.targets[i]
             target.wanted_w = self._last_w[i]
             target.asked_ns = now_ns
-            if self.ready(target, now_ns):
+        self._send_some(moved, now_ns)
+
+    def _send_some(self, moved: Sequence[int], now_ns: int) -> None:
+        """Writes to the first of them now, to the others in the next turns of the event loop."""
+        for i in moved[:AT_ONCE]:
+            if self.ready(self.targets[i], now_ns):
                 self.send(i, now_ns)
+        if len(moved) > AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._send_some, moved[AT_ONCE:], now_ns)
 
     @staticmethod
     def ready(target: Target, now_ns: int) -> bool:
@@ -140,10 +150,17 @@ class Actuation:
             state = codes.MANUAL
         self.inputs.rack_state[i] = state
 
-    def check(self, now_ns: int) -> None:
-        """Retries, verifies read-backs and power, refreshes dead-men, programs devices that need it."""
+    async def check_all(self) -> None:
+        """`check` of all racks, some at a time."""
+        for begin in range(0, len(self.targets), AT_ONCE):
+            self.check(time.monotonic_ns(), begin)
+            await asyncio.sleep(0)
+
+    def check(self, now_ns: int, begin: int = 0) -> None:
+        """Of some racks: retries, verifies read-backs and power, refreshes dead-men, programs what needs it."""
         good = now_ns - self.pulse_ns <= self.deadline_ns
-        for i, target in enumerate(self.targets):
+        for i in range(begin, min(begin + AT_ONCE, len(self.targets))):
+            target = self.targets[i]
             if target.barred:
                 continue
             if math.isnan(target.wanted_w):

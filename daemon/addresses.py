@@ -9,12 +9,11 @@ from pydantic import AfterValidator, Field
 
 from rampd.drivers import address as modbus
 
-_MEMBER: Final = re.compile(r"(https?://)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:(?P<port>[0-9]{1,5}))?\Z")
+_MEMBER: Final = re.compile(r"(https?://)?[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*(:(?P<port>[0-9]{1,5}))?\Z")
 
 
 def _modbus(text: str) -> str:
-    modbus.parse(text)
-    return text
+    return str(modbus.parse(text))
 
 
 def _member(text: str) -> str:
@@ -27,9 +26,12 @@ def _member(text: str) -> str:
 
 def _either(text: str) -> str:
     """The map decides later which of the two it must be."""
-    if not text or _MEMBER.match(text):
-        return _member(text) if text else text
-    return _modbus(text)
+    try:
+        return _modbus(text) if text else text
+    except modbus.AddressError:
+        if _MEMBER.match(text):
+            return _member(text)
+        raise
 
 
 Address = Annotated[str, AfterValidator(_modbus), Field(examples=["10.0.3.17:502", "serial:/dev/ttyUSB0"])]

@@ -173,10 +173,9 @@ class Daemon:
             # A peak that fades: long enough to be seen by a scrape, not for ever.
             self.block_ns = max(late_ns, self.block_ns - self.block_ns // 100)
             self.sources.loop_block_ns = self.block_ns
-            now_ns = time.monotonic_ns()
             if not self.shadow:
-                self.actuation.check(now_ns)
-            self.desk.tick(self.snapshot(), now_ns)
+                await self.actuation.check_all()
+            self.desk.tick(self.snapshot(), time.monotonic_ns())
             if self.journal.dirty:
                 await asyncio.to_thread(self.journal.write, self.journal.text())
 

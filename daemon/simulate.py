@@ -14,8 +14,7 @@ from rampd.daemon.logins import logins
 from rampd.daemon.sitecheck import device_rows
 from rampd.drivers import maps
 from rampd.drivers.maphead import Kind
-from rampd.drivers.members import MemberMap, Trust
-from rampd.drivers.protocols import place
+from rampd.drivers.members import MemberMap, Trust, place
 from rampd.drivers.sim import faults as fault_file
 from rampd.drivers.sim.cooling import WATER_W_PER_K_LPM
 from rampd.drivers.sim.hall import SimHall

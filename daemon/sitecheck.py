@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rampd.daemon import sitefile
 from rampd.daemon.config import Config, Device, Rack
-from rampd.daemon.sitefile import ConfigError, Problem
+from rampd.daemon.sitefile import ConfigError, Problem, nth
 from rampd.drivers import address, maps
 from rampd.drivers.maphead import MapError
 from rampd.drivers.maps import AnyMap
-from rampd.drivers.members import MemberMap
+from rampd.drivers.members import MemberMap, place
 
 Places = dict[str, tuple[str, int]]
 
@@ -128,7 +128,7 @@ def devices(config: Config, places: Places) -> Iterator[Problem]:
         taken.setdefault(key, name)
     for rack in config.racks:
         yield from _members(config, rack, loaded.get(rack.map), places)
-    yield from _strangers(config, places)
+    yield from _strangers(config, loaded, places)
     yield from _links(config, places)
 
 
@@ -173,28 +173,33 @@ def _links(config: Config, places: Places) -> Iterator[Problem]:
     """Each [[link]] belongs to the address of a device, and to one."""
     used = {device.address for _, _, device in device_rows(config)}
     seen: set[str] = set()
-    for link in config.links:
+    for i, link in enumerate(config.links):
+        at = places[nth("link", i)]
         if link.address not in used:
             message = f"link {link.address}: no device has this address"
-            yield Problem(*places["[site]"], message, "write it as the device does, or take the [[link]] out")
+            yield Problem(*at, message, "write it as the device does, or take the [[link]] out")
         elif link.address in seen:
-            yield Problem(*places["[site]"], f"link {link.address} stands twice", "keep one of them")
+            yield Problem(*at, f"link {link.address} stands twice", "keep one of them")
         seen.add(link.address)
 
 
-def _strangers(config: Config, places: Places) -> Iterator[Problem]:
+def _strangers(config: Config, loaded: dict[str, AnyMap | None], places: Places) -> Iterator[Problem]:
     """Members of racks that are not there, and what is named twice."""
-    racks = {rack.id for rack in config.racks}
-    at = places["[site]"]
-    seen: dict[str, str] = {}
-    for member in config.members:
-        if member.rack not in racks:
-            message, remedy = _unknown("rack", member.rack, racks)
-            yield Problem(*at, f"fleet.members: {member.address}: {message}", remedy)
-        if member.address in seen:
-            message = f"fleet.members: {member.address} stands in {seen[member.address]} and {member.rack}"
+    racks = {rack.id: loaded.get(rack.map) for rack in config.racks}
+    rows = [(places[nth("member", i)], member.rack, member.address) for i, member in enumerate(config.members)]
+    rows += [(places[rack.id], rack.id, rack.address) for rack in config.racks if rack.address]
+    seen: dict[tuple[str, int], str] = {}
+    for at, rack_id, text in rows:
+        if rack_id not in racks:
+            message, remedy = _unknown("rack", rack_id, racks)
+            yield Problem(*at, f"fleet.members: {text}: {message}", remedy)
+        if not isinstance(device_map := racks.get(rack_id), MemberMap):
+            continue
+        key = place(text.lower(), device_map)
+        if key in seen:
+            message = f"{text} stands in {seen[key]} and {rack_id}"
             yield Problem(*at, message, "a BMC or miner belongs to one rack: take one of the rows out")
-        seen.setdefault(member.address, member.rack)
+        seen.setdefault(key, rack_id)
     measured: dict[str, str] = {}
     for rack in config.racks:
         if rack.power_from and rack.power_from in measured:

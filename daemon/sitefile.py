@@ -91,10 +91,12 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
     problems: list[Problem] = []
     document = _validate(SiteFile, data, lambda place: (str(path), positions.line(place)), problems)
     places: dict[str, tuple[str, int]] = {}
-    for section in ("meter", "loop", "node", "login"):
+    for section in ("meter", "loop", "node", "login", "link"):
         rows = data.get(section, [])
         for i, row in enumerate(rows if isinstance(rows, list) else []):
-            _place(row, (str(path), positions.line((section, i))), places, problems)
+            at = (str(path), positions.line((section, i)))
+            places[nth(section, i)] = at
+            _place(row, at, places, problems)
     for section in ("site", "normal", "dispatched", "lease", "control"):
         places[f"[{section}]"] = (str(path), positions.line((section,)))
     racks, nodes, members = _fleets(path, data, positions, places, problems)
@@ -199,6 +201,7 @@ def _table(
         row = complete({name: cell for name, cell in row.items() if cell})
         item = _validate(model, row, partial(_always, (str(path), line)), problems)
         if item is not None:
+            places[nth(model.__name__.lower(), len(found))] = (str(path), line)
             found.append(item)
     return tuple(found)
 
@@ -220,6 +223,11 @@ def _rows(reader: Any, path: Path, problems: list[Problem]) -> Iterator[tuple[in
             problems.append(Problem(str(path), line, f"not CSV: {error}", "close the quotation mark that begins here"))
             return
         yield line, cells
+
+
+def nth(section: str, i: int) -> str:
+    """The key to the place of a row that has no id."""
+    return f"[[{section}]] {i}"
 
 
 def _place(

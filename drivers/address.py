@@ -17,7 +17,7 @@ from typing import Final, Literal
 Kind = Literal["tcp", "tls", "rtu+tcp", "serial"]
 Parity = Literal["none", "even", "odd"]
 
-_HOST: Final = r"(?P<host>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])"
+_HOST: Final = r"(?P<host>[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*|\[[0-9A-Fa-f:.]+\])"
 _NET: Final = re.compile(rf"(?:(?P<kind>tls|rtu\+tcp)://)?{_HOST}:(?P<port>[0-9]{{1,5}})\Z")
 _LINE: Final = re.compile(r"serial:(?P<path>/[^\0\n]+)\Z")
 
@@ -28,7 +28,7 @@ class AddressError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A place that devices answer at. `str()` gives the text it was parsed from."""
+    """A place that devices answer at. `str()` gives the text it was parsed from, in one spelling."""
 
     kind: Kind
     host: str = ""
@@ -48,7 +48,7 @@ class Address:
 
 
 def parse(text: str) -> Address:
-    """The address of a text. Raises AddressError."""
+    """The address of a text, host names in small letters. Raises AddressError."""
     if line := _LINE.match(text):
         return Address("serial", path=line["path"])
     if not (net := _NET.match(text)):
@@ -59,7 +59,7 @@ def parse(text: str) -> Address:
     if not 1 <= port <= 65535:
         raise AddressError("the port lies between 1 and 65535: 10.0.3.17:502")
     kind: Kind = "tls" if net["kind"] == "tls" else "rtu+tcp" if net["kind"] else "tcp"
-    return Address(kind, net["host"].strip("[]"), port)
+    return Address(kind, net["host"].strip("[]").lower(), port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,8 @@ class ModbusDevice:
 
     def _relent(self, schedule: Schedule, exchange: Exchange) -> None:
         """It gives a value that it refused before: it is read as planned again, but for what is still refused."""
+        if exchange not in self._reads:
+            return
         (register,) = self._reads[exchange].registers
         log.info("%s: gives %s now", self.id, register.name)
         del self.refused[register.name]

@@ -147,3 +147,9 @@ class MemberMap(MapHead):
     def policy(self) -> WritePolicy:
         """How its limit is followed up; none of these devices falls back by itself."""
         return WritePolicy("limit_w", self.accept_s, self.effect_s, self.writes_per_s, self.storage, falls_back=False)
+
+
+def place(address: str, device_map: MemberMap) -> tuple[str, int]:
+    """Host and port of a member's address."""
+    host, _, port = address.rpartition("://")[2].partition(":")
+    return host, int(port or device_map.port)

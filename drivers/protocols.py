@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rampd.drivers.members import DeviceError, Login, Member, MemberMap, Trust
+from rampd.drivers.members import DeviceError, Login, Member, MemberMap, Trust, place
 from rampd.drivers.miners.antminer import AntminerMember
 from rampd.drivers.miners.braiins import BraiinsMember
 from rampd.drivers.miners.luxos import LuxosMember
@@ -35,9 +35,3 @@ def member(device_map: MemberMap, address: str, login: Login | None, trust: Trus
         case AntminerMap():
             return AntminerMember(host, port, device_map, login)
     raise DeviceError(f"{device_map.name} at {address}: no driver speaks {device_map.protocol}")
-
-
-def place(address: str, device_map: MemberMap) -> tuple[str, int]:
-    """Host and port of a member's address."""
-    host, _, port = address.rpartition("://")[2].partition(":")
-    return host, int(port or device_map.port)

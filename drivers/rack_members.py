@@ -33,7 +33,10 @@ STUBBORN_S: Final = 30.0
 YIELD_S: Final = 600.0
 """How long another writer must have been quiet until a member that was left to them is ours again."""
 UNKNOWN_RATIO: Final = 0.1
-"""How much of a rack's rating may be out of sight while its readings count."""
+"""How much of a rack's rating may be out of sight, or beyond the limit, while what it says counts."""
+CLOSE_S: Final = 1.5
+PUBLISH_S: Final = 0.1
+"""Readings of so long go into the image together: a sum is taken over all members."""
 
 
 @dataclass(slots=True)
@@ -50,7 +53,8 @@ class Post:
     accepted_ns: int = 0
     changed_s: float = 0.0
     doubts: int = 0
-    stubborn_ns: int = 0
+    stubborn_ns: int = 0  # since when it is left out, 0: it is not
+    unsure: bool = False  # its last write failed, and may have been done all the same
     untold: bool = False  # it tells no power
     latched: bool = False  # it showed what it accepted
     left_ns: int = 0  # since when it is left to somebody else, 0: it is ours
@@ -94,6 +98,7 @@ class MemberRack:
         self._reads = asyncio.Semaphore(device_map.in_flight)
         self._writes = asyncio.Semaphore(device_map.in_flight)
         self._group: asyncio.TaskGroup | None = None
+        self._publishing: asyncio.TimerHandle | None = None
         self._random = random.Random(name)
 
     # Reading.
@@ -107,8 +112,12 @@ class MemberRack:
                     group.create_task(self._keep(post, k / len(self.posts) * self._period_s))
         finally:
             self._group = None
-            async with asyncio.timeout(1.5):
-                await asyncio.gather(*(post.member.close() for post in self.posts), return_exceptions=True)
+            if self._publishing is not None:
+                self._publishing.cancel()
+            closing = [asyncio.create_task(post.member.close()) for post in self.posts]
+            _, late = await asyncio.wait(closing, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
 
     async def _keep(self, post: Post, offset_s: float) -> None:
         """One member: opened, read once a period, and opened again after it fell silent."""
@@ -131,7 +140,8 @@ class MemberRack:
                 post.up = False
                 said = "silent"
                 log.warning("%s: %s: no answer any more; opening it again", self.id, post.member.id)
-                await post.member.close()
+                async with post.call:
+                    await post.member.close()
             await asyncio.sleep(pause_s * self._random.uniform(0.7, 1.3))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -154,7 +164,8 @@ class MemberRack:
                     misses = 0
                     answered = post.up = True
                     self._take(post, reading, at_ns)
-                    self._publish()
+                    if self._publishing is None:
+                        self._publishing = loop.call_later(PUBLISH_S, self._publish)
             due_s = max(due_s + self._period_s, loop.time())
             await asyncio.sleep(due_s - loop.time())
         return answered
@@ -187,8 +198,13 @@ class MemberRack:
         self.counts["read"] += 1
         if at_ns <= post.accepted_ns or math.isnan(post.accepted_w) or math.isnan(post.shown_w):
             return
+        if post.unsure and post.shown_w < post.accepted_w:
+            # Its write was done all the same.
+            self.expected_w -= post.accepted_w - post.shown_w
+            post.accepted_w = post.shown_w
         if _same(post, post.shown_w, post.accepted_w):
-            post.doubts = post.left_ns = 0
+            post.doubts = post.left_ns = post.stubborn_ns = 0
+            post.unsure = False
             post.latched = True
             return
         if post.left_ns or (
@@ -196,14 +212,18 @@ class MemberRack:
         ):
             self._leave(post, at_ns)
             return
-        post.doubts += 1
         self.counts["contradicted"] += 1
-        if post.doubts == STUBBORN:
-            post.stubborn_ns = at_ns
+        if post.latched:
+            return  # It did take it, and was restarted or set by somebody else since.
+        post.doubts += 1
+        if post.doubts != STUBBORN:
+            return
+        if not post.stubborn_ns:
             log.warning(
                 "%s: %s: accepted %.0f W and shows %.0f W again and again; going on without it",
                 self.id, post.member.id, post.accepted_w, post.shown_w,
             )  # fmt: skip
+        post.stubborn_ns = at_ns
 
     def _leave(self, post: Post, at_ns: int) -> None:
         """Somebody else set a limit that is not what a restart leaves: the member is theirs for the time being."""
@@ -222,6 +242,7 @@ class MemberRack:
 
     def _publish(self) -> None:
         """The members' sums into the image; nothing while too much of the rack is out of sight."""
+        self._publishing = None
         inputs, now_ns = self._inputs, time.monotonic_ns()
         hidden_w = rated_w = power_w = limit_w = 0.0
         at_ns = now_ns
@@ -283,10 +304,15 @@ class MemberRack:
             least_w = sum(
                 0.0 if p.ability.sleeps else p.ability.min_w for p in self.posts if self._free(p, set(failed))
             )
-            if failed and held_w > max(limit_w, least_w) + self.tolerance_w:
+            beyond_w = held_w - max(limit_w, least_w)
+            if failed and beyond_w > self.tolerance_w:
                 name, error = next(iter(failed.items()))
                 text = f"{len(failed)} of {len(self.posts)} members did not take their limit; {name}: {error}"
                 raise DeviceError(text, refused=error.refused)
+            if beyond_w > UNKNOWN_RATIO * sum(post.ability.max_w for post in self.posts):
+                stuck = sum(not self._free(post, set()) for post in self.posts)
+                text = f"{stuck} of {len(self.posts)} members cannot be set, and the others do not make up for it"
+                raise DeviceError(text)
             self.expected_w = held_w
         except DeviceError as error:
             if not future.done():
@@ -327,7 +353,7 @@ class MemberRack:
     @staticmethod
     def _differs(post: Post, part_w: float) -> bool:
         """Whether a member needs a write to be at its part."""
-        if math.isnan(post.accepted_w) or abs(part_w - post.accepted_w) > 0.5:
+        if post.unsure or math.isnan(post.accepted_w) or abs(part_w - post.accepted_w) > 0.5:
             return True
         return not _same(post, part_w, post.limit_w)
 
@@ -344,13 +370,17 @@ class MemberRack:
             # It may have been done all the same: the higher of the two counts until it is read.
             post.accepted_w = max(before_w, part_w)
             post.accepted_ns = time.monotonic_ns()
+            post.latched = False
+            post.unsure = True
             self.counts["failed"] += 1
             return error if isinstance(error, DeviceError) else DeviceError("no answer in time")
         if (part_w == 0.0) != (before_w == 0.0):
             post.changed_s = time.monotonic()
         post.accepted_w = part_w
         post.accepted_ns = time.monotonic_ns()
-        post.latched = False
+        post.latched = post.unsure = False
+        # One that was left out has this one chance.
+        post.doubts = min(post.doubts, STUBBORN - 1)
         self.counts["accepted"] += 1
         return None
 
@@ -363,7 +393,12 @@ class MemberRack:
         if abs(sum(post.limit_w for post in self.posts) - self.expected_w) > self.tolerance_w:
             return Latch.FOREIGN
         unread = any(post.accepted_ns >= post.at_ns for post in posts if post.accepted_ns)
-        return Latch.WAITING if unread else Latch.LATCHED
+        return Latch.WAITING if unread or self._out_of_sight() else Latch.LATCHED
+
+    def _out_of_sight(self) -> bool:
+        """Whether so much of the rack does not answer that what is known of it says nothing."""
+        rated_w = sum(post.ability.max_w for post in self.posts)
+        return sum(post.ability.max_w for post in self.posts if not post.up) > UNKNOWN_RATIO * rated_w
 
     def in_force(self) -> bool | None:
         """The members' readings are what they enforce."""

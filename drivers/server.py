@@ -7,6 +7,7 @@ Requests may come several in a segment or one over several segments; answers go 
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Final, Protocol, cast
@@ -25,6 +26,8 @@ NO_TARGET: Final = 0x0B
 
 MOST_READ: Final = 125
 MOST_WRITTEN: Final = 123
+AT_ONCE: Final = 32
+"""Requests of one client that are answered in a row."""
 _LONGEST: Final = 254
 
 Answer = Callable[[], bytes]
@@ -67,6 +70,25 @@ def identify(pdu: bytes, objects: Sequence[bytes]) -> bytes:
     return bytes((IDENTIFY, 0x0E, pdu[2], 0x81, 0, 0, len(shown))) + body
 
 
+def _end(data: bytes, at: int) -> int:
+    """Where the request that begins at `at` ends; `at` while it is not there in whole, -1 when it is none."""
+    if len(data) - at < HEAD.size:
+        return at
+    _, protocol, length, _ = HEAD.unpack_from(data, at)
+    if protocol != 0 or not 2 <= length <= _LONGEST:
+        return -1
+    return at + 6 + length if at + 6 + length <= len(data) else at
+
+
+def _notice_the_dead(sock: socket.socket) -> None:
+    """A client that vanished gives its place up within half a minute."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+
+
 class Session(asyncio.Protocol):
     """One client's connection."""
 
@@ -74,10 +96,12 @@ class Session(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self._endpoint = endpoint
         self._rest = b""
+        self._choked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Joins the endpoint."""
         self.transport = cast(asyncio.Transport, transport)
+        _notice_the_dead(self.transport.get_extra_info("socket"))
         most = self._endpoint.most_sessions
         if most is not None and len(self._endpoint.sessions) >= most:
             self.transport.abort()
@@ -91,37 +115,62 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answers every whole request; what is no Modbus/TCP closes the connection."""
-        data = self._rest + data if self._rest else data
+        self._rest += data
         if self._endpoint.deaf:
             # Only here: uvloop starts to read after connection_made, whatever that asked for.
-            self._rest = data
             if self.transport is not None:
                 self.transport.pause_reading()
             return
-        units = self._endpoint.units
+        self._serve()
+
+    def pause_writing(self) -> None:
+        """A client that does not take its answers is not read either."""
+        self._choked = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Goes on where it stopped."""
+        self._choked = False
+        self._serve()
+
+    def _serve(self) -> None:
+        """Answers what has arrived, a few requests at a time: in between others have their turn."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or self._choked or self._endpoint.deaf:
+            return
+        data, at, stop, more = self._rest, 0, 0, False
         answers: list[bytes] = []
-        at, end = 0, len(data)
-        while end - at >= HEAD.size:
-            transaction, protocol, length, number = HEAD.unpack_from(data, at)
-            if protocol != 0 or not 2 <= length <= _LONGEST:
-                self.send(b"".join(answers))
-                self.close()
-                return
-            stop = at + 6 + length
-            if stop > end:
+        for _ in range(AT_ONCE):
+            stop = _end(data, at)
+            if stop <= at:
                 break
-            unit = units.get(number)
-            if unit is None or unit.trouble is None:
-                pdu = data[at + 7 : stop]
-                answer = refusal(pdu[0], NO_TARGET) if unit is None else unit.answer(pdu)
-                answers.append(HEAD.pack(transaction, 0, len(answer) + 1, number) + answer)
-            else:
-                self.send(b"".join(answers))
-                answers.clear()
-                self._hand_over(unit, data[at:stop])
+            self._answer(data[at:stop], answers)
             at = stop
+        else:
+            more = True
         self._rest = data[at:]
         self.send(b"".join(answers))
+        if stop < 0:
+            self.close()
+        elif more:
+            transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._serve)
+        elif not self._choked and not transport.is_closing():
+            transport.resume_reading()
+
+    def _answer(self, request: bytes, answers: list[bytes]) -> None:
+        """Adds the answer, or hands the request over to what troubles the unit, after those before it were sent."""
+        transaction, _, _, number = HEAD.unpack_from(request)
+        unit = self._endpoint.units.get(number)
+        if unit is None or unit.trouble is None:
+            pdu = request[HEAD.size :]
+            answer = refusal(pdu[0], NO_TARGET) if unit is None else unit.answer(pdu)
+            answers.append(HEAD.pack(transaction, 0, len(answer) + 1, number) + answer)
+        else:
+            self.send(b"".join(answers))
+            answers.clear()
+            self._hand_over(unit, request)
 
     def send(self, data: bytes) -> None:
         """Sends what may be nothing to a client that may be gone."""
@@ -130,9 +179,7 @@ class Session(asyncio.Protocol):
 
     def resume(self) -> None:
         """Goes on where a half-open endpoint stopped."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.resume_reading()
-            self.data_received(b"")
+        self._serve()
 
     def close(self) -> None:
         """Ends the connection in good order."""

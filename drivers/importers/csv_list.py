@@ -101,7 +101,7 @@ def _rackmon(draft: Draft, rows: list[dict[str, str]], where: str) -> None:
     for row in rows:
         cells = {str(key).strip(): cell.strip() for key, cell in row.items() if isinstance(cell, str)}
         if not cells.get("begin"):
-            if made and cells.get("flags_bit", "").isdigit():
+            if made and cells.get("flags_bit", "").isdecimal():
                 flags.append((int(cells["flags_bit"]), cells.get("flags_name", "")))
             continue
         flags = []

@@ -69,7 +69,7 @@ async def ask(host: str, port: int, request: bytes, timeout_s: float) -> bytes:
             outcome = await done
     except TimeoutError:
         raise DeviceError(f"{host}:{port}: no answer within {timeout_s:g} s") from None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that is none
         raise DeviceError(f"{host}:{port}: no connection: {error}") from error
     finally:
         if transport is not None:

@@ -37,7 +37,7 @@ _BLOCK: Final = 16
 
 class _Figures(Answer):
     power: Watts = Field(alias="Power")
-    limit: Annotated[Watts, Field(alias="Power Limit", gt=0)]
+    limit: Annotated[Watts, Field(alias="Power Limit", ge=1)]
     fast_boot: str = Field(alias="Btminer Fast Boot", default="")
 
 

@@ -160,7 +160,7 @@ class WhatsminerV3Member:
         self._salt = await self._new_salt()
         figures = (await self._ask(_SummaryReply, "get.miner.status", "summary")).message.figures
         capability = self._map.capability
-        self._limit_w = limit_w = figures.limit or capability.max_w
+        self._limit_w = limit_w = figures.limit if figures.limit >= 1 else capability.max_w
         if not self._map.whatsminer.percent:
             return Ability(limit_w, limit_w, levels=(limit_w,), sleeps=True, asleep_w=capability.asleep_w)
         step_w = limit_w / 100.0
@@ -296,7 +296,7 @@ class WhatsminerV3Member:
                     outcome = await wire.waiter
         except TimeoutError:
             raise DeviceError(f"{self.id}: no answer within {self._map.timeout_s:g} s") from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter of a name that is none
             raise DeviceError(f"{self.id}: no connection: {error}") from error
         finally:
             if wire is not None and not (self._keeps and isinstance(outcome, bytes)):

@@ -139,6 +139,21 @@ async def test_a_value_that_is_given_later_is_read_as_planned_again() -> None:
         assert not bench.device.refused
 
 
+async def test_two_values_that_are_given_at_once_are_taken_back() -> None:
+    """The second was being asked for alone when the first had everything planned anew."""
+    picky = Picky({4, 12})
+    async with rig(picky) as bench:
+        await until(lambda: bench.settled("c_w", "f_w"))
+        alone = [exchange for exchange in bench.device._reads if exchange.answered is not None]
+        assert len(alone) == 2
+        link = bench.device.endpoint.link
+        await until(lambda: all([link.read(exchange) for exchange in alone]))
+        picky.missing = set()
+        await until(bench.settled)
+        assert bench.device.endpoint.connects == 1
+        assert link.connected
+
+
 async def test_a_refusal_that_stands_is_asked_for_ever_more_rarely() -> None:
     picky = Picky({4})
     async with rig(picky) as bench:

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from rampd.drivers.members import DeviceError
+from rampd.drivers import protocols
+from rampd.drivers.members import DeviceError, Trust
 from rampd.drivers.miners import cgminer
-from tests.miner import answering, until
+from tests.miner import LOGIN, answering, map_of, until
 
 GOOD = b'{"STATUS":[{"STATUS":"S"}]}'
 
@@ -54,6 +55,15 @@ async def test_nobody_listens() -> None:
         pass
     with pytest.raises(DeviceError, match="no connection"):
         await cgminer.ask(host, port, b"{}\0", 1.0)
+
+
+@pytest.mark.parametrize("name", ["luxos", "whatsminer-v2", "whatsminer-v3", "braiins", "antminer-stock"])
+async def test_a_name_that_is_none(name: str) -> None:
+    """Whatever the resolver makes of it."""
+    miner = protocols.member(map_of(name), f"{'m' * 64}.hall", LOGIN, Trust())
+    with pytest.raises(DeviceError, match=f"{'m' * 64}.hall:"):
+        await miner.open()
+    await miner.close()
 
 
 async def test_a_cancelled_exchange_leaves_no_connection() -> None:

@@ -145,6 +145,21 @@ def test_nothing_escapes_but_device_error(name: str, data: st.DataObject, monkey
     asyncio.run(drive(MEMBERS[name]("10.0.0.1", 1, device_map, LOGIN), limit_w))
 
 
+@pytest.mark.parametrize("name", ["whatsminer-v2", "whatsminer-v3"])
+@pytest.mark.parametrize("limit_w", [0, 1e-323, 1e-9, 100_000])
+def test_limits_that_percentages_cannot_be_of(name: str, limit_w: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = json.loads(json.dumps(GOOD[name]).replace("3400", repr(limit_w)))
+
+    async def answer(_self: object, request: Any, *_: object, **__: object) -> bytes:
+        asked = request.get("cmd", "") if isinstance(request, dict) else ""
+        return json.dumps(good[{"status": 1, "get_token": 2}.get(asked, 0)]).encode()
+
+    monkeypatch.setattr(whatsminer_v2.WhatsminerV2Member, "_ask", answer)
+    monkeypatch.setattr(whatsminer_v3.WhatsminerV3Member, "_once", answer)
+    device_map = map_of(name, capability={"min_w": 1000.0, "max_w": 3400.0})
+    asyncio.run(drive(MEMBERS[name]("10.0.0.1", 1, device_map, LOGIN), 2000.0))
+
+
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_nothing_escapes_but_device_error_from_messages(data: st.DataObject, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ def test_addresses(text: str, address: Address) -> None:
         "", "10.0.3.17", ":502", "10.0.3.17:", "10.0.3.17:modbus", "10.0.3.17:502 ", "10.0.3.17:502\n", "a b:502",
         "http://10.0.3.17:502", "tcp://10.0.3.17:502", "rtu://10.0.3.17:502", "TLS://h:802", "tls:h:802", "tls://h",
         "serial:", "serial:ttyUSB0", "serial:/dev/tty\0", "/dev/ttyUSB0", "fd00::17:502", "[fd00::17]", "h:502/1",
+        f"{'h' * 64}:502",
     ],
 )  # fmt: skip
 def test_what_is_no_address_says_what_one_is(text: str) -> None:

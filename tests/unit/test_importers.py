@@ -225,6 +225,7 @@ def test_a_list_with_ranges_is_a_map_as_it_is() -> None:
         ("modules: 5", "", "modules: Input should be a valid list"),
         ("a,b\n1,2\n", "", "the first line must name the columns, name and address at least; it has ['a', 'b']"),
         ("name,address\npower,one\n", "", "list line 2: invalid literal for int"),
+        ("begin,length,format,flags_bit,name\n1,3,RAW,,x\n,,,²,y\n", "csv", "no register that a map can hold"),
         ("x" * 1_000_001, "", "are no register list"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import struct
 import subprocess
 import time
@@ -16,9 +17,10 @@ from pymodbus.client import AsyncModbusTcpClient
 from rampd.daemon import sitecheck
 from rampd.daemon.mirror import MOST_SESSIONS, NO_VALUE, RACK, RACK_SIZE, RACKS_AT, SITE, SITE_SIZE, Mirror, table
 from rampd.daemon.site import compose
-from rampd.drivers.server import ListenError
+from rampd.drivers.server import AT_ONCE, ListenError
 from rampd.ext import codes, views
 from rampd.ext.image import InputWall, OutputWall
+from tests.field import until
 from tests.reader import tool
 from tests.sites import EXAMPLES
 
@@ -235,3 +237,71 @@ def test_the_table_has_no_overlaps_and_is_documented() -> None:
         for line in lines:
             assert f"| {line.at} | {line.type} | `{line.name}` |" in table()
     assert Path(__file__).parents[2].joinpath("docs/mirror.md").read_text(encoding="utf-8").endswith(table())
+
+
+async def test_a_client_that_asks_and_does_not_read_is_not_read_either(bench: Bench) -> None:
+    """Its answers are bounded, others are answered meanwhile, and it gets every one once it reads."""
+    bench.live()
+    asked, taken = 20_000, 0
+    wire = socket.socket()
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    wire.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(wire, (HOST, bench.port))
+    reader, writer = await asyncio.open_connection(sock=wire, limit=1024)
+    endpoint = bench.mirror._endpoint
+    assert endpoint is not None
+    await until(lambda: endpoint.sessions)
+    (session,) = endpoint.sessions
+    assert session.transport is not None
+    transport = session.transport
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    for number in range(asked):
+        writer.write(struct.pack(">HHHBBHH", number & 0xFFFF, 0, 6, 1, 3, 0, SITE_SIZE))
+    await until(lambda: transport.get_write_buffer_size() > 0 and not transport.is_reading())
+    assert transport.get_write_buffer_size() < 256 * 1024
+    other = AsyncModbusTcpClient(HOST, port=bench.port)
+    assert await other.connect()
+    assert (await other.read_holding_registers(0, count=2, device_id=1)).registers[1] == len(bench.composed.racks)
+    other.close()
+    for number in range(asked):
+        answer = await reader.readexactly(9 + 2 * SITE_SIZE)
+        taken += struct.unpack_from(">H", answer)[0] == number & 0xFFFF
+    assert taken == asked
+    await until(transport.is_reading)
+    writer.transport.abort()
+    await until(lambda: not endpoint.sessions)
+
+
+async def test_many_requests_at_once_do_not_hold_up_the_event_loop(bench: Bench) -> None:
+    answer, in_a_row, most = bench.mirror.answer, 0, 0
+
+    def counted(pdu: bytes) -> bytes:
+        nonlocal in_a_row, most
+        in_a_row += 1
+        most = max(most, in_a_row)
+        return answer(pdu)
+
+    bench.mirror.answer = counted  # type: ignore[method-assign]
+    reader, writer = await asyncio.open_connection(HOST, bench.port)
+    writer.write(struct.pack(">HHHBBHH", 1, 0, 6, 1, 3, 0, 1) * 2000)
+    answers = asyncio.ensure_future(reader.readexactly(2000 * 11))
+    while not answers.done():
+        in_a_row = 0
+        await asyncio.sleep(0)
+    assert AT_ONCE <= most <= 2 * AT_ONCE
+    writer.close()
+
+
+async def test_a_client_that_vanished_gives_up_its_place(bench: Bench, client: AsyncModbusTcpClient) -> None:
+    endpoint = bench.mirror._endpoint
+    assert endpoint is not None
+    await until(lambda: endpoint.sessions)
+    (session,) = endpoint.sessions
+    assert session.transport is not None
+    wire = session.transport.get_extra_info("socket")
+    assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    silence_s = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+    silence_s += wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) * wire.getsockopt(
+        socket.IPPROTO_TCP, socket.TCP_KEEPCNT
+    )
+    assert silence_s <= 30

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from rampd.drivers import rack_members
 from rampd.drivers.members import Ability, Capability, DeviceError, MemberMap, Reading
 from rampd.drivers.rack_members import MemberRack
 from rampd.drivers.racks import Foreign, Latch
@@ -19,17 +21,27 @@ POWER, LIMIT = 0, 1
 
 
 class Miner:
-    """A member that does what it is told, or what the test breaks: `fails` for every call, `deaf` for writes."""
+    """A member that does what it is told, or what the test breaks: `fails` for every call, `deaf` for writes.
 
-    def __init__(self, number: int, *, watts: float = 3000.0, tells_power: bool = True) -> None:
+    `mute` does what was written and does not answer.
+    """
+
+    def __init__(
+        self, number: int, *, watts: float = 3000.0, tells_power: bool = True, tells_limit: bool = True
+    ) -> None:
         self.id = f"m{number}"
         self.ability = Ability(watts, watts, sleeps=True)
         self.limit_w = watts
         self.fails: Exception | None = None
         self.refuses: Exception | None = None
         self.deaf = False
-        self.hangs = False
+        self.mute = False
+        self.hangs = self.hangs_reading = self.hangs_closing = False
+        self.fails_reading: Exception | None = None
+        self.slow_s = 0.0
+        self.closed_under_way = False
         self.tells_power = tells_power
+        self.tells_limit = tells_limit
         self.under_way = 0
         self.writes: list[float] = []
         self.opened = self.reads = self.closed = 0
@@ -55,19 +67,31 @@ class Miner:
 
     async def read(self) -> Reading:
         async with self.call():
+            if self.hangs_reading:
+                await asyncio.Event().wait()
+            if self.fails_reading is not None:
+                raise self.fails_reading
             self.reads += 1
-            return Reading(0.98 * self.limit_w if self.tells_power else None, self.limit_w)
+            return Reading(
+                0.98 * self.limit_w if self.tells_power else None, self.limit_w if self.tells_limit else None
+            )
 
     async def set_limit(self, limit_w: float) -> None:
         async with self.call():
             if self.refuses is not None:
                 raise self.refuses
+            await asyncio.sleep(self.slow_s)
             self.writes.append(limit_w)
             if not self.deaf:
                 self.limit_w = limit_w
+            if self.mute:
+                await asyncio.Event().wait()
 
     async def close(self) -> None:
         self.closed += 1
+        self.closed_under_way = self.closed_under_way or self.under_way > 0
+        if self.hangs_closing:
+            await asyncio.Event().wait()
 
 
 def rack_map(**changes: float) -> MemberMap:
@@ -280,3 +304,121 @@ async def test_a_member_that_somebody_else_set_is_theirs_by_policy(foreign: Fore
         await until(lambda: bench.rack.counts["read"] and not bench.rack.posts[0].left_ns)
         await bench.rack.set_limit(15000)
         assert [member.limit_w for member in members] == [5000, 5000, 5000], "ours again once it showed ours"
+
+
+async def test_a_member_is_not_closed_while_it_is_written(bench: Bench) -> None:
+    member = bench.members[-1]
+    member.fails_reading = DeviceError("busy")
+    member.slow_s = 0.15
+    await until(lambda: bench.rack.counts["read_failed"] == 2)
+    await bench.rack.set_limit(0)
+    await until(lambda: member.closed)
+    assert member.writes == [0.0]
+    assert not member.closed_under_way
+
+
+async def test_a_member_that_does_not_close_does_not_make_an_error_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rack_members, "CLOSE_S", 0.05, raising=False)
+    member = Miner(0)
+    member.hangs_closing = True
+    bench = Bench([member])
+    task = asyncio.create_task(bench.rack.run())
+    await until(lambda: bench.rack.members_up == 1)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+
+
+async def test_a_member_that_goes_on_ignoring_is_left_out_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gets another chance after a while, and no more than that."""
+    monkeypatch.setattr(rack_members, "STUBBORN_S", 0.5)
+    member, post = bench.members[0], bench.rack.posts[0]
+    member.deaf = True
+    await bench.rack.set_limit(0)
+    await until(lambda: post.doubts >= 3)
+    await until(lambda: bench.rack._free(post, set()))
+    await bench.rack.set_limit(0)
+    assert len(member.writes) == 2, "the other chance"
+    await until(lambda: post.doubts >= 3)
+    await bench.rack.set_limit(9000)
+    assert len(member.writes) == 2
+    await until(lambda: bench.shows(3 * 2940, 9000))
+    assert caplog.text.count("going on without it") == 1
+
+
+async def test_a_write_that_was_done_without_a_word_is_nobody_elses() -> None:
+    members = [Miner(k) for k in range(3)]
+    for member in members:
+        member.ability, member.limit_w = GPU, 10000.0
+    async with Bench(members, "hold") as bench:
+        await until(lambda: bench.rack.members_up == 3)
+        await bench.rack.set_limit(15000)
+        await until(lambda: bench.rack.verdict() is Latch.LATCHED)
+        members[0].mute = True
+        with pytest.raises(DeviceError, match="no answer in time"):
+            await bench.rack.set_limit(3000)
+        members[0].mute = False
+        await until(lambda: bench.shows(0.98 * 3000, 3000))
+        assert not bench.rack.counts["foreign"]
+        await bench.rack.set_limit(9000)
+        assert [member.limit_w for member in members] == [3000, 3000, 3000]
+
+
+async def test_a_write_that_failed_is_repeated_though_it_counts_as_done() -> None:
+    """A member that tells no limit: whether it took its part is not known."""
+    members = [Miner(k, tells_limit=False) for k in range(2)]
+    async with Bench(members) as bench:
+        await until(lambda: bench.rack.members_up == 2)
+        await bench.rack.set_limit(0)
+        members[0].refuses = members[1].refuses = DeviceError("busy", refused=True)
+        await bench.rack.set_limit(6000)
+        members[0].refuses = members[1].refuses = None
+        await bench.rack.set_limit(6000)
+        assert [member.limit_w for member in members] == [3000, 3000]
+
+
+async def test_what_nobody_read_has_not_latched(bench: Bench) -> None:
+    for member in bench.members:
+        member.hangs_reading = True
+    await bench.rack.set_limit(3000)
+    await until(lambda: bench.rack.members_up == 0)
+    assert bench.rack.verdict() is Latch.WAITING
+
+
+async def test_more_than_was_asked_for_is_not_accepted(bench: Bench) -> None:
+    """Members that cannot be set and draw more than the whole limit: the rack did not take it."""
+    for member in bench.members[-4:]:
+        member.deaf = True
+    await bench.rack.set_limit(0)
+    await until(lambda: all(post.doubts >= 3 for post in bench.rack.posts[-4:]))
+    with pytest.raises(DeviceError, match="4 of 12 members cannot be set"):
+        await bench.rack.set_limit(6000)
+    await bench.rack.set_limit(15000)
+    assert bench.rack.expected_w == 15000
+
+
+async def test_many_readings_are_summed_up_once(bench: Bench) -> None:
+    """A sum costs as much as a rack has members: one for each reading would be their square."""
+    sums, reads, began_s = 0, bench.rack.counts["read"], time.monotonic()
+    publish = bench.rack._publish
+
+    def counted() -> None:
+        nonlocal sums
+        sums += 1
+        publish()
+
+    bench.rack._publish = counted  # type: ignore[method-assign]
+    await until(lambda: bench.rack.counts["read"] > reads + 200)
+    assert 1 <= sums <= (time.monotonic() - began_s) / rack_members.PUBLISH_S + 1
+    await until(lambda: bench.shows(12 * 2940, 36000))
+
+
+async def test_a_member_that_was_restarted_is_not_stubborn(bench: Bench) -> None:
+    await bench.rack.set_limit(0)
+    await until(lambda: all(post.latched for post in bench.rack.posts))
+    bench.members[3].limit_w = 3000
+    await until(lambda: bench.rack.counts["contradicted"] > 5)
+    await bench.rack.set_limit(0)
+    assert bench.members[3].limit_w == 0

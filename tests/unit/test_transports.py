@@ -8,7 +8,7 @@ import pytest
 
 from rampd.daemon.field import transport
 from rampd.drivers.address import Serial, Tls
-from tests.sites import RACKS, SITE, Edit, load, problems, site
+from tests.sites import EXAMPLES, RACKS, SITE, Edit, load, problems, site
 
 METER = 'address = "127.20.0.1:1502"'
 
@@ -72,3 +72,43 @@ WRONG: list[tuple[str, list[Edit], str, str]] = [
 def test_what_is_wrong_is_said(tmp_path: Path, edits: list[Edit], message: str, remedy: str) -> None:
     found = problems(site(tmp_path, *edits))
     assert any(message in problem.message and remedy in problem.remedy for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("row", "edit", "message"),
+    [
+        pytest.param("asic-wm2,127.30.8.99", None, "", id="another miner"),
+        pytest.param("asic-wm9,127.30.8.99", None, "there is no rack 'asic-wm9'", id="of no rack"),
+        pytest.param("asic-wm2,127.30.8.1:14028", None, "stands in asic-wm2 and asic-wm2", id="twice"),
+        pytest.param("asic-wm2,http://127.30.8.1:14028", None, "stands in asic-wm2 and asic-wm2", id="with a scheme"),
+        pytest.param("asic-wm2,HALL-7:4028\nasic-wm2,hall-7", None, "stands in asic-wm2 and asic-wm2", id="one port"),
+        pytest.param(
+            "asic-wm2,127.30.11.1", (RACKS, "whatsminer-v3,,2", "whatsminer-v3,127.30.11.1:4028,2"),
+            "127.30.11.1:4028 stands in asic-wm2 and asic-wm3", id="a member, and a rack by itself",
+        ),
+    ],
+)  # fmt: skip
+def test_a_miner_belongs_to_one_rack(tmp_path: Path, row: str, edit: Edit | None, message: str) -> None:
+    path = site(tmp_path, *([edit] if edit else []), example="mixed-10")
+    rows = (EXAMPLES / "mixed-10" / "members.csv").read_text(encoding="utf-8") + row + "\n"
+    if edit:
+        rows = "".join(line for line in rows.splitlines(True) if not line.startswith("asic-wm3"))
+    (tmp_path / "members.csv").write_text(rows, encoding="utf-8")
+    if not message:
+        load(path)
+        return
+    (found,) = problems(path)
+    assert message in found.message
+    expected = (RACKS, 9) if edit else ("members.csv", rows.count("\n"))
+    assert (found.file, found.line) == expected
+
+
+def test_a_link_is_pointed_at(tmp_path: Path) -> None:
+    path = site(tmp_path, (SITE, "[fleet]", '[[link]]\naddress = "127.9.9.9:1502"\n[fleet]'))
+    (found,) = problems(path)
+    assert path.read_text(encoding="utf-8").splitlines()[found.line - 1] == "[[link]]"
+
+
+def test_one_place_in_two_spellings_is_one_connection(tmp_path: Path) -> None:
+    config = load(site(tmp_path, (SITE, METER, 'address = "Meter.Hall:01502"\nunit = 7')))
+    assert config.meters[0].address == "meter.hall:1502"
