@@ -52,6 +52,7 @@ class Post:
     at_ns: int = 0
     accepted_ns: int = 0
     changed_s: float = 0.0
+    silent: int = 0  # readings and writes in a row without a usable answer
     doubts: int = 0
     stubborn_ns: int = 0  # since when it is left out, 0: it is not
     unsure: bool = False  # its last write failed, and may have been done all the same
@@ -146,22 +147,22 @@ class MemberRack:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _poll(self, post: Post) -> bool:
-        """Reads a member until it misses twice in a row; whether it answered at all."""
+        """Reads a member until it misses twice in a row, in readings or in writes; whether it answered at all."""
         loop = asyncio.get_running_loop()
         due_s = loop.time()
-        misses = 0
+        post.silent = 0
         answered = False
-        while misses < MISSES:
+        while post.silent < MISSES:
             at_ns = time.monotonic_ns()
             try:
                 reading = await self._read(post)
             except (DeviceError, TimeoutError) as error:
                 log.debug("%s: %s: %s", self.id, post.member.id, error or "no answer in time")
                 self.counts["read_failed"] += 1
-                misses += 1
+                post.silent += 1
             else:
                 if reading is not None:
-                    misses = 0
+                    post.silent = 0
                     answered = post.up = True
                     self._take(post, reading, at_ns)
                     if self._publishing is None:
@@ -372,6 +373,9 @@ class MemberRack:
             post.accepted_ns = time.monotonic_ns()
             post.latched = False
             post.unsure = True
+            if not (isinstance(error, DeviceError) and error.refused):
+                # Each write ends the reading under way: without this, one that is set often would never be missed.
+                post.silent += 1
             self.counts["failed"] += 1
             return error if isinstance(error, DeviceError) else DeviceError("no answer in time")
         if (part_w == 0.0) != (before_w == 0.0):
@@ -379,6 +383,7 @@ class MemberRack:
         post.accepted_w = part_w
         post.accepted_ns = time.monotonic_ns()
         post.latched = post.unsure = False
+        post.silent = 0
         # One that was left out has this one chance.
         post.doubts = min(post.doubts, STUBBORN - 1)
         self.counts["accepted"] += 1

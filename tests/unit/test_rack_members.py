@@ -422,3 +422,18 @@ async def test_a_member_that_was_restarted_is_not_stubborn(bench: Bench) -> None
     await until(lambda: bench.rack.counts["contradicted"] > 5)
     await bench.rack.set_limit(0)
     assert bench.members[3].limit_w == 0
+
+
+async def test_a_member_that_falls_silent_is_missed_also_while_it_is_written_all_the_time(bench: Bench) -> None:
+    """Each write ends the reading under way; a rack that is moved often must find out all the same."""
+    bench.members[0].hangs = True
+
+    async def move() -> None:
+        for k in range(200):
+            with contextlib.suppress(DeviceError):
+                await bench.rack.set_limit(36000 - 3000 * (k % 2))
+
+    moving = asyncio.create_task(move())
+    await until(lambda: bench.rack.members_up == 11, 5)
+    moving.cancel()
+    await asyncio.gather(moving, return_exceptions=True)
