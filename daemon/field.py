@@ -102,7 +102,7 @@ class Field:
             found.append(
                 Target(
                     rack.id, self._drivers[rack.id], point.slots[policy.readback],
-                    verify_ns=round((policy.accept_s + 2 * rack.period_s) * 1e9),
+                    verify_ns=round((policy.accept_s + 2 * point.period_s) * 1e9),
                     # Refreshes are spread, so that a hall at rest does not write to all racks at once.
                     refresh_ns=round(control.deadman_s * 1e9 / 3 * (0.8 + 0.2 * (i % 16) / 16)),
                     power_slot=source.slots["power_w"], max_w=rack.max_kw * 1e3,
@@ -143,5 +143,5 @@ def transport(config: Config, text: str) -> Transport:
 def _effect_ns(rack: Rack, policy: WritePolicy, source: Point) -> int:
     """How long from an accepted limit to the power below it: the rack's own figures and half as much, or its map's."""
     fall_s = (rack.max_kw - rack.min_kw) / rack.down_kw_per_s
-    own_s = 1.5 * (rack.dead_down_s + fall_s) + 2 * source.device.period_s + EFFECT_S
+    own_s = 1.5 * (rack.dead_down_s + fall_s) + 2 * source.period_s + EFFECT_S
     return round(max(own_s, policy.effect_s) * 1e9)

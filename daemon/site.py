@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rampd.daemon.config import Config, Device, Node, Rack
-from rampd.daemon.sitecheck import device_rows
+from rampd.daemon.sitecheck import device_rows, read_every_s
 from rampd.drivers import maps
 from rampd.drivers.maps import AnyMap, DeviceMap
 from rampd.ext import codes, layout, views
@@ -33,6 +33,11 @@ class Point:
     device: Device
     map: AnyMap
     slots: dict[str, int]
+
+    @property
+    def period_s(self) -> float:
+        """How often its values are read."""
+        return read_every_s(self.device, self.map)
 
     @property
     def slow(self) -> frozenset[str]:

@@ -208,6 +208,11 @@ def _strangers(config: Config, loaded: dict[str, AnyMap | None], places: Places)
         measured.setdefault(rack.power_from, rack.id)
 
 
+def read_every_s(device: Device, device_map: AnyMap) -> float:
+    """How often a device is read: members of a rack have nothing new to tell more often than their map says."""
+    return max(device.period_s, device_map.update_s) if isinstance(device_map, MemberMap) else device.period_s
+
+
 def limits(config: Config, places: Places) -> Iterator[Problem]:
     """What the racks need must fit what the tree and the site allow."""
     parents = {node.id: node.parent for node in config.nodes}
@@ -241,8 +246,7 @@ def limits(config: Config, places: Places) -> Iterator[Problem]:
             if kind == "cdu"
             else control.rack_stale_s
         )
-        device_map = maps.load(device.map, config.map_folder)
-        period_s = max(device.period_s, device_map.update_s) if isinstance(device_map, MemberMap) else device.period_s
+        period_s = read_every_s(device, maps.load(device.map, config.map_folder))
         if period_s > stale / 2:
             message = f"limits contradict: {name} is read every {period_s:g} s but stale after {stale:g} s"
             yield Problem(*places[name], message, "period_s at most half of the stale time in [control]")

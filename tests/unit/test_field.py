@@ -1,0 +1,36 @@
+"""The devices of a site as objects: what follows up each rack."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rampd.daemon.field import Field
+from rampd.daemon.site import compose
+from rampd.drivers import maps
+from rampd.drivers.members import MemberMap
+from rampd.ext import views
+from rampd.ext.image import InputWall
+from tests.sites import EXAMPLES, RACKS, SITE, Edit, load, site
+
+
+def field_of(folder: Path, *edits: Edit) -> Field:
+    for path in (EXAMPLES / "mixed-10").iterdir():
+        if path.name not in (SITE, RACKS, "nodes.csv") and path.is_file():
+            shutil.copy(path, folder / path.name)
+    composed = compose(load(site(folder, *edits, example="mixed-10")))
+    wall = InputWall(composed.limits)
+    return Field(composed, wall, views.inputs(wall))
+
+
+@pytest.mark.parametrize("period_s", ["2", "5", "8"])
+def test_a_read_back_is_waited_for_as_long_as_it_takes_to_be_read(tmp_path: Path, period_s: str) -> None:
+    """Members are not read more often than their map says, whatever the rack's row asks for."""
+    field = field_of(tmp_path, (RACKS, "braiins,,5,", f"braiins,,{period_s},"))
+    (target,) = [target for target in field.targets() if target.id == "asic-braiins"]
+    device_map = maps.load("braiins")
+    assert isinstance(device_map, MemberMap)
+    read_every_s = max(float(period_s), device_map.update_s)
+    assert target.verify_ns == round((device_map.accept_s + 2 * read_every_s) * 1e9)
