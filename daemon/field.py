@@ -29,12 +29,13 @@ EFFECT_S: Final = 2.0
 
 
 class Field:
-    """Everything that is read and written. Reads certificate and secret files: not for the event loop.
+    """Everything that is read and written, with `shadow` only read. Reads certificate and secret files: not for the
+    event loop.
 
     Raises ConfigError or DeviceError when a secret or certificate cannot be used.
     """
 
-    def __init__(self, composed: Composed, wall: InputWall, inputs: Inputs) -> None:
+    def __init__(self, composed: Composed, wall: InputWall, inputs: Inputs, *, shadow: bool = False) -> None:
         self._composed = composed
         self._inputs = inputs
         self.endpoints = _endpoints(composed, wall)
@@ -48,7 +49,7 @@ class Field:
             rack = racks.get(point.id)
             if isinstance(point.map, MemberMap):
                 assert rack is not None
-                self._add_members(rack, point, point.map)
+                self._add_members(rack, point, point.map.watching() if shadow else point.map)
             else:
                 self._add_modbus(rack, point, point.map)
         self.nameplates = Nameplates(self.devices)

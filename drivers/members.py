@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -142,6 +142,10 @@ class MemberMap(MapHead):
         """The smallest change of one member, 0 where it takes any limit: all of it where it only sleeps and wakes."""
         one = self.capability
         return one.max_w if one.sleeps and one.min_w == one.max_w else one.step_w
+
+    def watching(self) -> Self:
+        """The map of a rack that is only looked at: opening its members writes nothing to them."""
+        return self
 
     @property
     def policy(self) -> WritePolicy:

@@ -1,9 +1,10 @@
-"""The devices of a site as objects: what follows up each rack."""
+"""The devices of a site as objects: what follows up each rack, and what is left alone when it is only looked at."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,13 +17,13 @@ from rampd.ext.image import InputWall
 from tests.sites import EXAMPLES, RACKS, SITE, Edit, load, site
 
 
-def field_of(folder: Path, *edits: Edit) -> Field:
+def field_of(folder: Path, *edits: Edit, shadow: bool = False) -> Field:
     for path in (EXAMPLES / "mixed-10").iterdir():
         if path.name not in (SITE, RACKS, "nodes.csv") and path.is_file():
             shutil.copy(path, folder / path.name)
     composed = compose(load(site(folder, *edits, example="mixed-10")))
     wall = InputWall(composed.limits)
-    return Field(composed, wall, views.inputs(wall))
+    return Field(composed, wall, views.inputs(wall), shadow=shadow)
 
 
 @pytest.mark.parametrize("period_s", ["2", "5", "8"])
@@ -34,3 +35,28 @@ def test_a_read_back_is_waited_for_as_long_as_it_takes_to_be_read(tmp_path: Path
     assert isinstance(device_map, MemberMap)
     read_every_s = max(float(period_s), device_map.update_s)
     assert target.verify_ns == round((device_map.accept_s + 2 * read_every_s) * 1e9)
+
+
+SMOOTHING = {"path": "/redfish/v1/Chassis/{id}/Oem/PowerSmoothing", "preset": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "extra"),
+    [("redfish-hgx", "redfish", {"smoothing": SMOOTHING}), ("braiins", "braiins", {"ramp_up_s": 5, "ramp_down_s": 2})],
+)
+def test_a_rack_that_is_only_looked_at_is_not_prepared(name: str, table: str, extra: dict[str, Any]) -> None:
+    shipped = maps.load(name)
+    assert isinstance(shipped, MemberMap)
+    raw = shipped.model_dump()
+    prepared = type(shipped).model_validate(raw | {table: raw[table] | extra})
+    plain = type(shipped).model_validate(raw | {table: raw[table] | dict.fromkeys(extra)})
+    assert prepared != plain
+    assert prepared.watching() == plain
+    assert plain.watching() == plain
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+def test_in_shadow_every_rack_is_only_looked_at(tmp_path: Path, shadow: bool) -> None:
+    field = field_of(tmp_path, shadow=shadow)
+    prepared = [rack.id for rack in field.member_racks if rack._map != rack._map.watching()]
+    assert prepared == ([] if shadow else ["asic-braiins"])
