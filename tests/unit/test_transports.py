@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,24 @@ def test_a_miner_belongs_to_one_rack(tmp_path: Path, row: str, edit: Edit | None
     assert message in found.message
     expected = (RACKS, 9) if edit else ("members.csv", rows.count("\n"))
     assert (found.file, found.line) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "message"),
+    [
+        ("luxoss", "", "map: there is no map 'luxoss': did you mean 'luxos'?"),
+        ("mine", 'name = "mine"\nkind = "rack"\nprotocol = "luxos"\n', "map: mine.toml: title"),
+    ],
+)
+def test_a_rack_whose_figures_come_from_a_map_that_is_wrong(tmp_path: Path, name: str, own: str, message: str) -> None:
+    path = site(
+        tmp_path, (RACKS, "luxos,,2", f"{name},,2"), (SITE, "[site]", '[site]\nmap_folder = "."'), example="mixed-10"
+    )
+    shutil.copy(EXAMPLES / "mixed-10" / "members.csv", tmp_path)
+    (tmp_path / "mine.toml").write_text(own, encoding="utf-8")
+    (found,) = problems(path)
+    assert (found.file, found.line) == (RACKS, 7)
+    assert found.message.startswith(message)
 
 
 def test_a_link_is_pointed_at(tmp_path: Path) -> None:
