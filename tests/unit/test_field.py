@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from rampd.daemon.field import Field
+from rampd.daemon.logins import logins
 from rampd.daemon.site import compose
+from rampd.daemon.sitefile import ConfigError
 from rampd.drivers import maps
 from rampd.drivers.members import MemberMap
 from rampd.ext import views
@@ -60,3 +62,26 @@ def test_in_shadow_every_rack_is_only_looked_at(tmp_path: Path, shadow: bool) ->
     field = field_of(tmp_path, shadow=shadow)
     prepared = [rack.id for rack in field.member_racks if rack._map != rack._map.watching()]
     assert prepared == ([] if shadow else ["asic-braiins"])
+
+
+@pytest.mark.parametrize(
+    ("secret", "message"),
+    [
+        (b"\n", "the first line of secret_file"), (b"", "the first line of secret_file"), (b"\xff", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_is_none(tmp_path: Path, secret: bytes | None, message: str) -> None:
+    config = load(site(tmp_path, (SITE, "[fleet]", '[[login]]\nid = "bmc"\nsecret_file = "s"\n[fleet]')))
+    if secret is not None:
+        (tmp_path / "s").write_bytes(secret)
+    with pytest.raises(ConfigError, match=rf"login bmc: .*{message}"):
+        logins(config)
+
+
+def test_a_secret_is_the_first_line_and_is_not_shown(tmp_path: Path) -> None:
+    config = load(site(tmp_path, (SITE, "[fleet]", '[[login]]\nid = "bmc"\nsecret_file = "s"\n[fleet]')))
+    (tmp_path / "s").write_bytes(b"correct horse\r\nbattery\n")
+    login, _ = logins(config)["bmc"]
+    assert login.secret == "correct horse"
+    assert "horse" not in repr(login)
