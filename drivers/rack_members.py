@@ -7,6 +7,7 @@ up for it. Where too much of a rack is unknown, the rack's readings are let grow
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
@@ -46,6 +47,7 @@ class Post:
     member: Member
     ability: Ability
     up: bool = False
+    misses: int = 0  # readings in a row without an answer
     power_w: float = math.nan
     shown_w: float = math.nan  # the limit that it reads
     accepted_w: float = math.nan  # the limit that it accepted from us
@@ -97,6 +99,8 @@ class MemberRack:
         # Apart, so that reads of silent members do not hold up a write.
         self._reads = asyncio.Semaphore(device_map.in_flight)
         self._writes = asyncio.Semaphore(device_map.in_flight)
+        # Of what may be under way, those that were silent get a part.
+        self._retries = asyncio.Semaphore(max(1, device_map.in_flight // 4))
         self._group: asyncio.TaskGroup | None = None
         self._publishing: asyncio.TimerHandle | None = None
         self._random = random.Random(name)
@@ -126,7 +130,8 @@ class MemberRack:
         said = ""
         while True:
             try:
-                async with post.call, self._reads, asyncio.timeout(2 * self._map.timeout_s):
+                turn = self._retries if said else contextlib.nullcontext()
+                async with turn, post.call, self._reads, asyncio.timeout(2 * self._map.timeout_s):
                     post.ability = await post.member.open()
             except (DeviceError, TimeoutError) as error:
                 self.counts["open_failed"] += 1
@@ -149,19 +154,19 @@ class MemberRack:
         """Reads a member until it misses twice in a row; whether it answered at all."""
         loop = asyncio.get_running_loop()
         due_s = loop.time()
-        misses = 0
+        post.misses = 0
         answered = False
-        while misses < MISSES:
+        while post.misses < MISSES:
             at_ns = time.monotonic_ns()
             try:
                 reading = await self._read(post)
             except (DeviceError, TimeoutError) as error:
                 log.debug("%s: %s: %s", self.id, post.member.id, error or "no answer in time")
                 self.counts["read_failed"] += 1
-                misses += 1
+                post.misses += 1
             else:
                 if reading is not None:
-                    misses = 0
+                    post.misses = 0
                     answered = post.up = True
                     self._take(post, reading, at_ns)
                     if self._publishing is None:
@@ -295,6 +300,8 @@ class MemberRack:
                     for post, part in zip(self.posts, parts, strict=True)
                     if self._free(post, set(failed)) and self._differs(post, part)
                 ]
+                # Down before up; who was not heard last time may take until its deadline, and must not hold up others.
+                changes.sort(key=lambda change: (change[1] > change[0].limit_w, change[0].misses))
                 errors = await asyncio.gather(*(self._write(post, part) for post, part in changes))
                 new = {post.member.id: e for (post, _), e in zip(changes, errors, strict=True) if e is not None}
                 failed |= new

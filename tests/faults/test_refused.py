@@ -147,7 +147,7 @@ async def test_two_values_that_are_given_at_once_are_taken_back() -> None:
         alone = [exchange for exchange in bench.device._reads if exchange.answered is not None]
         assert len(alone) == 2
         link = bench.device.endpoint.link
-        await until(lambda: all([link.read(exchange) for exchange in alone]))
+        await until(lambda: all(link.read(exchange) for exchange in alone))
         picky.missing = set()
         await until(bench.settled)
         assert bench.device.endpoint.connects == 1
