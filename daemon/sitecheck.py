@@ -195,6 +195,9 @@ def _strangers(config: Config, loaded: dict[str, AnyMap | None], places: Places)
             yield Problem(*at, f"fleet.members: {text}: {message}", remedy)
         if not isinstance(device_map := racks.get(rack_id), MemberMap):
             continue
+        if text.startswith("https://") and not device_map.has_tls:
+            message = f"{text}: members of map {device_map.name} are spoken to without TLS"
+            yield Problem(*at, message, "leave https:// out, and keep them in a network of their own")
         key = place(text.lower(), device_map)
         if key in seen:
             message = f"{text} stands in {seen[key]} and {rack_id}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -117,8 +117,11 @@ class MemberMap(MapHead):
     """A rack type whose members speak a protocol of their own; each protocol adds a table with its options.
 
     `in_flight` bounds the calls under way in one rack, `update_s` is how often a member has a new reading to give.
-    `storage = "nvm"` marks limits that wear the device out: such a rack is read and never moved.
+    `storage = "nvm"` marks limits that wear the device out: such a rack is read and never moved. `has_tls` is what the
+    driver of its protocol speaks.
     """
+
+    has_tls: ClassVar[bool] = False
 
     kind: Literal["rack"] = "rack"
     protocol: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -97,6 +97,8 @@ class Service(Strict):
 
 class RedfishMap(MemberMap):
     """A rack whose members are BMCs that speak Redfish (DSP0266)."""
+
+    has_tls: ClassVar[bool] = True
 
     protocol: Literal["redfish"]
     redfish: Service

@@ -82,6 +82,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, edits: list[Edit], message: str, 
         pytest.param("asic-wm9,127.30.8.99", None, "there is no rack 'asic-wm9'", id="of no rack"),
         pytest.param("asic-wm2,127.30.8.1:14028", None, "stands in asic-wm2 and asic-wm2", id="twice"),
         pytest.param("asic-wm2,http://127.30.8.1:14028", None, "stands in asic-wm2 and asic-wm2", id="with a scheme"),
+        pytest.param("asic-wm2,https://127.30.8.99", None, "are spoken to without TLS", id="TLS where there is none"),
         pytest.param("asic-wm2,HALL-7:4028\nasic-wm2,hall-7", None, "stands in asic-wm2 and asic-wm2", id="one port"),
         pytest.param(
             "asic-wm2,127.30.11.1", (RACKS, "whatsminer-v3,,2", "whatsminer-v3,127.30.11.1:4028,2"),
