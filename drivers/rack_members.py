@@ -242,8 +242,10 @@ class MemberRack:
             post.left_ns = at_ns
             post.left_w = post.shown_w
         elif self._foreign == "yield" and at_ns - post.left_ns > YIELD_S * 1e9:
+            # Ours again, and to be set by the next write.
             post.left_ns = 0
             post.latched = False
+            post.accepted_w = math.nan
 
     def _publish(self) -> None:
         """The members' sums into the image; nothing while too much of the rack is out of sight."""

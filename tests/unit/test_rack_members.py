@@ -338,3 +338,23 @@ async def test_who_fell_silent_gets_a_part_of_the_turns() -> None:
         for member in bench.members[:6]:
             member.hangs = False
         await until(lambda: bench.rack.members_up == 12)
+
+
+async def test_a_member_that_was_left_is_set_again_after_a_long_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rack_members, "YIELD_S", 0.3)
+    members = [Miner(k) for k in range(3)]
+    for member in members:
+        member.ability, member.limit_w = GPU, 10000.0
+    async with Bench(members, "yield") as bench:
+        post = bench.rack.posts[0]
+        await until(lambda: bench.rack.members_up == 3)
+        await bench.rack.set_limit(15000)
+        await until(lambda: all(one.latched for one in bench.rack.posts))
+        members[0].limit_w = 7000
+        await until(lambda: post.left_ns)
+        await bench.rack.set_limit(15000)
+        await until(lambda: not post.left_ns)
+        reads = members[0].reads
+        await until(lambda: members[0].reads > reads + 5)
+        await bench.rack.set_limit(15000)
+        assert [member.limit_w for member in members] == [5000, 5000, 5000]
