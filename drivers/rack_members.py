@@ -140,6 +140,9 @@ class MemberRack:
                     said = text
             else:
                 log.log(logging.WARNING if said else logging.DEBUG, "%s: %s: open", self.id, post.member.id)
+                if math.isnan(post.shown_w):
+                    # It may have been restarted, and does not tell its limit: ours is to be set again.
+                    post.accepted_w = math.nan
                 if await self._poll(post):
                     pause_s = FIRST_PAUSE_S
                 post.up = False

@@ -358,3 +358,19 @@ async def test_a_member_that_was_left_is_set_again_after_a_long_quiet(monkeypatc
         await until(lambda: members[0].reads > reads + 5)
         await bench.rack.set_limit(15000)
         assert [member.limit_w for member in members] == [5000, 5000, 5000]
+
+
+async def test_one_that_was_away_and_tells_no_limit_counts_in_full_until_it_is_set_again() -> None:
+    """It may have been restarted, and what a restart leaves is no limit."""
+    members = [Miner(k, tells_limit=False) for k in range(2)]
+    async with Bench(members) as bench:
+        await until(lambda: bench.rack.members_up == 2)
+        await bench.rack.set_limit(0)
+        members[0].fails = DeviceError("connection refused")
+        await until(lambda: bench.rack.members_up == 1)
+        members[0].limit_w, members[0].fails = 3000.0, None
+        await until(lambda: bench.rack.members_up == 2)
+        await until(lambda: bench.inputs.value[LIMIT] == 3000)
+        assert bench.rack.verdict() is Latch.FOREIGN
+        await bench.rack.set_limit(0)
+        assert [member.limit_w for member in members] == [0, 0]
