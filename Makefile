@@ -23,7 +23,7 @@ help:
 	echo "make test     set up, then all tests"
 	echo "make check    ruff, mypy --strict, cython-lint, stubtest, docs in step"
 	echo "make bench    all benchmarks; make -s bench-NAME prints one JSON line last: $(patsubst bench/%.py,%,$(wildcard bench/*.py))"
-	echo "make fuzz     coverage-guided fuzzing of framing, planner and maps, a minute each"
+	echo "make fuzz     coverage-guided fuzzing of framing, planner, maps, lists and decoder, a minute each"
 	echo "make docs     write the generated lists in docs/ and examples/"
 	echo "make proto    write the messages of Braiins OS in drivers/miners/ from their .proto"
 	echo "make soak     an hour of dispatches on 400 racks"
@@ -85,7 +85,8 @@ demo: setup
 	$(BIN)/rampd demo
 
 test: test-setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 check: build
 	$(BIN)/ruff check .
@@ -109,9 +110,8 @@ bench-%: test-setup
 
 # A corpus grows in the venv; the maps that ship are where the one of maps begins.
 fuzz: test-setup
-	$(BIN)/python -m pip install -q "atheris>=2.3"
-	mkdir -p $(VENV)/corpus/feed $(VENV)/corpus/plan $(VENV)/corpus/map && cp drivers/maps/*.toml $(VENV)/corpus/map
-	for target in feed plan map; do PYTHONPATH=. $(BIN)/python tests/fuzz/run.py $$target \
+	mkdir -p $(addprefix $(VENV)/corpus/,feed plan map list answer) && cp drivers/maps/*.toml $(VENV)/corpus/map
+	for target in feed plan map list answer; do PYTHONPATH=. $(BIN)/python tests/fuzz/run.py $$target \
 	  -max_total_time=60 -max_len=4096 -verbosity=0 $(VENV)/corpus/$$target || exit 1; done
 
 soak: setup

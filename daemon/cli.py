@@ -68,10 +68,20 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="only the summary, one JSON object")
     show.set_defaults(handler=_demo)
 
+    _qualify_command(commands)
     _client_commands(commands)
     mapcli.add_commands(commands)
     probe.add_command(commands)
     return top
+
+
+def _qualify_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sub = commands.add_parser("qualify", help="the grid's yardsticks on a simulated hall, in simulated time")
+    sub.add_argument("yardsticks", nargs="*", metavar="YARDSTICK", help="some of them only (default: all)")
+    sub.add_argument("--hours", type=_hours, default=1.0, help="of signals and of the normal day (default 1)")
+    sub.add_argument("--seed", type=int, default=1, help="same seed, same hall and signals (default 1)")
+    sub.add_argument("--json", action="store_true", help="only the figures, one JSON object")
+    sub.set_defaults(handler=_qualify)
 
 
 def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -149,6 +159,31 @@ def _duration(text: str) -> float:
     if not 0 < seconds < 1e7:
         raise argparse.ArgumentTypeError(f"{text!r} is out of reason")
     return seconds
+
+
+def _qualify(args: argparse.Namespace) -> int:
+    try:
+        from rampd.daemon import qualify  # noqa: PLC0415 (numpy is needed for this command alone)
+    except ImportError as error:
+        print(f"rampd qualify: {error}: install rampd with its extra 'report'", file=sys.stderr)
+        return UNAVAILABLE
+    if wrong := [name for name in args.yardsticks if name not in qualify.YARDSTICKS]:
+        print(f"rampd qualify: no yardstick {wrong[0]!r}: {', '.join(qualify.YARDSTICKS)}", file=sys.stderr)
+        return USAGE
+    found = qualify.run(
+        args.yardsticks, seed=args.seed, hours=args.hours,
+        say=lambda line: print(line, file=sys.stderr if args.json else sys.stdout),
+    )  # fmt: skip
+    if args.json:
+        print(json.dumps(found))
+    return 0
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0.1 <= hours <= 48.0:
+        raise argparse.ArgumentTypeError("0.1 to 48 hours")
+    return hours
 
 
 def _racks(text: str) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final, get_args
 
 from rampd.daemon.client import Unavailable
-from rampd.drivers import importers, maps
+from rampd.drivers import maps
+from rampd.drivers.importers import lists
 from rampd.drivers.maphead import Kind, MapError
 from rampd.drivers.maps import DeviceMap, Value
 from rampd.drivers.register import Register
@@ -34,7 +35,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "import", help="a register list of Telegraf, modbus_exporter, rackmon, SunSpec or in CSV as a draft of a map"
     )
     imported.add_argument("file", type=Path, metavar="FILE")
-    imported.add_argument("--format", choices=importers.FORMATS, default="", help="instead of recognising it")
+    imported.add_argument("--format", choices=lists.FORMATS, default="", help="instead of recognising it")
     imported.add_argument("--name", default="", help="the name of the map (default: what the list calls itself)")
     imported.add_argument("--kind", choices=get_args(Kind), default="", help="what the device is")
     imported.add_argument("--pick", default="", metavar="DEVICE", help="the one of several in the file")
@@ -135,7 +136,7 @@ def _lint(args: argparse.Namespace) -> int:
 def _import(args: argparse.Namespace) -> int:
     """The map on standard output; 0 when it may be used as it is, 1 when something is open."""
     text = text_of(args.file)
-    found = importers.read(
+    found = lists.read(
         text, args.file.name, form=args.format, name=args.name, kind=args.kind, pick=args.pick
     )  # fmt: skip
     if args.output is None:

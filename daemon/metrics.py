@@ -155,17 +155,11 @@ def _families(sources: Sources) -> Iterator[Family]:
     )
 
 
-def _stale_ns(composed: Composed, point: Point) -> int:
-    control = composed.config.control
-    kinds = {"meter": control.meter_stale_s, "rack": control.rack_stale_s}
-    return round(kinds.get(point.kind, control.loop_stale_s) * 1e9)
-
-
 def _slots(
     sources: Sources, points: Iterable[Point], name: str, factor: float = 1.0
 ) -> Callable[[array[float], bytearray], None]:
     """Readings, shown while they are good and fresh."""
-    rows = [(point.slots[name], _stale_ns(sources.composed, point)) for point in points]
+    rows = [(point.slots[name], round(point.stale_s * 1e9)) for point in points]
     inputs = sources.inputs
 
     def read(values: array[float], shown: bytearray) -> None:

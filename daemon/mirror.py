@@ -180,7 +180,7 @@ class Mirror:
         slot = self._power[i]
         controlled = bool(out.active[i]) and now_ns - out.at_ns <= _TICK_STALE_NS
         return {
-            "power_w": self._reading(slot, self._composed.config.control.rack_stale_s, now_ns),
+            "power_w": self._reading(slot, self._composed.power_points[i].stale_s, now_ns),
             "setpoint_w": out.setpoint_w[i] if controlled else None,
             "power_age_ds": self._age_ds(self._inputs.at_ns[slot], now_ns),
             "quality": self._inputs.quality[slot], "state": RACK_STATES.index(rack_state(out, self._inputs, i)),

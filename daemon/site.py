@@ -15,24 +15,28 @@ from rampd.daemon.config import Config, Device, Node, Rack
 from rampd.daemon.sitecheck import device_rows, read_every_s
 from rampd.drivers import maps
 from rampd.drivers.maps import AnyMap, DeviceMap
+from rampd.drivers.members import MemberMap
 from rampd.ext import codes, layout, views
 from rampd.ext.image import Configuration
 
 FAST_S: Final = 2.0  # racks slower than this do not shape a ramp
 MOVES_PER_S: Final = 2.0
+QUIET: Final = 0.012  # of the site: peak to peak in 15 s that is let stand while a command is followed
+BRIDGED_S: Final = 1.2  # racks with longer dead times are bridged by the others
 DAY_NS: Final = 86_400_000_000_000
 SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One device in the image, or one rack of members: its map and where its values stand."""
+    """One device in the image, or one rack of members: its map, where its values stand, when they are too old."""
 
     id: str
     kind: str
     device: Device
     map: AnyMap
     slots: dict[str, int]
+    stale_s: float
 
     @property
     def period_s(self) -> float:
@@ -69,13 +73,27 @@ class Composed:
     by_id: dict[str, Point] = field(repr=False)
 
 
+def staleness(config: Config, name: str, kind: str, device: Device, device_map: AnyMap) -> float:
+    """Seconds after which a device's readings are too old. Members that tell something new seldom get that long."""
+    control = config.control
+    if name == config.site.meter:
+        return control.meter_stale_s
+    if kind == "cdu":
+        return control.loop_stale_s
+    if isinstance(device_map, MemberMap):
+        return max(control.rack_stale_s, 2.5 * read_every_s(device, device_map))
+    return control.rack_stale_s
+
+
 def compose(config: Config) -> Composed:
     """The site's devices, slots and limits."""
     points: list[Point] = []
     slots = 0
     for name, kind, device in device_rows(config):
         device_map = maps.load(device.map, config.map_folder)
-        points.append(Point(name, kind, device, device_map, {v: slots + i for i, v in enumerate(device_map.names)}))
+        places = {value: slots + i for i, value in enumerate(device_map.names)}
+        stale_s = staleness(config, name, kind, device, device_map)
+        points.append(Point(name, kind, device, device_map, places, stale_s))
         slots += len(device_map.names)
     by_id = {point.id: point for point in points}
     nodes = _preorder(config.nodes)
@@ -118,12 +136,25 @@ def _feeders(config: Config, racks: tuple[Rack, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def is_slow(rack: Rack) -> bool:
+    """Whether its dead time is too long to follow a reference tick by tick."""
+    return max(rack.dead_up_s, rack.dead_down_s) > BRIDGED_S
+
+
+def loop_s(racks: tuple[Rack, ...]) -> float:
+    """Mean time from a set point to the power of the racks that follow tick by tick: half a move, their dead time."""
+    fast = [rack for rack in racks if not is_slow(rack)]
+    weight = sum(rack.max_kw for rack in fast)
+    wait_s = sum(0.5 * (rack.dead_up_s + rack.dead_down_s) * rack.max_kw for rack in fast) / weight if weight else 0.0
+    return 0.5 / MOVES_PER_S + wait_s
+
+
 def _lead(config: Config, racks: tuple[Rack, ...]) -> float:
     """Seconds from the reference to a settled meter: the slower fast racks, one write interval, the meter, the mean."""
     delays = sorted(
-        (rack.dead_down_s + 0.3 * (rack.max_kw - rack.min_kw) / rack.down_kw_per_s, rack.max_kw) for rack in racks
+        rack.dead_down_s + 0.3 * (rack.max_kw - rack.min_kw) / rack.down_kw_per_s for rack in racks if not is_slow(rack)
     )
-    fast = [delay for delay, _ in delays if delay <= FAST_S] or [FAST_S]
+    fast = [delay for delay in delays if delay <= FAST_S] or [FAST_S]
     slowest = fast[int(0.95 * (len(fast) - 1))]
     meter = next(meter for meter in config.meters if meter.id == config.site.meter)
     return slowest + 1.0 / MOVES_PER_S + config.control.meter_delay_s + meter.period_s + SETTLE_S
@@ -163,8 +194,10 @@ def _limits(
         limits.tier[i] = tiers.index(rack.tier)
         limits.node[i] = node_index[rack.node]
         limits.loop[i] = loop_index[rack.loop]
+        limits.slow[i] = is_slow(rack)
         limits.feeder[i] = feeders.index(feeder_of[i])
         _steps(limits, i, rack)
+        limits.stale_ns[i] = round(max(point.stale_s, by_id[rack.power_from or rack.id].stale_s) * 1e9)
         limits.power_slot[i] = by_id[rack.power_from or rack.id].slots["power_w"]
         policy = point.map.policy
         limits.limit_slot[i] = -1 if policy is None else point.slots[policy.readback]
@@ -225,14 +258,20 @@ def _steps(limits: views.Limits, i: int, rack: Rack) -> None:
 def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tuple[Rack, ...], lead_s: float) -> None:
     control = config.control
     meter = by_id[config.site.meter]
+    device = meter.device
     period_ns = round(1e9 / control.hz)
     weight = sum(rack.max_kw for rack in racks)
     delay_s = sum(min(rack.dead_down_s, FAST_S) * rack.max_kw for rack in racks) / weight
     site.phases = max(1, round(control.hz / MOVES_PER_S))
     site.period_ns = period_ns
+    followers = [rack.dead_down_s for rack in racks if not is_slow(rack)]
+    site.slow = len(racks) - len(followers)
+    # A set point waits for half a move, and for the dead time of the rack that is to make up for others.
+    wait_s = 0.5 / MOVES_PER_S + sum(followers) / max(1, len(followers))
+    site.bridge_ticks = round(wait_s * control.hz)
     site.power_slot = meter.slots["power_w"]
     site.meter_stale_ns = round(control.meter_stale_s * 1e9)
-    site.rack_stale_ns = round(control.rack_stale_s * 1e9)
+    site.rack_stale_ns = round(max(by_id[rack.id].stale_s for rack in racks) * 1e9)
     site.loop_stale_ns = round(control.loop_stale_s * 1e9)
     site.meter_delay_ns = round(control.meter_delay_s * 1e9)
     site.align_ticks = max(1, round((0.5 * delay_s + 0.3) * control.hz))
@@ -246,7 +285,9 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     site.import_w = config.site.import_limit_mw * 1e6
     site.default_w = config.site.default_mw * 1e6
     site.loss_ratio = config.site.losses_percent / 100
-    site.feedback_s = control.feedback_s
+    # No faster than the loop's own delay: twice as fast goes unstable where dead times are not as configured.
+    site.feedback_s = max(control.feedback_s, loop_s(racks) + control.meter_delay_s + 0.5 * device.period_s)
+    site.quiet_w = QUIET * site.max_w
     site.lead_s = lead_s
     site.normal_up = config.normal.up_mw_per_min * 1e6 / 60
     site.normal_down = config.normal.down_mw_per_min * 1e6 / 60

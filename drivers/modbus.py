@@ -29,6 +29,7 @@ log = logging.getLogger("rampd.modbus")
 FIRST_PAUSE_S: Final = 0.2
 # A control path is wanted back within two seconds, however long it was gone.
 LONGEST_PAUSE_S: Final = 1.0
+STEADY_S: Final = 5.0
 _FRAMER: Final = FramerSocket(DecodePDU(False))
 
 
@@ -110,36 +111,51 @@ class Endpoint:
             raise
 
     async def run(self) -> None:
-        """Connects, and connects again with jittered back-off whenever the connection ends."""
+        """Connects, and connects again with jittered back-off whenever the connection ends.
+
+        The log hears of the first loss, and of the first connection that stood for a while: a link that flaps is one
+        trouble, not a line a second.
+        """
         pause_s = FIRST_PAUSE_S
-        reported = False
+        attempts = 0
         while True:
             self._gone.clear()
             try:
                 connection = await self._dial()
             except (OSError, TimeoutError, UnicodeError) as error:
-                if not reported:
+                if not attempts:
                     log.warning("%s: cannot connect: %s; trying on", self.name, error or "no answer")
-                    reported = True
             else:
                 self.connects += 1
                 answered = self.link.answered
-                log.log(logging.WARNING if reported else logging.DEBUG, "%s: connected", self.name)
-                reported = False
                 try:
-                    # It may have ended before this task went on.
-                    if self.link.connected:
-                        self._up.set()
-                    await self._gone.wait()
+                    if await self._stood(attempts):
+                        attempts = 0
                 finally:
                     connection.abort()
+                if not attempts:
+                    log.warning("%s: connection lost; reconnecting", self.name)
                 # One that accepts and drops at once is as good as one that refuses.
                 if self.link.answered > answered:
                     pause_s = FIRST_PAUSE_S
-                log.warning("%s: connection lost; reconnecting", self.name)
-                reported = True
+            attempts += 1
             await asyncio.sleep(pause_s * self._random.uniform(0.7, 1.3))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _stood(self, attempts: int) -> bool:
+        """Waits until the connection ends; whether it stood long enough to be called one."""
+        # It may have ended before this task went on.
+        if self.link.connected:
+            self._up.set()
+        try:
+            async with asyncio.timeout(STEADY_S):
+                await self._gone.wait()
+        except TimeoutError:
+            if attempts:
+                log.warning("%s: connected again, at attempt %d", self.name, attempts + 1)
+            await self._gone.wait()
+            return True
+        return False
 
     async def call(self, unit: int, frame: bytes, timeout_s: float) -> bytes | None:
         """A one-off request. Returns the register bytes of a read. Raises ModbusError; safe to cancel."""

@@ -7,6 +7,7 @@ cdef void sweep(const image.Limits *limits, image.State *state, int64_t tier, in
 cdef double solve(const image.Limits *limits, image.State *state, int64_t tier, int64_t top,
                   double room_w) noexcept nogil
 cdef void fill_tier(const image.Limits *limits, image.State *state, int64_t tier, double total_w) noexcept nogil
+cdef void gather(const image.Limits *limits, image.State *state) noexcept nogil
 cdef void load(const image.Limits *limits, image.State *state, const double *lo_w) noexcept nogil
 @cython.locals(at=int64_t)
 cdef int64_t give_way(const image.Limits *limits, image.State *state, double *lo_w, double *hi_w) noexcept nogil

@@ -96,6 +96,14 @@ def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
             state.flow_w[limits.node_parent[v]] += state.flow_w[v]
 
 
+def gather(limits: Limits, state: State) -> None:
+    """Adds what nodes carry themselves to the nodes above them."""
+    nodes = limits.site.nodes
+    for back in range(nodes - 1):
+        v = nodes - 1 - back
+        state.used_w[limits.node_parent[v]] += state.used_w[v]
+
+
 def load(limits: Limits, state: State, lo_w: Doubles) -> None:
     """Sets `used_w` to what the lower bounds take at every node."""
     nodes = limits.site.nodes
@@ -104,9 +112,7 @@ def load(limits: Limits, state: State, lo_w: Doubles) -> None:
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
             sum_w += lo_w[i]
         state.used_w[v] = sum_w
-    for back in range(nodes - 1):
-        v = nodes - 1 - back
-        state.used_w[limits.node_parent[v]] += state.used_w[v]
+    gather(limits, state)
 
 
 def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
@@ -147,9 +153,13 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
     for g in range(limits.site.groups):
         state.range_w[g] = 0.0
         state.group_fill[g] = 0.0
-    load(limits, state, lo_w)
-    for i in range(limits.site.racks):
-        state.range_w[limits.group[i]] += hi_w[i] - lo_w[i]
+    for v in range(limits.site.nodes):
+        used_w = 0.0
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            used_w += lo_w[i]
+            state.range_w[limits.group[i]] += hi_w[i] - lo_w[i]
+        state.used_w[v] = used_w
+    gather(limits, state)
     for tier in range(limits.site.tiers):
         if state.used_w[0] >= total_w:
             break

@@ -84,7 +84,7 @@ def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
             state.loop_clear_ns[loop] = now_ns
     for i in range(limits.site.racks):
         slot = limits.power_slot[i]
-        is_fresh = fresh(inputs, slot, limits.site.rack_stale_ns, now_ns)
+        is_fresh = fresh(inputs, slot, limits.stale_ns[i], now_ns)
         state.stale[i] = not is_fresh
         if is_fresh and not state.known[i]:
             adopt(inputs, limits, state, i, now_ns)
@@ -103,7 +103,7 @@ def adopt(inputs: Inputs, limits: Limits, state: State, i: int, now_ns: int) -> 
     power_w = inputs.value[limits.power_slot[i]]
     found_w = power_w
     if limits.limit_slot[i] >= 0:
-        if not fresh(inputs, limits.limit_slot[i], limits.site.rack_stale_ns, now_ns):
+        if not fresh(inputs, limits.limit_slot[i], limits.stale_ns[i], now_ns):
             return
         found_w = inputs.value[limits.limit_slot[i]]
     found_w = level(limits, i, found_w)

@@ -70,11 +70,11 @@ def veto(watch: Watch, i: int, why: int) -> None:
 
 def meet(inputs: Inputs, limits: Limits, watch: Watch, i: int, now_ns: int) -> None:
     """The first sight of a rack: its set point is what it shows, and at least what it draws."""
-    if not good(inputs, limits.power_slot[i], limits.site.rack_stale_ns, now_ns):
+    if not good(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns):
         return
     seen_w = inputs.value[limits.power_slot[i]]
     if limits.limit_slot[i] >= 0:
-        if not good(inputs, limits.limit_slot[i], limits.site.rack_stale_ns, now_ns):
+        if not good(inputs, limits.limit_slot[i], limits.stale_ns[i], now_ns):
             return
         seen_w = max(seen_w, inputs.value[limits.limit_slot[i]])
     watch.last_w[i] = 0.0 if seen_w <= 0.0 else min(max(seen_w, limits.min_w[i]), limits.max_w[i])
@@ -103,7 +103,7 @@ def rack(
         return last_w
     if asked_w <= last_w:
         return asked_w
-    if not meter_good or not good(inputs, limits.power_slot[i], limits.site.rack_stale_ns, now_ns):
+    if not meter_good or not good(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns):
         veto(watch, i, VETO_STALE)
         return last_w
     if fault:
@@ -174,7 +174,7 @@ def worst(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, 
     if (
         not watch.known[i]
         or inputs.rack_state[i] != AVAILABLE
-        or not good(inputs, limits.power_slot[i], limits.site.rack_stale_ns, now_ns)
+        or not good(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns)
     ):
         return limits.max_w[i]
     # A rack that is on draws at least its least, whatever it is asked.

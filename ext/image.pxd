@@ -36,7 +36,7 @@ cdef struct Site:
     int64_t frequency_slot      # -1: not measured
     int64_t breaker_slot        # -1: not known; 0 is open
     int64_t meter_stale_ns
-    int64_t rack_stale_ns
+    int64_t rack_stale_ns       # the longest of them
     int64_t loop_stale_ns
     int64_t meter_delay_ns
     int64_t align_ticks         # how far model and meter may disagree in time
@@ -46,6 +46,8 @@ cdef struct Site:
     int64_t stagger_ns          # between two feeders on the return
     int64_t windows
     int64_t under_steps         # under-frequency steps, the highest frequency first
+    int64_t slow                # racks whose dead time is too long to follow tick by tick
+    int64_t bridge_ticks        # what the others make up for is looked at so far ahead
     int64_t resting             # some racks have minimum times or a budget of changes
     double max_w
     double min_w
@@ -64,6 +66,7 @@ cdef struct Site:
     double droop                # of nominal; <= 0: no primary frequency response
     double deadband_hz
     double hold_hz              # beyond it no ramp goes against the frequency; <= 0: never
+    double quiet_w              # peak to peak in 15 s that is let stand while dispatched
     double grain_w              # the largest step of a rack
 
 cdef struct Limits:             # configuration; written once, read by step and guard
@@ -78,8 +81,12 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int64_t *on_ns              # [racks] after a rise it does not fall for so long, safety apart
     int64_t *off_ns             # [racks] after a fall it does not rise for so long
     int64_t *wear_ns            # [racks] what one change takes of its budget of time; 0: no budget
+    int64_t *stale_ns           # [racks] how old a reading of it may be
     int64_t *budget_ns          # [racks] the most that budget holds
+    double *fall_w              # [racks] how far it gets by its next move and its dead time, down and up
+    double *rise_w
     double *full_at             # [groups] fill level at which its racks are full: 1 / weight
+    uint8_t *slow               # [racks] its dead time is too long to follow tick by tick
     int32_t *dead_up            # [racks] ticks
     int32_t *dead_down
     int32_t *tier               # [racks] 0 is the most protected
@@ -121,6 +128,7 @@ cdef struct State:              # the step's own memory
     int64_t first_ns            # of the first tick
     int64_t started             # the first good meter reading was seen
     int64_t seq                 # of the command being followed
+    int64_t taken_tick          # when it was taken
     int64_t verb
     int64_t envelope
     int64_t lapsed              # the lease of seq has ended
@@ -140,10 +148,13 @@ cdef struct State:              # the step's own memory
     int64_t base_count
     int64_t base_n
     int64_t noise_at
+    int64_t ballast_ns
     double away_hz
+    double calm_w               # the disturbance as slow racks see it
     double response_w           # primary frequency response, of purchase
     double return_cap_w
     double base_sum_w
+    double ballast              # where between trough and most the caps of swinging racks stand
     double noise_w              # peak to peak in 15 s of what the model does not explain
     double curve_w              # an S-curve began here
     double curve_s              # takes so long
@@ -151,6 +162,9 @@ cdef struct State:              # the step's own memory
     double reference_w
     double goal_w
     double rate_w_per_s
+    double rise_w               # what the set points may still rise and fall in this second
+    double fall_w
+    double pace_w               # how far the reference moves in a tick now
     double disturbance_w        # meter minus model: what the racks do not explain
     double total_w              # asked of the racks in sum
     double model_w              # the racks' model in sum
@@ -171,6 +185,9 @@ cdef struct State:              # the step's own memory
     double *head_w              # [racks] what the set point stands above the demand
     double *floor_w             # [racks] what capability lets the set point reach in this move, down and up
     double *reach_w
+    double *ahead_w             # [racks] fair share of what the reference will be
+    double *near_w              # [racks] what it will draw when the others can make up for it
+    double *far_w               # [racks] and how far it may be moved for that
     double *next_w              # [racks] the level above the share that rounding may give it; 0: none
     double *tier_spare_w        # [tiers] scratch of the rounding
     double *past_w              # [history * racks] applied set points
@@ -196,15 +213,20 @@ cdef struct State:              # the step's own memory
     int64_t *loop_clear_ns
     int64_t *seen_ns            # [racks] time of the last reading used
     double *seen_w              # [racks] and its value
+    double *low_w               # [racks] trough of one that swings
+    int64_t *bound_ns           # [racks] when its cap last bound it
+    int64_t *slack_ns           # [racks] and left it slack
     int64_t *free_ns            # [racks] before this time it does not change, safety apart
     int64_t *worn_ns            # [racks] when its budget of changes will be whole again
+    uint8_t *swings             # [racks] its job swings
     uint8_t *rising             # [racks] it was more than the one before
     uint8_t *known              # [racks] a set point was adopted
     uint8_t *ours               # [racks] the model follows its cap, else its reading
     uint8_t *stale
     uint8_t *action             # [racks]
     uint8_t *loop_action        # [loops]
-    uint8_t *why                # [racks]
+    uint8_t *bound_why          # [racks] what set its upper bound in this tick
+    uint8_t *why                # [racks] as of its last turn
 
 cdef struct Watch:              # the guard's own memory
     int64_t last_ns

@@ -21,7 +21,7 @@ def groups(racks: Sequence[Group]) -> list[Group]:
 
 
 def arrange(limits: Limits) -> None:
-    """Fills every index from the racks' tier, node, weight and levels, and the nodes' parents.
+    """Fills every index from the racks' tier, node, weight and levels, and the nodes' parents; and the racks' reach.
 
     Raises ValueError where racks or nodes do not stand in order.
     """
@@ -46,6 +46,12 @@ def arrange(limits: Limits) -> None:
         for v in range(site.nodes + 1):
             limits.group_first[tier * (site.nodes + 1) + v] = bisect_left(at, (tier, v))
     _stepped(limits)
+    move_s = site.phases * site.period_ns * 1e-9
+    for i in racks:
+        # It may well be faster than it was said to be.
+        down_s, up_s = (move_s + dead[i] * site.period_ns * 1e-9 for dead in (limits.dead_down, limits.dead_up))
+        limits.fall_w[i] = 1.3 * limits.down_w_per_s[i] * down_s + limits.quantum_w[i]
+        limits.rise_w[i] = 1.3 * limits.up_w_per_s[i] * up_s + limits.quantum_w[i]
 
 
 def _tree(limits: Limits) -> None:

@@ -262,6 +262,7 @@ cdef class Link:
         head[0] = <char>(self.last_id >> 8)
         head[1] = <char>(self.last_id & 0xFF)
         exchange.sent_ns = monotonic_ns()
+        exchange.misses = exchange.unit.misses
         self.due_ns = min(self.due_ns, exchange.sent_ns + exchange.timeout_ns)
         if self.ready_ns:
             self.ready_ns = exchange.sent_ns + self.gap_ns
@@ -270,18 +271,20 @@ cdef class Link:
         return 0
 
     cdef int pump(self) except -1:
+        """Sends what may be sent now: a probe that is due, then what is queued."""
         cdef Exchange exchange
         cdef int64_t now
         while self.transport is not None and not self.dropped and len(self.pending) < self.in_flight:
-            if not self.queue.waiting():
-                break
-            if self.ready_ns:
+            exchange = None
+            if self.queue.shut or (self.ready_ns and self.queue.waiting()):
                 now = monotonic_ns()
                 if now < self.ready_ns:
                     if self.timer is None:
                         self.timer = self.loop.call_later((self.ready_ns - now) * 1e-9, self.paced)
                     break
-            exchange = self.queue.choose()
+                exchange = self.queue.probe(now)
+            if exchange is None:
+                exchange = self.queue.choose()
             if exchange is None:
                 break
             self.send(exchange)
@@ -340,12 +343,14 @@ cdef class Link:
         Three in a row without any answer, and the connection is given up.
         """
         cdef Exchange exchange
+        cdef bint unheard = False
         for exchange in list(self.pending):
             if now_ns - exchange.sent_ns > exchange.timeout_ns:
                 self.pending.remove(exchange)
-                self.silent += exchange.sent_ns > self.heard_ns
+                unheard = unheard or exchange.sent_ns > self.heard_ns
                 self.missed(exchange, now_ns)
                 self.finish(exchange, TIMEOUT, None)
+        self.silent += unheard
         self.fail(self.queue.overdue(now_ns - PATIENCE_NS), "its turn did not come in time")
         if self.silent >= MISSES:
             self.drop()

@@ -1,6 +1,8 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
+from rampd.ext.ballast cimport watch
+from rampd.ext.bridge cimport arriving
 from rampd.ext.codes cimport AVAILABLE
 from rampd.ext.window cimport noise
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
+    from rampd.ext.ballast import watch
+    from rampd.ext.bridge import arriving
     from rampd.ext.codes import AVAILABLE
     from rampd.ext.window import noise
 if TYPE_CHECKING:
@@ -46,7 +48,10 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     state.rising[i] = measured_w > state.seen_w[i] + 0.01 * width_w
     state.seen_w[i] = measured_w
     settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not state.rising[i]
-    if settled and measured_w < state.cap_w[i] - margin_w:
+    if watch(limits, state, i, measured_w, settled):
+        # It wants everything in the next moment; its standing cap is all that bounds it.
+        state.demand_w[i] = width_w
+    elif settled and measured_w < state.cap_w[i] - margin_w:
         # Noise is smoothed, a change of work is followed.
         error_w = measured_w - state.demand_w[i]
         state.demand_w[i] += error_w * (0.5 if abs(error_w) > margin_w else 0.1)
@@ -75,11 +80,13 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
     other_w = one_w - gain * by_w
     if not state.meter_good:
         state.disturbance_w = other_w
+        state.calm_w += other_w - one_w
         return
     ago = aligned(inputs, limits, state.now_ns)
     past = (state.tick - 1 + limits.site.history - ago) % limits.site.history
     found_w = inputs.value[limits.site.power_slot] - gain * state.past_model_w[past]
     state.disturbance_w = min(max(found_w, min(one_w, other_w)), max(one_w, other_w))
+    state.calm_w += state.disturbance_w - one_w
 
 
 def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: float) -> None:
@@ -113,7 +120,10 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
             state.ours[i] = ours
         state.power_w[i] = power_w
         total_w += power_w
-        stand_w += min(state.applied_w[i], state.demand_w[i]) if ours else power_w
+        if ours:
+            # A slow rack was given what is to come: what it will draw in the meantime is what counts.
+            power_w = arriving(limits, state, i) if limits.slow[i] else min(state.applied_w[i], state.demand_w[i])
+        stand_w += power_w
     state.model_w = total_w
     state.stand_w = stand_w
     state.past_model_w[row] = total_w
@@ -147,6 +157,7 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         state.reference_w = found_w
         state.goal_w = found_w
         state.disturbance_w = found_w - gain * state.model_w
+        state.calm_w = state.disturbance_w
         state.total_w = state.model_w
         for k in range(history):
             state.past_model_w[k] = state.model_w
@@ -163,6 +174,8 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
             error_w = rest_w - least_w
         since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
         state.disturbance_w += error_w * since_s / (limits.site.feedback_s + since_s)
+        # Slow racks get feed-forward only: what they see of the disturbance is its mean over ten seconds.
+        state.calm_w += (state.disturbance_w - state.calm_w) * since_s / (10.0 + since_s)
     state.meter_at_ns = at_ns
 
 

@@ -98,6 +98,7 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     command = inputs.command
     stopped = state.verb == ESTOP
     state.seq = command.seq
+    state.taken_tick = state.tick
     state.verb = command.verb
     state.lapsed = 0
     state.curve_s = 0.0
@@ -178,6 +179,7 @@ def held(inputs: Inputs, limits: Limits, state: State) -> bool:
 def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: float) -> None:
     """One tick of the reference; `site_why` says what held it."""
     state.site_why = SITE_REFERENCE
+    state.pace_w = 0.0
     if state.fault_hold and inputs.command.verb != ESTOP:
         return
     if inputs.command.seq != state.seq:
@@ -199,6 +201,7 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
     step_w = min(state.rate_w_per_s, most) * dt_s if state.verb == TRACK else most * dt_s
     if state.curve_s > 0.0:
         step_w = min(advance_curve(state, dt_s), most * dt_s)
+    state.pace_w = step_w
     if not up:
         least_w = lowest(limits, state)
         if state.reference_w - step_w < least_w:

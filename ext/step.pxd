@@ -2,6 +2,8 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, give_way
+from rampd.ext.ballast cimport standing
+from rampd.ext.bridge cimport ahead, expect, make_up
 from rampd.ext.codes cimport (
     ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ACT_SHED, AVAILABLE, DISPATCHED, EMERGENCY, ENDLESS, ESTOP, FAULT_CLOCK,
     FAULT_NONE, FAULT_SETPOINT, SITE_ESTOP, SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE,
@@ -18,9 +20,12 @@ cdef double target(const image.Limits *limits, image.State *state, double dt_s) 
 cdef void stay(image.State *state, int64_t i) noexcept nogil
 @cython.locals(why=int64_t)
 cdef void bounds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(node_bound=bint)
+@cython.locals(node_bound=bint, why=int64_t)
+cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(turn=int64_t)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
-@cython.locals(small=bint, turn=int64_t)
+cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(small=bint, turn=int64_t, stopping=bint, prompt=bint)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef void firm(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil

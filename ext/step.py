@@ -14,6 +14,8 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.allocate import allocate, give_way
+    from rampd.ext.ballast import standing
+    from rampd.ext.bridge import ahead, expect, make_up
     from rampd.ext.codes import (
         ACT_DERATE,
         ACT_NO_RAISE,
@@ -101,13 +103,11 @@ def stay(state: State, i: int) -> None:
     elif state.ours[i] and state.lo_w[i] < state.hi_w[i]:
         state.lo_w[i] = max(state.lo_w[i], min(state.applied_w[i], state.hi_w[i]))
         state.hi_w[i] = state.lo_w[i]
-        state.why[i] = WHY_REST
+        state.bound_why[i] = WHY_REST
 
 
 def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     """Each rack's least and most for this tick, what it can reach in one move, and what nodes must keep free for it."""
-    period_s = limits.site.period_ns * 1e-9
-    move_s = limits.site.phases * period_s
     for v in range(limits.site.nodes):
         state.reserve_w[v] = 0.0
     for i in range(limits.site.racks):
@@ -147,15 +147,12 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
                 reserve_w += state.head_w[i]
         state.lo_w[i] = lo_w
         state.hi_w[i] = hi_w
-        state.why[i] = why
+        state.bound_why[i] = why
         state.reserve_w[limits.node[i]] += reserve_w
         if state.now_ns < state.free_ns[i]:
             stay(state, i)
-        # As far ahead of what acts now as the rack gets by its next move, its dead time included.
-        down_w = limits.down_w_per_s[i] * (move_s + limits.dead_down[i] * period_s) + limits.quantum_w[i]
-        up_w = limits.up_w_per_s[i] * (move_s + limits.dead_up[i] * period_s) + limits.quantum_w[i]
-        state.floor_w[i] = min(applied_w, state.cap_w[i] - down_w)
-        state.reach_w[i] = max(applied_w, state.cap_w[i] + up_w)
+        state.floor_w[i] = min(applied_w, state.cap_w[i] - limits.fall_w[i])
+        state.reach_w[i] = max(applied_w, state.cap_w[i] + limits.rise_w[i])
     if limits.site.resting:
         for k in range(limits.stepped_first[limits.site.tiers]):
             i = limits.stepped[k]
@@ -168,11 +165,28 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         state.reserve_w[limits.node_parent[v]] += state.reserve_w[v]
 
 
+def explain(limits: Limits, state: State, i: int) -> None:
+    """Says what holds a rack whose turn it is where it is."""
+    share_w = state.share_w[i]
+    why = state.bound_why[i]
+    if share_w < state.hi_w[i] and why != WHY_COOLING and why != WHY_GRID:
+        node_bound = state.fill[limits.node[i]] < state.fill[0]
+        why = WHY_NODE if node_bound else (WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE)
+    if share_w > state.reach_w[i] or share_w < state.floor_w[i]:
+        why = WHY_RATE
+    if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i]:
+        why = WHY_SHED
+    state.why[i] = why
+
+
 def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
     give_way(limits, state, state.lo_w, state.hi_w)
     fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
+    if limits.site.slow:
+        ahead(limits, state, (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio))
     sum_w = 0.0
+    turn = (state.tick - 1) % limits.site.phases
     for i in range(limits.site.racks):
         if state.lo_w[i] == state.hi_w[i]:
             state.floor_w[i] = state.hi_w[i]
@@ -180,39 +194,34 @@ def share(limits: Limits, state: State, total_w: float) -> None:
         else:
             state.floor_w[i] = min(max(state.floor_w[i], state.lo_w[i]), state.hi_w[i])
             state.reach_w[i] = max(min(state.reach_w[i], state.hi_w[i]), state.lo_w[i])
-        if state.share_w[i] < state.hi_w[i] and state.why[i] != WHY_COOLING and state.why[i] != WHY_GRID:
-            node_bound = state.fill[limits.node[i]] < state.fill[0]
-            state.why[i] = WHY_NODE if node_bound else (WHY_MIN if state.share_w[i] <= state.lo_w[i] else WHY_SHARE)
-        if state.share_w[i] > state.reach_w[i]:
-            state.share_w[i] = state.reach_w[i]
-            state.why[i] = WHY_RATE
-        elif state.share_w[i] < state.floor_w[i]:
-            state.share_w[i] = state.floor_w[i]
-            state.why[i] = WHY_RATE
-        if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i]:
-            state.why[i] = WHY_SHED
+        turn += 1
+        if turn == limits.site.phases:
+            turn = 0
+            explain(limits, state, i)
+        state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
         sum_w += state.share_w[i]
-    if sum_w < fair_w:
-        allocate(limits, state, state.share_w, state.reach_w, fair_w, state.share_w)
-    elif sum_w > fair_w:
-        allocate(limits, state, state.floor_w, state.share_w, fair_w, state.share_w)
+    if limits.site.slow or abs(sum_w - fair_w) > 2e-4 * fair_w:
+        make_up(limits, state, expect(limits, state), fair_w)
     grain_w = quantise(limits, state)
-    if grain_w > 0.0:
-        sum_w = 0.0
-        for i in range(limits.site.racks):
-            sum_w += state.share_w[i]
-        # Racks that move freely make up for the rounding as far as they can.
-        if sum_w < fair_w:
-            sum_w = allocate(limits, state, state.share_w, state.reach_w, fair_w, state.share_w)
-        else:
-            sum_w = allocate(limits, state, state.floor_w, state.share_w, fair_w, state.share_w)
-        if abs(sum_w - fair_w) < 1.0:
-            grain_w = 0.0
+    if grain_w <= 0.0 and sum_w != fair_w:
+        make_up(limits, state, expect(limits, state), fair_w)
+    # Racks that move freely make up for the rounding as far as they can.
+    if grain_w > 0.0 and abs(make_up(limits, state, expect(limits, state), fair_w) - fair_w) < 1.0:
+        grain_w = 0.0
     state.grain_w = grain_w
     if fair_w < total_w - 1.0 and state.site_why == SITE_REFERENCE:
         state.site_why = SITE_ROOM
     elif fair_w > total_w + 1.0 and state.site_why == SITE_REFERENCE:
         state.site_why = SITE_FLOOR
+
+
+def refill(limits: Limits, state: State) -> None:
+    """How far the set points may rise and fall in sum: a second's worth of the envelope, refilled tick by tick."""
+    site = limits.site
+    up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    dt_s = site.period_ns * 1e-9
+    state.rise_w = min(state.rise_w + 1.2 * up * dt_s, 1.2 * max(up, 0.1 * site.dispatched_up))
+    state.fall_w = min(state.fall_w + 1.2 * site.dispatched_down * dt_s, 1.2 * site.dispatched_down)
 
 
 def move(inputs: Inputs, limits: Limits, state: State) -> int:
@@ -221,12 +230,16 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
     What must fall for safety does not wait for its phase. Returns a fault code.
     """
     turn = (state.tick - 1) % limits.site.phases
+    refill(limits, state)
+    stopping = state.verb == ESTOP or state.shedding != 0 or state.site_why == SITE_IMPORT
     for i in range(limits.site.racks):
         turn += 1
         if turn == limits.site.phases:
             turn = 0
         state.asked_w[i] = state.applied_w[i]
-        if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY:
+        # Slow racks begin with the command that moves them, not at their next turn.
+        prompt = state.taken_tick == state.tick and limits.slow[i]
+        if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:
             continue
         if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
             continue
@@ -242,11 +255,17 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
             if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
                 share_w = max(state.lo_w[i], below(limits, i, share_w))
         share_w = min(share_w, limits.max_w[i])
-        if turn != 0 and share_w >= state.applied_w[i]:
+        if turn != 0 and share_w >= state.applied_w[i] and not prompt:
             continue
         small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]
         if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
             continue
+        # What would be too much at once waits for the rack's next turn; safety does not.
+        change_w = share_w - state.applied_w[i]
+        if change_w > state.rise_w or (-change_w > state.fall_w and state.action[i] < ACT_SAFE and not stopping):
+            continue
+        state.rise_w -= max(0.0, change_w)
+        state.fall_w -= max(0.0, -change_w)
         state.asked_w[i] = share_w
     return FAULT_NONE
 
@@ -317,6 +336,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     bounds(inputs, limits, state)
     narrow(inputs, limits, state)
     total_w = target(limits, state, dt_s)
+    standing(limits, state, total_w)
     share(limits, state, total_w)
     if not state.fault_hold:
         state.total_w = total_w

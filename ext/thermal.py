@@ -71,4 +71,4 @@ def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
         part = state.loop_part[limits.loop[i]]
         if part < 1.0 and state.hi_w[i] > state.lo_w[i]:
             state.hi_w[i] = state.lo_w[i] + part * (state.hi_w[i] - state.lo_w[i])
-            state.why[i] = WHY_COOLING
+            state.bound_why[i] = WHY_COOLING

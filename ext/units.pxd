@@ -18,6 +18,7 @@ cdef class Unit:
     cdef int state
     cdef int64_t again_ns       # open: not asked before
     cdef int64_t pause_ns
+    cdef int misses             # ever
     cdef object reads           # queued, each exchange once
     cdef object writes
     cdef bint read_waits        # it has its place among the readers
@@ -40,6 +41,7 @@ cdef class Exchange:
     cdef int registers
     cdef bint busy              # queued or under way
     cdef bint probe             # of a dead unit
+    cdef int misses             # of the unit when it was sent
 
 cdef class Queue:
     cdef object readers         # units with queued reads, in the order they are served

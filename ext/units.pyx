@@ -162,7 +162,7 @@ cdef class Queue:
     cdef list missed(self, Exchange exchange, int64_t now_ns, int64_t rest_ns):
         """Counts a miss. Returns the writes that fail because it opened the breaker; queued reads wait for a probe.
 
-        `rest_ns`: a single miss opens it, for so long at least.
+        Requests that were in flight together miss once. `rest_ns`: a single miss opens it, for so long at least.
         """
         cdef Unit unit = exchange.unit
         cdef bint was_closed = unit.state == CLOSED
@@ -171,6 +171,9 @@ cdef class Queue:
             exchange.probe = False
             self.probing = False
             self.probe_ns = now_ns + REST_FACTOR * (now_ns - exchange.sent_ns)
+        if exchange.misses != unit.misses:
+            return failed
+        unit.misses += 1
         unit.failures += 1
         if unit.failures <= MISSES:
             unit.pause_ns = PAUSE_NS if unit.failures == MISSES else 0

@@ -105,6 +105,8 @@ class Site(ctypes.Structure):
     stagger_ns: int
     windows: int
     under_steps: int
+    slow: int
+    bridge_ticks: int
     resting: int
     max_w: float
     min_w: float
@@ -123,6 +125,7 @@ class Site(ctypes.Structure):
     droop: float
     deadband_hz: float
     hold_hz: float
+    quiet_w: float
     grain_w: float
 
 
@@ -141,8 +144,12 @@ class Limits(ctypes.Structure):
     on_ns: Longs
     off_ns: Longs
     wear_ns: Longs
+    stale_ns: Longs
     budget_ns: Longs
+    fall_w: Doubles
+    rise_w: Doubles
     full_at: Doubles
+    slow: Bytes
     dead_up: Ints
     dead_down: Ints
     tier: Ints
@@ -188,6 +195,7 @@ class State(ctypes.Structure):
     first_ns: int
     started: int
     seq: int
+    taken_tick: int
     verb: int
     envelope: int
     lapsed: int
@@ -207,10 +215,13 @@ class State(ctypes.Structure):
     base_count: int
     base_n: int
     noise_at: int
+    ballast_ns: int
     away_hz: float
+    calm_w: float
     response_w: float
     return_cap_w: float
     base_sum_w: float
+    ballast: float
     noise_w: float
     curve_w: float
     curve_s: float
@@ -218,6 +229,9 @@ class State(ctypes.Structure):
     reference_w: float
     goal_w: float
     rate_w_per_s: float
+    rise_w: float
+    fall_w: float
+    pace_w: float
     disturbance_w: float
     total_w: float
     model_w: float
@@ -238,6 +252,9 @@ class State(ctypes.Structure):
     head_w: Doubles
     floor_w: Doubles
     reach_w: Doubles
+    ahead_w: Doubles
+    near_w: Doubles
+    far_w: Doubles
     next_w: Doubles
     tier_spare_w: Doubles
     past_w: Doubles
@@ -263,14 +280,19 @@ class State(ctypes.Structure):
     loop_clear_ns: Longs
     seen_ns: Longs
     seen_w: Doubles
+    low_w: Doubles
+    bound_ns: Longs
+    slack_ns: Longs
     free_ns: Longs
     worn_ns: Longs
+    swings: Bytes
     rising: Bytes
     known: Bytes
     ours: Bytes
     stale: Bytes
     action: Bytes
     loop_action: Bytes
+    bound_why: Bytes
     why: Bytes
 
 

@@ -39,6 +39,7 @@ class Rack:
     readback: bool = True
     levels_w: tuple[float, ...] = ()
     feeder: int = 0
+    slow: bool = False
     on_s: float = 0.0
     off_s: float = 0.0
     wear_s: float = 0.0
@@ -166,8 +167,9 @@ class World:
         site = self.limits.site
         racks = [
             "asked_w", "applied_w", "cap_w", "power_w", "demand_w", "lo_w", "hi_w", "share_w", "head_w",
-            "floor_w", "reach_w", "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours",
-            "stale", "action", "why", "last_w", "vetoed",
+            "floor_w", "reach_w", "ahead_w", "near_w", "far_w", "low_w", "bound_ns", "slack_ns", "swings",
+            "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "stale", "action",
+            "bound_why", "why", "last_w", "vetoed",
         ]  # fmt: skip
         nodes = ["used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach"]
         loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_clear_ns", "loop_action"]
@@ -200,6 +202,8 @@ def dump(struct: ctypes.Structure, lengths: dict[str, int]) -> dict[str, bytes]:
 def put_racks(limits: views.Limits, racks: Sequence[Rack], hz: float) -> None:
     for i, rack in enumerate(racks):
         limits.feeder[i] = rack.feeder
+        limits.stale_ns[i] = limits.site.rack_stale_ns
+        limits.slow[i] = rack.slow
         for name in ("min_w", "max_w", "up_w_per_s", "down_w_per_s", "weight", "quantum_w", "tier", "node", "loop"):
             getattr(limits, name)[i] = getattr(rack, name)
         limits.dead_up[i] = 1 + round(rack.dead_up_s * hz)
@@ -236,7 +240,8 @@ def world(
     scalars: dict[str, Any] = {
         "phases": 1, "period_ns": round(NS / hz), "power_slot": 0,
         "frequency_slot": grid_slot if measured else -1, "breaker_slot": grid_slot + 1 if measured else -1,
-        "nominal_v": 8000.0, "nominal_hz": 60.0, "hold_max_ns": 60 * NS, "return_up": 5e3, "meter_stale_ns": 2 * NS,
+        "nominal_v": 8000.0, "nominal_hz": 60.0, "hold_max_ns": 60 * NS, "return_up": 5e3,
+        "quiet_w": 1e12, "meter_stale_ns": 2 * NS,
         "rack_stale_ns": 5 * NS, "loop_stale_ns": 10 * NS, "meter_delay_ns": 0, "align_ticks": 2, "after_hold": 0,
         "raise_after": 0, "max_w": 1e6, "min_w": 0.0, "import_w": 1.1e6, "default_w": 1e6, "loss_ratio": 0.0,
         "feedback_s": 1.0, "lead_s": 1.0, "normal_up": 10e3, "normal_down": 10e3, "dispatched_up": 400e3,
@@ -263,6 +268,8 @@ def world(
         for name in ("warn_c", "derate_c", "trip_c", "return_c", "min_flow_lpm"):
             getattr(limits, name)[k] = getattr(cooling, name)
     wall, out, memory = InputWall(configuration), OutputWall(configuration), Memory(configuration)
+    limits.site.slow = sum(rack.slow for rack in racks)
+    limits.site.bridge_ticks = round(0.5 * hz)
     made = World(
         configuration, wall, out, memory, Loop(configuration, wall, out, memory, -1), limits, views.inputs(wall),
         views.state(memory), views.watch(memory),

@@ -356,7 +356,7 @@ class Hall:
     def _example(self) -> Path:
         """A copy of the example; its second address byte becomes ours, and [mirror] is written as all halls have it."""
         for path in (ROOT / "examples" / self.example).iterdir():
-            text = path.read_text(encoding="utf-8").replace("127.30.", f"127.{self.net}.")
+            text = path.read_text(encoding="utf-8").replace("127.12.", f"127.{self.net}.")
             text = text.replace('[mirror]\nhost = "127.0.0.1"\nport = 1502\n', "")
             (self.folder / path.name).write_text(text, encoding="utf-8")
         return self.folder / "site.toml"

@@ -13,7 +13,20 @@ from typing import Final
 
 EXT: Final = Path(__file__).resolve().parents[1] / "ext"
 # Each after what it imports.
-KERNELS: Final = ("allocate", "failsafe", "grid", "guard", "levels", "window", "model", "ramp", "thermal", "step")
+KERNELS: Final = (
+    "allocate",
+    "ballast",
+    "bridge",
+    "failsafe",
+    "grid",
+    "guard",
+    "levels",
+    "window",
+    "model",
+    "ramp",
+    "thermal",
+    "step",
+)
 
 
 def load(name: str, path: Path, beside: dict[str, ModuleType]) -> ModuleType:
@@ -46,6 +59,8 @@ def load_all() -> dict[str, ModuleType]:
 
 _LOADED: Final = load_all()
 allocate = _LOADED["allocate"]
+ballast = _LOADED["ballast"]
+bridge = _LOADED["bridge"]
 failsafe = _LOADED["failsafe"]
 grid = _LOADED["grid"]
 guard = _LOADED["guard"]

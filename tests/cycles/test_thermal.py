@@ -46,7 +46,7 @@ def test_racks_share_what_the_flow_carries() -> None:
     # 60 l/min over 28 K carry 116.1 kW: 76.1 above the least of both, 38.0 each.
     made.cool(0, flow_lpm=60.0)
     assert narrow(made) == [58.038, 58.038, 100.0]
-    assert list(made.state.why[:3]) == [codes.WHY_COOLING, codes.WHY_COOLING, 0]
+    assert list(made.state.bound_why[:3]) == [codes.WHY_COOLING, codes.WHY_COOLING, 0]
 
 
 def test_below_the_least_there_is_nothing_to_share() -> None:

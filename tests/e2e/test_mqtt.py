@@ -329,7 +329,7 @@ def test_the_mirror_shows_what_the_site_does(hall: Hall, standing: Client) -> No
         capture_output=True, text=True, check=True, timeout=20,
     ).stdout  # fmt: skip
     power_w = float(shown.rpartition(":")[2])
-    assert power_w == pytest.approx(standing.state["power_w"], rel=0.05)
+    assert power_w == pytest.approx(standing.state["power_w"], rel=0.15), "a moment later"
     written = subprocess.run(
         [*mirror, "-r", "14", hall.http_host, "1"], check=False, capture_output=True, text=True, timeout=20
     )

@@ -136,6 +136,7 @@ async def test_an_independent_client_is_kept_out_without_the_secret() -> None:
             with pytest.raises(redfish.rest.v1.InvalidCredentialsError):
                 client.login(auth="session")
             assert client.get(f"{NODE}/EnvironmentMetrics").status == 401
+            client.logout()
 
         await asyncio.to_thread(work)
         assert bmc.server.sessions == {}

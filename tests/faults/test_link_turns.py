@@ -9,6 +9,7 @@ import time
 import pytest
 
 from rampd.drivers.modbus import Pace, write_frame
+from rampd.ext.codes import GOOD
 from rampd.ext.link import Link
 from rampd.ext.units import Exchange, ModbusError, Unit
 from tests.field import Ask, Bench, Peer, adu, image, until, well
@@ -21,12 +22,13 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.aborted = False
 
     def write(self, data: bytes) -> None:
         self.sent.append(bytes(data))
 
     def abort(self) -> None:
-        pass
+        self.aborted = True
 
 
 class Rig:
@@ -125,6 +127,21 @@ def kill(rig: Rig, unit: int, now_ns: int) -> int:
     return now_ns
 
 
+async def test_requests_in_flight_together_miss_once() -> None:
+    rig = Rig(in_flight=4)
+    for at in range(4):
+        rig.read(1, at)
+    assert len(rig.wire.sent) == 4
+    rig.link.sweep(time.monotonic_ns() + 2 * 10**9)
+    assert rig.link.counters()["read", "timeout"] == 4
+    assert (rig.units[1].failures, rig.units[1].state_name) == (1, "closed")
+    assert not rig.wire.aborted, "the connection has been silent once"
+    for at in range(4):
+        rig.read(1, at)
+    rig.link.connection_lost(None)
+    assert (rig.units[1].failures, rig.units[1].state_name) == (2, "closed")
+
+
 async def test_a_dead_unit_fails_its_writes_at_once_and_keeps_its_reads_for_the_probe() -> None:
     rig = Rig(in_flight=2)
     now_ns = kill(rig, 1, time.monotonic_ns())
@@ -160,6 +177,24 @@ async def test_dead_units_behind_a_gateway_leave_the_others_two_thirds() -> None
         assert all(map(bench.fresh, (5, 6)))
         peer.scripts.clear()
         await until(lambda: all(map(bench.fresh, bench.units)))
+
+
+async def test_a_connection_without_a_free_moment_still_probes() -> None:
+    peer = Peer()
+
+    def slow(ask: Ask) -> None:
+        ask.later(0.03, ask.good())
+
+    peer.scripts = dict.fromkeys(range(2, 7), slow)
+    # Five units at 30 ms each are asked for every 20 ms.
+    async with Bench(peer, units=6, period_s=0.02, timeout_s=0.3) as bench:
+        await until(lambda: bench.reading(6).quality == GOOD)
+        peer.scripts[1] = lambda ask: None
+        await until(lambda: bench.breaker(1).open)
+        asked = peer.asked_of(1)
+        await until(lambda: peer.asked_of(1) >= asked + 3)
+        del peer.scripts[1]
+        assert await until(lambda: not bench.breaker(1).open) <= 4.0
 
 
 @pytest.mark.parametrize(("gap_s", "units"), [(0.05, 3), (0.02, 1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from typing import Any
 
@@ -146,6 +147,18 @@ async def test_a_connection_that_ended_before_it_was_looked_at_is_made_again(mon
     async with Bench(Peer()) as bench:
         await bench.running()
         assert bench.endpoint.connects == 4
+
+
+async def test_a_link_that_flaps_is_one_line_and_one_more_when_it_stands(caplog: pytest.LogCaptureFixture) -> None:
+    peer = Peer()
+    peer.greet = Ask.reset
+    with caplog.at_level(logging.INFO, "rampd.modbus"):
+        async with Bench(peer) as bench:
+            await until(lambda: bench.endpoint.connects >= 4)
+            assert [message.split(": ")[1] for message in caplog.messages] == ["connection lost; reconnecting"]
+            peer.greet = None
+            await until(lambda: len(caplog.messages) == 2)
+            assert "connected again, at attempt" in caplog.messages[1]
 
 
 async def test_there_is_one_connection_at_a_time() -> None:

@@ -1,22 +1,36 @@
-"""Coverage-guided fuzzing with atheris: `make fuzz`. usage: run.py feed|plan|map [libFuzzer options]
+"""Coverage-guided fuzzing with atheris: `make fuzz`. usage: run.py feed|plan|map|list|answer [libFuzzer options]
 
 feed   any bytes into an RTU stream and its link: nothing escapes, nothing but a right answer is a value
 plan   any registers and limits: every value in one request, requests within the limits, halves down to single values
-map    any text as a device map: it is a map, or one MapError says why not
+map    any text as a device map: it is a map that can be planned and decoded, or one MapError says why not
+list   any register list, of any format or forced into one: a draft that is TOML, or a MapError
+answer any register and any answer: nothing is good outside its range, nothing escapes
 """
 
 from __future__ import annotations
 
+import struct
 import sys
+from typing import Final
 
 import atheris
 
 with atheris.instrument_imports(include=["rampd.drivers"]):
     from rampd.drivers import maps
+    from rampd.drivers.device import field_spec
+    from rampd.drivers.importers import lists
+    from rampd.drivers.maphead import MapError
+    from rampd.drivers.maps import DeviceMap
     from rampd.drivers.plan import halves, plan
-    from rampd.drivers.register import Encoding, Register
+    from rampd.drivers.register import Encoding, Register, RegisterError, Text, WordOrder, decode, encode
     from rampd.drivers.rtu import READS
     from tests.property import test_feeds
+    from tests.property.test_maps import use
+
+from rampd.ext import views
+from rampd.ext.codes import GOOD
+from rampd.ext.decode import Decoder
+from tests.field import image
 
 
 def feed(data: bytes) -> None:
@@ -58,13 +72,62 @@ def planned(data: bytes) -> None:
 
 
 def mapped(data: bytes) -> None:
+    """A map file of any bytes: taken and usable, or a MapError that names the file."""
     try:
-        maps.parse(data.decode("utf-8", "ignore"), "fuzz").reads()
-    except maps.MapError as error:
-        assert str(error).startswith("fuzz:")
+        device_map = maps.parse(data.decode("utf-8", "replace"), "m")
+    except MapError as error:
+        assert str(error).startswith("m: ")
+        return
+    if isinstance(device_map, DeviceMap):
+        use(device_map)
+
+
+def listed(data: bytes) -> None:
+    """A register list in any format, or forced into one: a draft that is TOML, or a MapError."""
+    if not data:
+        return
+    form = ("", *lists.FORMATS)[data[0] % (len(lists.FORMATS) + 1)]
+    try:
+        found = lists.read(data[1:].decode("utf-8", "replace"), "list", form=form)
+    except MapError as error:
+        assert str(error).startswith("list")
+        return
+    if isinstance(found.map, DeviceMap):
+        use(found.map)
+    assert found.map is not None or found.open
+
+
+def answered(data: bytes) -> None:
+    """Any register and any answer: no exception, and nothing good outside its range; what is encoded decodes."""
+    if len(data) < 36:
+        return
+    source = atheris.FuzzedDataProvider(data)
+    kind = Encoding(source.ConsumeIntInRange(0, 7))
+    low, high = sorted((source.ConsumeRegularFloat(), source.ConsumeRegularFloat()))
+    register = Register(
+        "x_w", 1, kind, order=WordOrder(source.ConsumeIntInRange(0, 3)), scale=source.ConsumeRegularFloat() or 1.0,
+        offset=source.ConsumeRegularFloat(), low=low, high=high, factor_at=0 if source.ConsumeBool() else None,
+        sentinels=(source.ConsumeUInt(2),),
+        mask=source.ConsumeUInt(2) if kind in (Encoding.U16, Encoding.U32, Encoding.U64) else 0,
+    )  # fmt: skip
+    answer = source.ConsumeBytes(10).ljust(10, b"\0")
+    wall = image(1)
+    inputs = views.inputs(wall)
+    Decoder([field_spec(register, 0, 0)], 5).decode(answer, wall, 1)
+    assert inputs.quality[0] != GOOD or low <= inputs.value[0] <= high
+    Text("x", 0, 5, swapped=source.ConsumeBool()).decode(answer)
+    (exponent,) = struct.unpack(">h", answer[:2])
+    try:
+        wire = encode(register, source.ConsumeFloat(), exponent % 21 - 10)
+    except RegisterError:
+        return
+    decode(register, wire, exponent % 21 - 10)
+
+
+TARGETS: Final = {"feed": feed, "plan": planned, "map": mapped, "list": listed, "answer": answered}
 
 
 if __name__ == "__main__":
-    target = {"feed": feed, "plan": planned, "map": mapped}[sys.argv.pop(1)]
+    target = TARGETS[sys.argv.pop(1)]
     atheris.Setup(sys.argv, target)
     atheris.Fuzz()

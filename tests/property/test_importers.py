@@ -9,7 +9,7 @@ import tomllib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rampd.drivers import importers
+from rampd.drivers.importers import lists
 from rampd.drivers.maphead import MapError
 from rampd.drivers.maps import DeviceMap
 from tests.property.test_maps import use
@@ -35,7 +35,7 @@ def garbled(text: str, seed: int, times: int) -> str:
 
 def judge(text: str, form: str) -> None:
     try:
-        found = importers.read(text, "list", form=form, pick="")
+        found = lists.read(text, "list", form=form, pick="")
     except MapError as error:
         assert str(error).startswith("list"), error
         return
@@ -46,15 +46,13 @@ def judge(text: str, form: str) -> None:
 
 
 @settings(max_examples=600, deadline=None)
-@given(
-    st.sampled_from(sorted(LISTS)), st.integers(0, 2**32), st.integers(1, 4), st.sampled_from(("", *importers.FORMATS))
-)
+@given(st.sampled_from(sorted(LISTS)), st.integers(0, 2**32), st.integers(1, 4), st.sampled_from(("", *lists.FORMATS)))
 def test_a_garbled_list_is_a_draft_or_an_error(name: str, seed: int, times: int, form: str) -> None:
     judge(garbled(LISTS[name], seed, times), form if seed % 4 == 0 else "")
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(max_size=200), st.sampled_from(("", *importers.FORMATS)))
+@given(st.text(max_size=200), st.sampled_from(("", *lists.FORMATS)))
 def test_any_text_is_a_draft_or_an_error(text: str, form: str) -> None:
     judge(text, form)
 

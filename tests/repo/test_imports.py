@@ -10,8 +10,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("ext", "drivers", "daemon")
-CORE = ("step", "ramp", "window", "grid", "allocate", "levels", "model", "thermal", "failsafe", "guard")
-SIM_USERS = {"daemon.simulate", "daemon.demo", "daemon.cli"}
+CORE = (
+    "step",
+    "ramp",
+    "window",
+    "grid",
+    "ballast",
+    "bridge",
+    "allocate",
+    "levels",
+    "model",
+    "thermal",
+    "failsafe",
+    "guard",
+)
+SIM_USERS = {"daemon.simulate", "daemon.demo", "daemon.cli", "daemon.closed", "daemon.qualify"}
 CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\s+\(?([\w, ]+)|c?import\s+([\w.]+))", re.MULTILINE)
 
 
@@ -106,7 +119,19 @@ def test_the_guard_is_a_second_program() -> None:
     guards = [path for path in ALL if name_of(path) == "ext.guard"]
     assert {path.suffix for path in guards} == {".py", ".pxd"}
     for path in guards:
-        for module in ("step", "ramp", "window", "grid", "model", "allocate", "levels", "thermal", "failsafe"):
+        for module in (
+            "step",
+            "ramp",
+            "window",
+            "grid",
+            "ballast",
+            "bridge",
+            "model",
+            "allocate",
+            "levels",
+            "thermal",
+            "failsafe",
+        ):
             assert not uses(path, f"ext.{module}")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rampd.drivers import importers, maps
+from rampd.drivers import maps
+from rampd.drivers.importers import lists
 from rampd.drivers.maphead import MapError
 from tests.unit.test_cli import run
 
@@ -168,7 +169,7 @@ MW = "scale = 1000.0"
     ids=["telegraf registers", "telegraf requests", "modbus_exporter", "rackmon", "csv"],
 )  # fmt: skip
 def test_every_line_of_a_list(text: str, pick: str, lines: list[str], notes: list[str]) -> None:
-    found = importers.read(text, "list", pick=pick)
+    found = lists.read(text, "list", pick=pick)
     body = found.text.partition("[values]\n")[2]
     assert [line for line in body.splitlines() if line and line != "[texts]"] == lines
     for note in notes:
@@ -188,7 +189,7 @@ def test_every_line_of_a_list(text: str, pick: str, lines: list[str], notes: lis
     ],
 )
 def test_what_a_person_must_fill_in(text: str, open_: list[str]) -> None:
-    found = importers.read(text, "list")
+    found = lists.read(text, "list")
     assert (found.map is not None) == (not open_)
     shown = "\n".join(found.open).replace("power_w and other_v", "other_v and power_w")
     for line in open_:
@@ -196,7 +197,7 @@ def test_what_a_person_must_fill_in(text: str, open_: list[str]) -> None:
 
 
 def test_a_list_with_ranges_is_a_map_as_it_is() -> None:
-    found = importers.read(CSV, "meter.csv", name="Hall 3 Meter", kind="meter")
+    found = lists.read(CSV, "meter.csv", name="Hall 3 Meter", kind="meter")
     assert found.map is not None
     assert (found.map.name, found.map.kind) == ("hall-3-meter", "meter")
     assert maps.parse(found.text, "again") == found.map
@@ -208,6 +209,10 @@ def test_a_list_with_ranges_is_a_map_as_it_is() -> None:
         ("", "", "the format was not recognised: force one with --format"),
         ("what is this", "", "the format was not recognised"),
         ("{}", "", "the format was not recognised"),
+        # more digits than Python turns into a number
+        (f"[inputs]\nmodbus = {'9' * 5000}\n", "", "the format was not recognised"),
+        (f"[inputs]\nmodbus = {'9' * 5000}\n", "telegraf", "no TOML"),
+        (f'{{"registers": [{"9" * 5000}]}}', "rackmon", "no JSON"),
         ('{"registers": [{"begin": "x"}]}', "", "registers.0.begin: Input should be a valid integer"),
         ('{"group": {}, "registers": []}', "", "id: Field required"),
         ('{"group": {"points": []}, "id": 1}', "", "no register that a map can hold"),
@@ -226,12 +231,12 @@ def test_a_list_with_ranges_is_a_map_as_it_is() -> None:
 )
 def test_what_is_no_list_is_refused_with_its_place(text: str, form: str, message: str) -> None:
     with pytest.raises(MapError, match=r"^list") as caught:
-        importers.read(text, "list", form=form)
+        lists.read(text, "list", form=form)
     assert message in str(caught.value)
 
 
 def test_reference_numbers_are_pointed_out() -> None:
-    found = importers.read("name,address,type,unit\npower,40001,u16,W\nvoltage,40002,u16,V\n", "list")
+    found = lists.read("name,address,type,unit\npower,40001,u16,W\nvoltage,40002,u16,V\n", "list")
     assert "all addresses look like 3xxxx or 4xxxx reference numbers: subtract 30001 or 40001" in found.notes
 
 
@@ -245,7 +250,7 @@ def test_every_model_of_an_independent_client_is_a_draft() -> None:
         if not re.fullmatch(r"model_\d+\.json", path.name):
             continue
         try:
-            found = importers.read(path.read_text(encoding="utf-8"), path.name)
+            found = lists.read(path.read_text(encoding="utf-8"), path.name)
         except MapError as error:
             assert "no register that a map can hold" in str(error), path.name
             empty.append(path.name)
@@ -258,7 +263,7 @@ def test_every_model_of_an_independent_client_is_a_draft() -> None:
 
 def test_the_imported_model_reads_as_the_shipped_map() -> None:
     path = files("sunspec2") / "models" / "json" / "model_203.json"
-    text = importers.read(path.read_text(encoding="utf-8"), "model_203.json", name="mine").text
+    text = lists.read(path.read_text(encoding="utf-8"), "model_203.json", name="mine").text
     for name, range_ in (("power_w", "[-2.0e9, 2.0e9]"), ("frequency_hz", "[45.0, 65.0]")):
         text = re.sub(rf"^({name} = .*) }}$", rf"\1, range = {range_} }}", text, flags=re.MULTILINE)
     mine, shipped = maps.parse(text, "mine"), maps.modbus("sunspec-203")

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rampd.drivers.importers_draft import Draft, Line
+from rampd.drivers.importers.draft import Draft, Line
 from rampd.drivers.maphead import MapError
 
 # Type of a point -> (type of a map, the raw words of "not implemented").

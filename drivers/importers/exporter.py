@@ -11,7 +11,7 @@ from typing import Final
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rampd.drivers.importers_draft import Draft, Line
+from rampd.drivers.importers.draft import Draft, Line
 from rampd.drivers.maphead import MapError
 
 _ORDERS: Final = {"": "", "big": "", "little": "DCBA", "mixed": "BADC", "yolo": "CDAB"}

@@ -14,21 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from rampd.drivers import (
-    importers_csv,
-    importers_exporter,
-    importers_rackmon,
-    importers_sunspec,
-    importers_telegraf,
-)
-from rampd.drivers import importers_units as units
-from rampd.drivers.importers_draft import Draft, Line
+from rampd.drivers.importers import csv_list, exporter, rackmon, sunspec, telegraf, units
+from rampd.drivers.importers.draft import Draft, Line
 from rampd.drivers.maphead import MapError
 from rampd.drivers.maps import NEEDED, AnyMap, parse
 
 _READERS: Final[dict[str, Callable[[str, str, str], Draft]]] = {
-    "telegraf": importers_telegraf.read, "exporter": importers_exporter.read, "rackmon": importers_rackmon.read,
-    "sunspec": importers_sunspec.read, "csv": importers_csv.read,
+    "telegraf": telegraf.read, "exporter": exporter.read, "rackmon": rackmon.read,
+    "sunspec": sunspec.read, "csv": csv_list.read,
 }  # fmt: skip
 FORMATS: Final = tuple(_READERS)
 LARGEST: Final = 1_000_000
@@ -71,7 +64,7 @@ def sniff(text: str) -> str:
     if "inputs" in text:
         try:
             return "telegraf" if "inputs" in tomllib.loads(text) else ""
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return ""
     if re.search(r"^modules\s*:", text, re.MULTILINE):
         return "exporter"

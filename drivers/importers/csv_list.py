@@ -11,8 +11,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from rampd.drivers import importers_rackmon
-from rampd.drivers.importers_draft import Draft, Line
+from rampd.drivers.importers import rackmon
+from rampd.drivers.importers.draft import Draft, Line
 from rampd.drivers.maphead import MapError
 
 _COLUMNS: Final = {
@@ -109,7 +109,7 @@ def _rackmon(draft: Draft, rows: list[dict[str, str]], where: str) -> None:
         made.append({**{key: cell for key, cell in cells.items() if cell and key != "flags"}, "flags": flags})
     for number, one in enumerate(made, 1):
         try:
-            importers_rackmon.add(draft, importers_rackmon.Register.model_validate(one))
+            rackmon.add(draft, rackmon.Register.model_validate(one))
         except ValidationError as error:
             first = error.errors()[0]
             raise MapError(f"{where} register {number}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rampd.drivers.importers_draft import Draft, Line
+from rampd.drivers.importers.draft import Draft, Line
 from rampd.drivers.maphead import MapError
 
 _KINDS: Final = (("RPU", "cdu"), ("BBU", "battery"), ("CBU", "battery"), ("PSU", "psu"))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rampd.drivers.importers_draft import Draft, Line
+from rampd.drivers.importers.draft import Draft, Line
 from rampd.drivers.maphead import MapError
 
 _ORDERS: Final = {

@@ -1,0 +1,284 @@
+"""`rampd qualify`: the grid's yardsticks on a simulated hall of half GPU, half ASIC, with the compiled core.
+
+Each yardstick is one function that returns its figures; all run in simulated time, a day in minutes. Needs numpy (the
+extra `report`).
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rampd.daemon import halls, margins, scores, sitecheck
+from rampd.daemon.closed import ClosedLoop
+from rampd.daemon.config import Config, Grid
+from rampd.drivers.sim.fleet import Job
+from rampd.ext import codes
+
+Floats = NDArray[np.float64]
+Figures = dict[str, Any]
+RACKS: Final = 400
+DEAD_S: Final = (0.2, 4.0)
+FLOOR: Final = 0.3
+BASE: Final = 0.55
+REGULATION: Final = 0.1
+SILENT: Final = 0.05
+BAND: Final = 0.01
+# MW of each training job in the noisy hall.
+JOBS_MW: Final = (8.0, 4.0, *[1.0] * 11)
+DROOP_PERCENT: Final = 5.0
+
+
+def hall(seed: int, dead_s: tuple[float, float] = DEAD_S, grid: Grid | None = None) -> Config:
+    """48 MW of racks, half of it ASIC racks, dead times uniform, floors at 30 %."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = sitecheck.load(halls.write(halls.Hall("qualify", RACKS), Path(folder)))
+    random = np.random.default_rng(seed)
+    racks = []
+    for rack in config.racks:
+        dead = round(float(random.uniform(*dead_s)), 2)
+        racks.append(
+            rack.model_copy(update={"dead_up_s": dead, "dead_down_s": dead, "min_kw": round(FLOOR * rack.max_kw, 3)})
+        )
+    return config.model_copy(update={"racks": tuple(racks), "grid": grid or config.grid})
+
+
+def training(config: Config, sizes_mw: tuple[float, ...], seed: int) -> tuple[Job, ...]:
+    """Jobs of these sizes on GPU racks drawn at random, each with a rhythm of its own."""
+    random = np.random.default_rng(seed)
+    order = {rack.id: i for i, rack in enumerate(ClosedLoop(config).composed.racks)}
+    gpus = random.permutation([order[rack.id] for rack in config.racks if rack.kind == "gpu"])
+    per_rack_mw = next(rack.max_kw for rack in config.racks if rack.kind == "gpu") / 1e3
+    jobs, first = [], 0
+    for size_mw in sizes_mw:
+        count = round(size_mw / per_rack_mw)
+        jobs.append(
+            Job(
+                tuple(int(i) for i in gpus[first : first + count]), float(random.uniform(1.5, 5.0)),
+                float(random.uniform(0.5, 0.8)), float(random.uniform()),
+            )
+        )  # fmt: skip
+        first += count
+    return tuple(jobs)
+
+
+def regulation_signal(hours: float, seed: int) -> Floats:
+    """A regulation signal of -1 to 1 at 2 s: wanders over minutes, smooth over tens of seconds, often at its ends."""
+    random = np.random.default_rng(seed)
+    keep, smooth = math.exp(-2.0 / 240.0), 2.0 / 26.0
+    slow = value = 0.0
+    found = np.empty(round(hours * 1800))
+    for k, draw in enumerate(random.standard_normal(len(found))):
+        slow = keep * slow + math.sqrt(1.0 - keep * keep) * draw
+        value += smooth * (slow - value)
+        found[k] = min(1.0, max(-1.0, 0.95 * value))
+    return found
+
+
+def step(loop: ClosedLoop, part: float, seconds: float = 60.0) -> scores.Step:
+    """One five-second command to a part of the site's most, and how it went on the true purchase."""
+    fleet, full_w, dt_s = loop.fleet, loop.config.site.max_mw * 1e6, loop.dt_s
+    begin_w, first = float(np.mean(loop.poi_w[-round(1 / dt_s) :])), loop.tick
+    step_w = part * full_w - begin_w
+    up, alive = step_w > 0, ~fleet.dead
+    room_w = (fleet.max_w - fleet.power_w if up else fleet.power_w - fleet.min_w)[alive]
+    slope_w = ((fleet.up_w if up else fleet.down_w) / dt_s)[alive]
+    dead_s = ((fleet.dead_up if up else fleet.dead_down)[alive] * dt_s).astype(np.float64)
+    optimum_s = scores.optimum(room_w, slope_w, dead_s, min(abs(step_w) / halls.OVERHEAD, 0.999 * float(room_w.sum())))
+    loop.command(part * full_w, ramp_s=5.0)
+    loop.run(seconds)
+    power_w = np.array(loop.poi_w[first:])
+    beyond_w = float((np.sign(step_w) * (power_w - part * full_w)).max())
+    return scores.Step(
+        scores.settled(power_w, part * full_w, step_w, dt_s, BAND), optimum_s, max(0.0, beyond_w / abs(step_w)),
+        abs(float(power_w[-200:].mean()) - part * full_w) / abs(step_w),
+    )  # fmt: skip
+
+
+def _figures(found: scores.Step) -> Figures:
+    return {
+        "t_s": round(found.t_s, 2), "optimum_s": round(found.optimum_s, 2),
+        "overshoot_ratio": round(found.overshoot_ratio, 4),
+    }  # fmt: skip
+
+
+def steps(seed: int, hours: float) -> Figures:
+    """100 -> 40 -> 100 %, quiet; then with 5 % of the racks silently dead."""
+    loop = ClosedLoop(hall(seed), seed)
+    loop.run(15.0)
+    down, up = step(loop, 0.4), step(loop, 1.0)
+    loop = ClosedLoop(hall(seed), seed)
+    loop.run(15.0)
+    loop.fleet.dead[np.random.default_rng(seed).choice(loop.count, round(SILENT * loop.count), replace=False)] = True
+    dead = step(loop, 0.4)
+    # The full range: all the living have, and the shortfall is told.
+    loop.command(0.0, ramp_s=5.0)
+    out = loop.run(60.0)
+    short_w = float(np.mean(loop.poi_w[-200:]))
+    told_w = out.least_w
+    return {
+        "step_down": _figures(down), "step_up": _figures(up),
+        "dead_racks": {
+            **{key: _figures(dead)[key] for key in ("t_s", "optimum_s")},
+            "shortfall_error_ratio": round(abs(told_w - short_w) / short_w, 5),
+        },
+    }  # fmt: skip
+
+
+def regulate(loop: ClosedLoop, signal: Floats, every_s: float) -> tuple[Floats, Floats]:
+    """Follows a signal around the base, one command an interval; what was asked and given beyond the base, W."""
+    full_w = loop.config.site.max_mw * 1e6
+    loop.command(BASE * full_w, ramp_s=5.0, lease_s=600.0)
+    loop.run(240.0)
+    first, asked = loop.tick, []
+    for value in signal[:: round(every_s / scores.REGULATION_S)]:
+        wanted_w = REGULATION * full_w * float(value)
+        loop.command(BASE * full_w + wanted_w, lease_s=60.0)
+        loop.run(every_s)
+        asked += [wanted_w] * round(every_s / loop.dt_s)
+    return np.array(asked), np.array(loop.poi_w[first:]) - BASE * full_w
+
+
+def regulation(seed: int, hours: float) -> Figures:
+    """Regulation of +-10 % at a base of 55 %, in a quiet and in a noisy hall."""
+    signal = regulation_signal(hours, seed)
+    found: Figures = {}
+    for name, sizes_mw in (("quiet", ()), ("noisy", JOBS_MW)):
+        config = hall(seed)
+        loop = ClosedLoop(config, seed, jobs=training(config, sizes_mw, seed))
+        loop.run(15.0)
+        asked_w, given_w = regulate(loop, signal, scores.REGULATION_S)
+        each = scores.regulation(asked_w, given_w, loop.dt_s)
+        error_w = scores.rolling(given_w - asked_w, loop.dt_s, 1.0)
+        found[name] = {"mean": round(float(each.mean()), 4), "worst_hour": round(scores.worst_hour(each), 4)}
+        if sizes_mw:
+            range_w = 2 * REGULATION * config.site.max_mw * 1e6
+            found[name]["rmse_ratio"] = round(float(np.sqrt((error_w**2).mean())) / range_w, 4)
+    return {"regulation": found}
+
+
+def base_points(seed: int, hours: float) -> Figures:
+    """Updated desired set points every 4 s with ramps of 4 s, around a base point that moves every five minutes."""
+    loop = ClosedLoop(hall(seed), seed)
+    loop.run(15.0)
+    full_w = loop.config.site.max_mw * 1e6
+    random, signal = np.random.default_rng(seed), regulation_signal(hours, seed + 1)
+    base = BASE
+    loop.command(base * full_w, ramp_s=5.0)
+    loop.run(60.0)
+    first, asked, goal = loop.tick, [], base
+    for k, value in enumerate(signal[::2]):
+        if k % 75 == 0:
+            goal = min(0.85, max(0.45, goal + float(random.uniform(-0.1, 0.1))))
+        base += min(max(goal - base, -0.004), 0.004)
+        asked_w = (base + 0.05 * float(value)) * full_w
+        loop.command(asked_w, ramp_s=4.0, lease_s=60.0)
+        loop.run(4.0)
+        asked += [asked_w] * round(4.0 / loop.dt_s)
+    share = scores.base_points(np.array(asked), np.array(loop.poi_w[first:]), loop.dt_s)
+    return {"udsp": {"share_within": round(share, 4)}}
+
+
+def event_hz(at_s: float) -> float:
+    """A frequency event: 60 Hz to 59.77 within four seconds, back to 59.87 within ten, and so it stays."""
+    if at_s < 0.0:
+        return 60.0
+    if at_s < 4.0:
+        return 60.0 - 0.23 * at_s / 4.0
+    return min(59.87, 59.77 + 0.10 * (at_s - 4.0) / 6.0)
+
+
+def primary(seed: int, hours: float) -> Figures:
+    """Primary response with racks of at most a second's delay: the run with the event, less the same without it."""
+    grid = Grid(droop_percent=DROOP_PERCENT)
+    runs: list[Floats] = []
+    event_s, dt_s, config = 120.0, 0.05, hall(seed, (0.2, 0.7), grid)
+    for begin_s in (math.inf, event_s):
+        loop = ClosedLoop(config, seed)
+        loop.hz = lambda at_s, begin_s=begin_s: event_hz(at_s - begin_s) if begin_s < math.inf else 60.0  # type: ignore[misc]
+        loop.run(15.0)
+        loop.command(0.8 * config.site.max_mw * 1e6, ramp_s=5.0)
+        loop.run(event_s + 70.0 - loop.now_s)
+        runs.append(np.array(loop.poi_w))
+        dt_s = loop.dt_s
+    hz = np.array([event_hz(k * dt_s - event_s) for k in range(len(runs[0]))])
+    expected_w = scores.droop(hz, 60.0, DROOP_PERCENT / 100, grid.deadband_hz, config.site.max_mw * 1e6)
+    # T is where the frequency is 0.1 Hz off.
+    crossed_s = event_s + 0.1 / 0.23 * 4.0
+    initial, sustained = scores.primary(expected_w, runs[1] - runs[0], dt_s, crossed_s)
+    return {"pfr": {"initial": round(initial, 4), "sustained": round(sustained, 4)}}
+
+
+def normal(seed: int, hours: float) -> Figures:
+    """Nobody dispatches: set points by hand in the normal envelope; then one job of 8 MW, with and without us."""
+    config = hall(seed)
+    full_w = config.site.max_mw * 1e6
+    loop = ClosedLoop(config, seed)
+    loop.run(60.0)
+    random, first = np.random.default_rng(seed), loop.tick
+    for _ in range(max(1, round(hours * 4))):
+        loop.command(float(random.uniform(0.5, 1.0)) * full_w, envelope=codes.NORMAL)
+        loop.run(900.0)
+    power_w = np.array(loop.poi_w[first:])
+    violations = sum(
+        int(scores.beyond(power_w, loop.dt_s, seconds, most_w).sum())
+        for seconds, most_w in ((15.0, 5e6), (60.0, 20e6), (5.0, 10e6))
+    )
+    jobs = training(config, (8.0,), seed)
+    shares, energy = [], []
+    for controlled in (True, False):
+        loop = ClosedLoop(config, seed, jobs=jobs)
+        loop.controlled = controlled
+        loop.run(120.0)
+        first, sums = loop.tick, 0.0
+        for _ in range(max(10, round(hours * 3600))):
+            loop.run(1.0)
+            sums += float(loop.fleet.power_w[loop.fleet.gpu].sum())
+        shares.append(float(scores.beyond(np.array(loop.poi_w[first:]), loop.dt_s, 15.0, 5e6).mean()))
+        energy.append(sums)
+    return {"normal": {
+        "commanded_violations": violations, "noisy_share": round(shares[0], 4),
+        "uncontrolled_share": round(shares[1], 4), "gpu_energy_ratio": round(energy[0] / energy[1], 4),
+    }}  # fmt: skip
+
+
+def cooling(seed: int, hours: float) -> Figures:
+    """The pumps of one GPU loop fail at full load; the highest supply temperature of the hour against its trip."""
+    config = hall(seed)
+    loop = ClosedLoop(config, seed)
+    loop.run(60.0)
+    failed = next(k for k, one in enumerate(config.loops) if one.id.startswith("gpu"))
+    loop.fleet.loops[failed].pumps = 0.0
+    hottest_c = 0.0
+    for _ in range(600):
+        loop.run(1.0)
+        hottest_c = max(hottest_c, loop.fleet.loops[failed].supply_c)
+    return {"cooling": {"max_supply_c": round(hottest_c, 2), "trip_c": config.loops[failed].max_supply_c}}
+
+
+def stability(seed: int, hours: float) -> Figures:
+    """Maximum sensitivity of the feedback loop, nominal and over the corners."""
+    table = margins.table(hall(seed))
+    return {"margins": {"ms_nominal": round(table[1.0, 1.0], 3), "ms_worst": round(max(table.values()), 3)}}
+
+
+YARDSTICKS: Final[dict[str, Callable[[int, float], Figures]]] = {
+    "steps": steps, "regulation": regulation, "udsp": base_points, "pfr": primary, "normal": normal,
+    "cooling": cooling, "margins": stability,
+}  # fmt: skip
+
+
+def run(names: list[str], *, seed: int, hours: float, say: Callable[[str], None]) -> Figures:
+    """The figures of some yardsticks, or of all."""
+    found: Figures = {}
+    for name in names or list(YARDSTICKS):
+        figures = YARDSTICKS[name](seed, hours)
+        say(f"{name}: {figures}")
+        found |= figures
+    return found

@@ -1,0 +1,1 @@
+"""Register lists of other programs, one format a file; `lists` recognises them."""

@@ -1,0 +1,96 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""Racks whose jobs swing between computing and waiting, and the standing caps that bound what the site shows of it.
+
+Feedback cannot follow 0.2 to 3 Hz; a cap can cut the peaks. A rack swings when its cap bound it and left it slack
+within fifteen seconds, and is held to do so for half an hour more: under its cap it cannot be seen. The caps stand
+between its troughs and its most, at a share that the peak to peak of the whole site in fifteen seconds decides; other
+racks take over what that leaves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.codes import DISPATCHED, ENDLESS, SECOND_NS
+if TYPE_CHECKING:
+    from rampd.ext.views import Limits, State
+
+
+def watch(limits: Limits, state: State, i: int, measured_w: float, settled: bool) -> bool:
+    """Takes a reading of a rack into account; whether it swings."""
+    width_w = limits.max_w[i]
+    now_ns = state.now_ns
+    if measured_w >= state.cap_w[i] - 0.03 * width_w:
+        state.bound_ns[i] = now_ns
+    elif settled and measured_w < state.cap_w[i] - 0.08 * width_w:
+        if now_ns - state.slack_ns[i] > 15 * SECOND_NS or state.slack_ns[i] == 0:
+            state.low_w[i] = measured_w
+        state.slack_ns[i] = now_ns
+        # The lowest trough, forgotten within a minute or so.
+        if measured_w < state.low_w[i]:
+            state.low_w[i] = measured_w
+        else:
+            state.low_w[i] += 0.01 * (measured_w - state.low_w[i])
+    recent_ns = now_ns - 15 * SECOND_NS
+    bound = state.bound_ns[i] >= recent_ns
+    if not bound or now_ns - state.slack_ns[i] > 1800 * SECOND_NS:
+        state.swings[i] = 0
+    elif state.slack_ns[i] >= recent_ns and state.slack_ns[i] > 0:
+        state.swings[i] = 1
+    return state.swings[i] != 0
+
+
+def allowed(limits: Limits, state: State) -> float:
+    """Peak to peak in fifteen seconds that is let stand: what the envelope's windows leave, less when dispatched."""
+    most_w = ENDLESS
+    if state.envelope == DISPATCHED:
+        most_w = limits.site.quiet_w
+    for w in range(limits.site.windows):
+        if limits.window_envelope[w] == state.envelope:
+            most_w = min(most_w, 0.9 * min(limits.window_up_w[w], limits.window_down_w[w]))
+    return most_w
+
+
+def decide(limits: Limits, state: State) -> None:
+    """Sets the share at which the caps stand; after each change it waits until the noise shows what it did."""
+    since_ns = state.now_ns - state.ballast_ns
+    if state.ballast_ns == 0:
+        state.ballast = 1.0
+        state.ballast_ns = state.now_ns
+    elif since_ns >= 17 * SECOND_NS:
+        most_w = allowed(limits, state)
+        if state.noise_w > most_w:
+            state.ballast = max(0.02, 0.95 * state.ballast * most_w / state.noise_w)
+            state.ballast_ns = state.now_ns
+        elif state.noise_w < 0.7 * most_w and state.ballast < 1.0:
+            state.ballast = min(1.0, 1.1 * state.ballast)
+            state.ballast_ns = state.now_ns
+
+
+def standing(limits: Limits, state: State, total_w: float) -> None:
+    """Lowers the bounds of racks that swing to their standing caps; under a command as far as others take over."""
+    decide(limits, state)
+    if state.ballast >= 1.0:
+        return
+    most_w = 0.0
+    given_w = 0.0
+    for i in range(limits.site.racks):
+        most_w += state.hi_w[i]
+        if state.swings[i]:
+            given_w += max(0.0, state.hi_w[i] - cap(limits, state, i))
+    if given_w <= 0.0:
+        return
+    part = min(1.0, max(0.0, most_w - total_w) / given_w) if state.envelope == DISPATCHED else 1.0
+    for i in range(limits.site.racks):
+        if state.swings[i]:
+            state.hi_w[i] -= part * max(0.0, state.hi_w[i] - cap(limits, state, i))
+
+
+def cap(limits: Limits, state: State, i: int) -> float:
+    """The standing cap of a rack that swings."""
+    low_w = min(state.low_w[i], limits.max_w[i])
+    return max(state.lo_w[i], low_w + state.ballast * (limits.max_w[i] - low_w))

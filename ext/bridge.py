@@ -1,0 +1,94 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""Racks that answer slowly start at once, towards what the reference will be when they answer; fast ones bridge them.
+
+A slow rack is given its fair share of the reference at the end of its own dead time, so that it moves once and not with
+every correction. What the slow ones will draw meanwhile is known from what they were given; the fast ones make up the
+rest of the total, within what they can reach, and are given back as the slow ones arrive.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.allocate import allocate
+if TYPE_CHECKING:
+    from rampd.ext.views import Limits, State
+
+
+def travelled(limits: Limits, state: State, ticks: int) -> float:
+    """How far the reference will have gone in so many ticks; W, never beyond its goal."""
+    return min(abs(state.goal_w - state.reference_w), state.pace_w * ticks)
+
+
+def ahead(limits: Limits, state: State, cap_w: float) -> None:
+    """Replaces the shares of slow racks by those of the reference to come."""
+    site = limits.site
+    longest = 0
+    for i in range(site.racks):
+        if limits.slow[i]:
+            longest = max(longest, max(limits.dead_up[i], limits.dead_down[i]))
+    span_w = travelled(limits, state, longest)
+    end_w = state.reference_w + (span_w if state.goal_w > state.reference_w else -span_w)
+    total_w = (end_w + state.response_w - state.calm_w) / (1.0 + site.loss_ratio)
+    allocate(limits, state, state.lo_w, state.hi_w, max(0.0, min(total_w, cap_w)), state.ahead_w)
+    for i in range(site.racks):
+        if limits.slow[i]:
+            down = state.ahead_w[i] < state.share_w[i]
+            ticks = limits.dead_down[i] if down else limits.dead_up[i]
+            part = travelled(limits, state, ticks) / span_w if span_w > 0.0 else 1.0
+            state.share_w[i] += part * (state.ahead_w[i] - state.share_w[i])
+
+
+def arriving(limits: Limits, state: State, i: int) -> float:
+    """What a slow rack will draw `bridge_ticks` from now, by the set points that it was given."""
+    racks = limits.site.racks
+    history = limits.site.history
+    row = state.tick % history
+    cap_w = state.cap_w[i]
+    up = row - max(0, limits.dead_up[i] - limits.site.bridge_ticks)
+    down = row - max(0, limits.dead_down[i] - limits.site.bridge_ticks)
+    # The set point of this tick is not known yet: the one before it stands for it.
+    if up == row:
+        up -= 1
+    if down == row:
+        down -= 1
+    up_w = state.past_w[(up if up >= 0 else up + history) * racks + i]
+    down_w = state.past_w[(down if down >= 0 else down + history) * racks + i]
+    goal_w = min(up_w, down_w) if limits.dead_down[i] <= limits.dead_up[i] else max(up_w, down_w)
+    time_s = limits.site.bridge_ticks * limits.site.period_ns * 1e-9
+    cap_w = min(max(goal_w, cap_w - limits.down_w_per_s[i] * time_s), cap_w + limits.up_w_per_s[i] * time_s)
+    return min(cap_w, state.demand_w[i])
+
+
+def expect(limits: Limits, state: State) -> float:
+    """Sets `near_w` to what each rack will draw, and returns the sum."""
+    sum_w = 0.0
+    for i in range(limits.site.racks):
+        near_w = state.share_w[i]
+        if limits.slow[i] and state.ours[i]:
+            near_w = arriving(limits, state, i)
+        state.near_w[i] = near_w
+        sum_w += near_w
+    return sum_w
+
+
+def make_up(limits: Limits, state: State, sum_w: float, total_w: float) -> float:
+    """Moves the shares of fast racks so that what all will draw comes to a total; returns what it comes to."""
+    up = sum_w < total_w
+    for i in range(limits.site.racks):
+        far_w = state.near_w[i]
+        if not (limits.slow[i] and state.ours[i]):
+            far_w = state.reach_w[i] if up else state.floor_w[i]
+        state.far_w[i] = far_w
+    if up:
+        sum_w = allocate(limits, state, state.near_w, state.far_w, total_w, state.near_w)
+    else:
+        sum_w = allocate(limits, state, state.far_w, state.near_w, total_w, state.near_w)
+    for i in range(limits.site.racks):
+        if not (limits.slow[i] and state.ours[i]):
+            state.share_w[i] = state.near_w[i]
+    return sum_w

@@ -1,0 +1,107 @@
+"""Slow racks begin at once and fast ones bridge them: what each is given, and what is expected of it. 20 Hz, kW."""
+
+from __future__ import annotations
+
+import pytest
+
+from rampd.ext import codes
+from tests import interpreted
+from tests.core import Rack, World, world
+
+SLOW = Rack(min_w=0.0, dead_up_s=3.0, dead_down_s=3.0, slow=True)
+FAST = Rack(min_w=0.0)
+
+
+def hall(*racks: Rack, at_kw: float = 50.0) -> World:
+    most_w = sum(rack.max_w for rack in racks)
+    made = world(list(racks), max_w=most_w, import_w=2 * most_w)
+    state = made.state
+    state.tick = 200
+    state.reference_w = state.goal_w = at_kw * 1e3 * len(racks)
+    for i, rack in enumerate(racks):
+        state.lo_w[i], state.hi_w[i] = 0.0, rack.max_w
+        state.floor_w[i], state.reach_w[i] = 0.0, rack.max_w
+        state.applied_w[i] = state.cap_w[i] = state.share_w[i] = at_kw * 1e3
+        state.demand_w[i], state.ours[i] = rack.max_w, 1
+        for k in range(made.limits.site.history):
+            state.past_w[k * len(racks) + i] = at_kw * 1e3
+    return made
+
+
+def given(made: World) -> list[float]:
+    return [round(w / 1e3, 3) for w in made.state.share_w[: made.limits.site.racks]]
+
+
+def test_in_steady_state_everyone_has_the_fair_share() -> None:
+    made = hall(SLOW, FAST)
+    interpreted.step.share(made.limits, made.state, 100e3)
+    assert given(made) == [50.0, 50.0]
+
+
+def test_a_slow_rack_is_given_what_the_reference_will_be_when_it_answers() -> None:
+    made = hall(SLOW, FAST)
+    made.state.goal_w, made.state.pace_w = 20e3, 1e3
+    # In its three seconds and a tick the reference falls by 61 of 80 kW: 39 kW for the two of them.
+    interpreted.step.share(made.limits, made.state, 100e3)
+    assert given(made) == [19.5, 50.0]
+
+
+def test_no_further_than_the_goal() -> None:
+    made = hall(SLOW, FAST)
+    made.state.goal_w, made.state.pace_w = 60e3, 1e3
+    interpreted.step.share(made.limits, made.state, 100e3)
+    assert given(made) == [30.0, 50.0]
+
+
+def test_fast_racks_make_up_for_what_slow_ones_still_draw() -> None:
+    made = hall(SLOW, FAST)
+    made.state.goal_w = made.state.reference_w = 60e3
+    # The slow one draws its 50 kW for three seconds more.
+    interpreted.step.share(made.limits, made.state, 60e3)
+    assert given(made) == [30.0, 10.0]
+
+
+def test_and_are_given_back_as_those_arrive() -> None:
+    made = hall(SLOW, FAST)
+    state = made.state
+    state.goal_w = state.reference_w = 60e3
+    ticks = made.limits.dead_down[0] - made.limits.site.bridge_ticks
+    row = (state.tick - ticks) % made.limits.site.history
+    # It was told to go to 30 kW long enough ago for half a second from now.
+    state.past_w[row * 2] = 30e3
+    interpreted.step.share(made.limits, state, 60e3)
+    assert given(made) == [30.0, 30.0]
+
+
+def test_what_bridging_cannot_give_is_left_open() -> None:
+    made = hall(SLOW, SLOW, FAST)
+    made.state.goal_w = made.state.reference_w = 60e3
+    interpreted.step.share(made.limits, made.state, 60e3)
+    assert given(made) == [20.0, 20.0, 0.0]
+
+
+def test_a_slow_rack_that_is_not_ours_counts_as_it_is() -> None:
+    made = hall(SLOW, FAST)
+    made.state.ours[0] = 0
+    made.state.lo_w[0] = made.state.hi_w[0] = 70e3
+    made.state.floor_w[0] = made.state.reach_w[0] = 70e3
+    interpreted.step.share(made.limits, made.state, 100e3)
+    assert given(made) == [70.0, 30.0]
+
+
+def test_a_slow_rack_starts_with_the_command_not_with_its_turn() -> None:
+    made = world([SLOW, SLOW, FAST, FAST], max_w=400e3, default_w=400e3, import_w=500e3, phases=10, normal_up=100e3)
+
+    def tick() -> list[float]:
+        made.refresh()
+        for i in range(4):
+            made.rack(i, made.state.power_w[i] if made.state.tick else 100e3, made.state.applied_w[i] or 100e3)
+        made.meter(sum(made.state.power_w[:4]) if made.state.tick else 400e3)
+        made.tick()
+        return made.state.applied_w[:4]
+
+    for _ in range(40):
+        tick()
+    made.command(codes.TRACK, 200e3, ramp_s=1.0)
+    slow_w = tick()[:2]
+    assert slow_w == pytest.approx([50e3, 50e3], rel=0.05)

@@ -1,0 +1,118 @@
+"""The grid's yardsticks in simulated time on the hall of `rampd qualify`, held to their bars; half an hour each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rampd.daemon import margins, qualify, scores
+
+HOURS = 0.5
+
+
+@pytest.fixture(scope="module", params=(1, 2))
+def steps(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return qualify.steps(request.param, HOURS)
+
+
+def test_down_in_five_seconds_with_dead_times_of_up_to_four(steps: dict[str, Any]) -> None:
+    down = steps["step_down"]
+    assert down["t_s"] <= max(5.0, down["optimum_s"] + 0.5)
+    assert down["overshoot_ratio"] <= 0.02
+
+
+def test_up_half_a_second_after_physics(steps: dict[str, Any]) -> None:
+    up = steps["step_up"]
+    assert up["t_s"] <= max(5.0, up["optimum_s"] + 0.6)
+    assert up["overshoot_ratio"] <= 0.02
+
+
+def test_down_with_racks_silently_dead(steps: dict[str, Any]) -> None:
+    dead = steps["dead_racks"]
+    assert dead["t_s"] <= max(5.0, dead["optimum_s"] + 1.0)
+    assert dead["shortfall_error_ratio"] <= 0.001
+
+
+def test_regulation_in_a_quiet_and_in_a_noisy_hall() -> None:
+    found = qualify.regulation(1, HOURS)["regulation"]
+    assert found["quiet"]["mean"] >= 0.990
+    assert found["quiet"]["worst_hour"] >= 0.970
+    assert found["noisy"]["mean"] >= 0.980
+    assert found["noisy"]["worst_hour"] >= 0.955
+    assert found["noisy"]["rmse_ratio"] <= 0.04
+
+
+def test_base_points_every_four_seconds() -> None:
+    assert qualify.base_points(1, HOURS)["udsp"]["share_within"] >= 0.995
+
+
+def test_primary_response() -> None:
+    found = qualify.primary(1, HOURS)["pfr"]
+    assert 0.95 <= found["initial"] <= 1.05
+    assert 0.95 <= found["sustained"] <= 1.05
+
+
+def test_a_normal_day_keeps_its_windows_also_beside_a_training_job() -> None:
+    found = qualify.normal(1, HOURS)["normal"]
+    assert found["commanded_violations"] == 0
+    assert found["noisy_share"] <= 0.01
+    assert found["uncontrolled_share"] >= 0.60
+    assert found["gpu_energy_ratio"] >= 0.90
+
+
+def test_pumps_fail() -> None:
+    found = qualify.cooling(1, HOURS)["cooling"]
+    assert found["max_supply_c"] < found["trip_c"]
+
+
+def test_margins() -> None:
+    table = margins.table(qualify.hall(1))
+    assert table[1.0, 1.0] <= 1.5
+    assert max(table.values()) <= 2.6
+
+
+def test_half_the_lag_goes_unstable_in_the_corners() -> None:
+    assert margins.sensitivity(1.0, 0.1, 1.1, 1.0, 1.0) <= 1.5
+    assert margins.sensitivity(1.0, 0.1, 0.5, 1.5, 1.3) > 3.0
+
+
+def test_a_perfect_response_scores_one_and_delay_costs() -> None:
+    signal = np.repeat(qualify.regulation_signal(1.0, 3), 40)
+    late = [scores.regulation(signal, np.roll(signal, round(s / 0.05)), 0.05).mean() for s in (0.0, 0.5, 1.0, 2.0)]
+    assert late[0] == pytest.approx(1.0, abs=1e-9)
+    assert late == sorted(late, reverse=True)
+    assert late[1] == pytest.approx(0.998, abs=0.003)
+    assert scores.regulation(signal, np.zeros_like(signal), 0.05).mean() < 0.5
+    # A signal that stands still counts by precision alone.
+    assert scores.regulation(np.ones(24_000), np.full(24_000, 0.9), 0.05).tolist() == pytest.approx([0.9, 0.9, 0.9])
+
+
+def test_the_least_time_of_a_step() -> None:
+    room_w, slope_w, dead_s = np.array([10.0, 10.0]), np.array([10.0, 5.0]), np.array([1.0, 2.0])
+    assert scores.optimum(room_w, slope_w, dead_s, 10.0) == pytest.approx(2.0)
+    assert scores.optimum(room_w, slope_w, dead_s, 15.0) == pytest.approx(3.0)
+    assert scores.optimum(room_w, slope_w, dead_s, 20.1) == np.inf
+
+
+def test_windows_are_counted() -> None:
+    ramp = np.repeat(np.linspace(0.0, 60.0, 61), 20)
+    assert scores.beyond(ramp, 0.05, 15.0, 14.0).all()
+    assert not scores.beyond(ramp, 0.05, 15.0, 16.0).any()
+
+
+def test_the_command_prints_one_object() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rampd.daemon.cli", "qualify", "margins", "pfr", "--json"],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert set(json.loads(done.stdout)) == {"margins", "pfr"}
+    wrong = subprocess.run(
+        [sys.executable, "-m", "rampd.daemon.cli", "qualify", "nothing"], capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 2
+    assert "no yardstick" in wrong.stderr
