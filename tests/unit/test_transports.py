@@ -11,6 +11,8 @@ from rampd.daemon.field import transport
 from rampd.drivers.address import Serial, Tls
 from tests.sites import EXAMPLES, RACKS, SITE, Edit, load, problems, site
 
+MEMBERS = (EXAMPLES / "mixed-10" / "members.csv").read_text(encoding="utf-8")
+MINER = next(row for row in MEMBERS.splitlines() if row.startswith("asic-wm2,")).partition(",")[2]
 METER = 'address = "127.20.0.1:1502"'
 
 
@@ -80,8 +82,8 @@ def test_what_is_wrong_is_said(tmp_path: Path, edits: list[Edit], message: str, 
     [
         pytest.param("asic-wm2,127.30.8.99", None, "", id="another miner"),
         pytest.param("asic-wm9,127.30.8.99", None, "there is no rack 'asic-wm9'", id="of no rack"),
-        pytest.param("asic-wm2,127.30.8.1:14028", None, "stands in asic-wm2 and asic-wm2", id="twice"),
-        pytest.param("asic-wm2,http://127.30.8.1:14028", None, "stands in asic-wm2 and asic-wm2", id="with a scheme"),
+        pytest.param(f"asic-wm2,{MINER}", None, "stands in asic-wm2 and asic-wm2", id="twice"),
+        pytest.param(f"asic-wm2,http://{MINER}", None, "stands in asic-wm2 and asic-wm2", id="with a scheme"),
         pytest.param("asic-wm2,https://127.30.8.99", None, "are spoken to without TLS", id="TLS where there is none"),
         pytest.param("asic-wm2,HALL-7:4028\nasic-wm2,hall-7", None, "stands in asic-wm2 and asic-wm2", id="one port"),
         pytest.param(
@@ -92,7 +94,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, edits: list[Edit], message: str, 
 )  # fmt: skip
 def test_a_miner_belongs_to_one_rack(tmp_path: Path, row: str, edit: Edit | None, message: str) -> None:
     path = site(tmp_path, *([edit] if edit else []), example="mixed-10")
-    rows = (EXAMPLES / "mixed-10" / "members.csv").read_text(encoding="utf-8") + row + "\n"
+    rows = MEMBERS + row + "\n"
     if edit:
         rows = "".join(line for line in rows.splitlines(True) if not line.startswith("asic-wm3"))
     (tmp_path / "members.csv").write_text(rows, encoding="utf-8")
