@@ -259,6 +259,7 @@ class Actuation:
         if found is Latch.LATCHED or quiet:
             log.info("%s: ours again", target.id)
             target.yielded_ns = 0
+            target.pending_ns = now_ns
             self._last_w[i] = math.nan
             self.tell(i)
 

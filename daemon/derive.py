@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
+from typing import Final
 
 from rampd.drivers import maps
 from rampd.drivers.maphead import MapError
 from rampd.drivers.members import MemberMap
 
+FIGURES: Final = ("min_kw", "max_kw", "up_kw_per_s", "down_kw_per_s")
+"""What a rack's row must give unless its map does."""
+
 
 def complete(row: dict[str, str], members: int, map_folder: Path | None) -> dict[str, str]:
-    """The row with its empty cells filled; unchanged for racks that are no racks of members, or whose map is wrong.
+    """The row with its empty cells filled; unchanged for racks that are no racks of members.
 
-    `members` is 0 where none are listed: then the rack is one, at its own address.
+    `members` is 0 where none are listed: then the rack is one, at its own address. Raises MapError where cells are
+    empty and its map is not there or wrong; where all are filled, that is said where maps are checked.
     """
+    name = row.get("map", "")
     try:
-        found = maps.load(row.get("map", ""), map_folder)
-    except (KeyError, MapError):
-        return row  # said where maps are checked
+        found = maps.load(name, map_folder)
+    except (KeyError, MapError) as error:
+        if not name or all(row.get(key) for key in FIGURES):
+            return row
+        if isinstance(error, MapError):
+            raise
+        near = difflib.get_close_matches(name, maps.names(), n=1)
+        hint = f": did you mean {near[0]!r}?" if near else ""
+        raise MapError(f"there is no map {name!r}{hint}") from error
     if not isinstance(found, MemberMap):
         return row
     return {**figures(found, max(1, members)), **{key: cell for key, cell in row.items() if cell}}

@@ -29,12 +29,13 @@ EFFECT_S: Final = 2.0
 
 
 class Field:
-    """Everything that is read and written. Reads certificate and secret files: not for the event loop.
+    """Everything that is read and written, with `shadow` only read. Reads certificate and secret files: not for the
+    event loop.
 
     Raises ConfigError or DeviceError when a secret or certificate cannot be used.
     """
 
-    def __init__(self, composed: Composed, wall: InputWall, inputs: Inputs) -> None:
+    def __init__(self, composed: Composed, wall: InputWall, inputs: Inputs, *, shadow: bool = False) -> None:
         self._composed = composed
         self._inputs = inputs
         self.endpoints = _endpoints(composed, wall)
@@ -48,7 +49,7 @@ class Field:
             rack = racks.get(point.id)
             if isinstance(point.map, MemberMap):
                 assert rack is not None
-                self._add_members(rack, point, point.map)
+                self._add_members(rack, point, point.map.watching() if shadow else point.map)
             else:
                 self._add_modbus(rack, point, point.map)
         self.nameplates = Nameplates(self.devices)
@@ -102,7 +103,7 @@ class Field:
             found.append(
                 Target(
                     rack.id, self._drivers[rack.id], point.slots[policy.readback],
-                    verify_ns=round((policy.accept_s + 2 * rack.period_s) * 1e9),
+                    verify_ns=round((policy.accept_s + 2 * point.period_s) * 1e9),
                     # Refreshes are spread, so that a hall at rest does not write to all racks at once.
                     refresh_ns=round(control.deadman_s * 1e9 / 3 * (0.8 + 0.2 * (i % 16) / 16)),
                     power_slot=source.slots["power_w"], max_w=rack.max_kw * 1e3,
@@ -143,5 +144,5 @@ def transport(config: Config, text: str) -> Transport:
 def _effect_ns(rack: Rack, policy: WritePolicy, source: Point) -> int:
     """How long from an accepted limit to the power below it: the rack's own figures and half as much, or its map's."""
     fall_s = (rack.max_kw - rack.min_kw) / rack.down_kw_per_s
-    own_s = 1.5 * (rack.dead_down_s + fall_s) + 2 * source.device.period_s + EFFECT_S
+    own_s = 1.5 * (rack.dead_down_s + fall_s) + 2 * source.period_s + EFFECT_S
     return round(max(own_s, policy.effect_s) * 1e9)

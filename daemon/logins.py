@@ -21,6 +21,10 @@ def logins(config: Config) -> dict[str, tuple[Login, Trust]]:
             except (OSError, UnicodeDecodeError) as error:
                 message = f"login {login.id}: secret_file {path} cannot be read: {error}"
                 problems.append(Problem(str(config.path), 1, message, "give a text file that rampd may read"))
+            else:
+                if not secret:
+                    message = f"login {login.id}: the first line of secret_file {path} is empty"
+                    problems.append(Problem(str(config.path), 1, message, "write the secret into its first line"))
         ca_file = None if login.ca_file is None else folder / login.ca_file
         found[login.id] = (Login(login.username, secret), Trust(ca_file, login.pin_sha256))
     if problems:

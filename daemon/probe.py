@@ -42,7 +42,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     sub.add_argument("--ca", type=Path, metavar="FILE", help="tls: who signed the device's certificate")
     sub.add_argument("--cert", type=Path, metavar="FILE", help="tls: our own certificate")
     sub.add_argument("--key", type=Path, metavar="FILE", help="tls: the key of our certificate")
-    sub.add_argument("--baud", type=int, default=19200, metavar="N", help="serial: bits a second (default 19200)")
+    sub.add_argument("--baud", type=_baud, default=19200, metavar="N", help="serial: bits a second (default 19200)")
     sub.add_argument("--parity", choices=("none", "even", "odd"), default="even", help="serial (default even)")
     sub.add_argument("--stop-bits", type=int, choices=(1, 2), default=1, help="serial (default 1)")
     sub.set_defaults(handler=run)
@@ -161,6 +161,10 @@ def _place(text: str) -> Address:
 
 def _unit(text: str) -> int:
     return _within(text, 0, 255)
+
+
+def _baud(text: str) -> int:
+    return _within(text, 300, 1_000_000)
 
 
 def _register(text: str) -> int:

@@ -55,7 +55,7 @@ class Daemon:
         self.inputs = views.inputs(self.wall)
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.loop = Loop(limits, self.wall, self.outputs, Memory(limits), self.wake_fd)
-        self.field = Field(self.composed, self.wall, self.inputs)
+        self.field = Field(self.composed, self.wall, self.inputs, shadow=shadow)
         self.journal = Journal.open(None if state_dir is None else state_dir / "commands.json")
         self.desk = Desk(self.composed, self.inputs, self.journal, self._send)
         self.show = Show(self.composed, self.inputs, self.desk, self.field.nameplates)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rampd.daemon.config import Config, Device, Node, Rack
-from rampd.daemon.sitecheck import device_rows
+from rampd.daemon.sitecheck import device_rows, read_every_s
 from rampd.drivers import maps
 from rampd.drivers.maps import AnyMap, DeviceMap
 from rampd.drivers.members import MemberMap
@@ -37,6 +37,11 @@ class Point:
     map: AnyMap
     slots: dict[str, int]
     stale_s: float
+
+    @property
+    def period_s(self) -> float:
+        """How often its values are read."""
+        return read_every_s(self.device, self.map)
 
     @property
     def slow(self) -> frozenset[str]:
@@ -76,7 +81,7 @@ def staleness(config: Config, name: str, kind: str, device: Device, device_map: 
     if kind == "cdu":
         return control.loop_stale_s
     if isinstance(device_map, MemberMap):
-        return max(control.rack_stale_s, 2.5 * max(device.period_s, device_map.update_s))
+        return max(control.rack_stale_s, 2.5 * read_every_s(device, device_map))
     return control.rack_stale_s
 
 

@@ -195,6 +195,9 @@ def _strangers(config: Config, loaded: dict[str, AnyMap | None], places: Places)
             yield Problem(*at, f"fleet.members: {text}: {message}", remedy)
         if not isinstance(device_map := racks.get(rack_id), MemberMap):
             continue
+        if text.startswith("https://") and not device_map.has_tls:
+            message = f"{text}: members of map {device_map.name} are spoken to without TLS"
+            yield Problem(*at, message, "leave https:// out, and keep them in a network of their own")
         key = place(text.lower(), device_map)
         if key in seen:
             message = f"{text} stands in {seen[key]} and {rack_id}"
@@ -206,6 +209,11 @@ def _strangers(config: Config, loaded: dict[str, AnyMap | None], places: Places)
             message = f"racks {measured[rack.power_from]} and {rack.id} have the same power_from, {rack.power_from}"
             yield Problem(*places[rack.id], message, "it must measure one rack alone: give each its own")
         measured.setdefault(rack.power_from, rack.id)
+
+
+def read_every_s(device: Device, device_map: AnyMap) -> float:
+    """How often a device is read: members of a rack have nothing new to tell more often than their map says."""
+    return max(device.period_s, device_map.update_s) if isinstance(device_map, MemberMap) else device.period_s
 
 
 def limits(config: Config, places: Places) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from rampd.daemon import derive
 from rampd.daemon.config import Config, Link, Login, Loop, Member, Meter, Node, Rack, SiteFile, Under, Window
+from rampd.drivers.maphead import MapError
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[str | int, ...]
@@ -198,7 +199,11 @@ def _table(
             continue
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if name in model.model_fields}
         _place(row, (str(path), line), places, problems)
-        row = complete({name: cell for name, cell in row.items() if cell})
+        try:
+            row = complete({name: cell for name, cell in row.items() if cell})
+        except MapError as error:
+            problems.append(Problem(str(path), line, f"map: {error}", "correct the map, or its name in this row"))
+            continue
         item = _validate(model, row, partial(_always, (str(path), line)), problems)
         if item is not None:
             places[nth(model.__name__.lower(), len(found))] = (str(path), line)

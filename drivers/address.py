@@ -72,10 +72,14 @@ class Tls:
 
     def context(self) -> ssl.SSLContext:
         """A new context from the files as they are now; the device is always verified. Raises OSError."""
-        context = ssl.create_default_context(cafile=self.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self.cert_file is not None:
-            context.load_cert_chain(self.cert_file, self.key_file)
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if self.cert_file is not None:
+                # With a password, or OpenSSL asks for one at the terminal and waits.
+                context.load_cert_chain(self.cert_file, self.key_file, password="")
+        except ValueError as error:  # a name that can be no file's
+            raise OSError(str(error)) from error
         return context
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -117,8 +117,11 @@ class MemberMap(MapHead):
     """A rack type whose members speak a protocol of their own; each protocol adds a table with its options.
 
     `in_flight` bounds the calls under way in one rack, `update_s` is how often a member has a new reading to give.
-    `storage = "nvm"` marks limits that wear the device out: such a rack is read and never moved.
+    `storage = "nvm"` marks limits that wear the device out: such a rack is read and never moved. `has_tls` is what the
+    driver of its protocol speaks.
     """
+
+    has_tls: ClassVar[bool] = False
 
     kind: Literal["rack"] = "rack"
     protocol: str
@@ -142,6 +145,10 @@ class MemberMap(MapHead):
         """The smallest change of one member, 0 where it takes any limit: all of it where it only sleeps and wakes."""
         one = self.capability
         return one.max_w if one.sleeps and one.min_w == one.max_w else one.step_w
+
+    def watching(self) -> Self:
+        """The map of a rack that is only looked at: opening its members writes nothing to them."""
+        return self
 
     @property
     def policy(self) -> WritePolicy:

@@ -7,6 +7,7 @@ up for it. Where too much of a rack is unknown, the rack's readings are let grow
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
@@ -46,13 +47,13 @@ class Post:
     member: Member
     ability: Ability
     up: bool = False
+    misses: int = 0  # readings and writes in a row without a usable answer
     power_w: float = math.nan
     shown_w: float = math.nan  # the limit that it reads
     accepted_w: float = math.nan  # the limit that it accepted from us
     at_ns: int = 0
     accepted_ns: int = 0
     changed_s: float = 0.0
-    silent: int = 0  # readings and writes in a row without a usable answer
     doubts: int = 0
     stubborn_ns: int = 0  # since when it is left out, 0: it is not
     unsure: bool = False  # its last write failed, and may have been done all the same
@@ -98,6 +99,8 @@ class MemberRack:
         # Apart, so that reads of silent members do not hold up a write.
         self._reads = asyncio.Semaphore(device_map.in_flight)
         self._writes = asyncio.Semaphore(device_map.in_flight)
+        # Of what may be under way, those that were silent get a part.
+        self._retries = asyncio.Semaphore(max(1, device_map.in_flight // 4))
         self._group: asyncio.TaskGroup | None = None
         self._publishing: asyncio.TimerHandle | None = None
         self._random = random.Random(name)
@@ -127,7 +130,8 @@ class MemberRack:
         said = ""
         while True:
             try:
-                async with post.call, self._reads, asyncio.timeout(2 * self._map.timeout_s):
+                turn = self._retries if said else contextlib.nullcontext()
+                async with turn, post.call, self._reads, asyncio.timeout(2 * self._map.timeout_s):
                     post.ability = await post.member.open()
             except (DeviceError, TimeoutError) as error:
                 self.counts["open_failed"] += 1
@@ -136,6 +140,9 @@ class MemberRack:
                     said = text
             else:
                 log.log(logging.WARNING if said else logging.DEBUG, "%s: %s: open", self.id, post.member.id)
+                if math.isnan(post.shown_w):
+                    # It may have been restarted, and does not tell its limit: ours is to be set again.
+                    post.accepted_w = math.nan
                 if await self._poll(post):
                     pause_s = FIRST_PAUSE_S
                 post.up = False
@@ -150,19 +157,19 @@ class MemberRack:
         """Reads a member until it misses twice in a row, in readings or in writes; whether it answered at all."""
         loop = asyncio.get_running_loop()
         due_s = loop.time()
-        post.silent = 0
+        post.misses = 0
         answered = False
-        while post.silent < MISSES:
+        while post.misses < MISSES:
             at_ns = time.monotonic_ns()
             try:
                 reading = await self._read(post)
             except (DeviceError, TimeoutError) as error:
                 log.debug("%s: %s: %s", self.id, post.member.id, error or "no answer in time")
                 self.counts["read_failed"] += 1
-                post.silent += 1
+                post.misses += 1
             else:
                 if reading is not None:
-                    post.silent = 0
+                    post.misses = 0
                     answered = post.up = True
                     self._take(post, reading, at_ns)
                     if self._publishing is None:
@@ -238,8 +245,10 @@ class MemberRack:
             post.left_ns = at_ns
             post.left_w = post.shown_w
         elif self._foreign == "yield" and at_ns - post.left_ns > YIELD_S * 1e9:
+            # Ours again, and to be set by the next write.
             post.left_ns = 0
             post.latched = False
+            post.accepted_w = math.nan
 
     def _publish(self) -> None:
         """The members' sums into the image; nothing while too much of the rack is out of sight."""
@@ -296,6 +305,8 @@ class MemberRack:
                     for post, part in zip(self.posts, parts, strict=True)
                     if self._free(post, set(failed)) and self._differs(post, part)
                 ]
+                # Down before up; who was not heard last time may take until its deadline, and must not hold up others.
+                changes.sort(key=lambda change: (change[1] > change[0].limit_w, change[0].misses))
                 errors = await asyncio.gather(*(self._write(post, part) for post, part in changes))
                 new = {post.member.id: e for (post, _), e in zip(changes, errors, strict=True) if e is not None}
                 failed |= new
@@ -375,7 +386,7 @@ class MemberRack:
             post.unsure = True
             if not (isinstance(error, DeviceError) and error.refused):
                 # Each write ends the reading under way: without this, one that is set often would never be missed.
-                post.silent += 1
+                post.misses += 1
             self.counts["failed"] += 1
             return error if isinstance(error, DeviceError) else DeviceError("no answer in time")
         if (part_w == 0.0) != (before_w == 0.0):
@@ -383,7 +394,7 @@ class MemberRack:
         post.accepted_w = part_w
         post.accepted_ns = time.monotonic_ns()
         post.latched = post.unsure = False
-        post.silent = 0
+        post.misses = 0
         # One that was left out has this one chance.
         post.doubts = min(post.doubts, STUBBORN - 1)
         self.counts["accepted"] += 1

@@ -13,7 +13,7 @@ from rampd.drivers.maps import Setpoint, Value
 from rampd.drivers.members import DeviceError
 from rampd.drivers.modbus import write_frame
 from rampd.drivers.racks import DeadMan, Latch
-from rampd.drivers.register import Register, encode
+from rampd.drivers.register import Register, RegisterError, encode
 from rampd.ext import codes
 from rampd.ext.units import Exchange, ModbusError
 from rampd.ext.views import Inputs
@@ -116,11 +116,16 @@ class ModbusRack:
     # Limits.
 
     def set_limit(self, limit_w: float) -> Future:
-        """Sends a limit in W, then its enable; the future ends when the device echoed both, or with what it refused."""
+        """Sends a limit in W, then its enable; the future ends when the device echoed both, or with what it refused.
+
+        Raises RegisterError for a limit that does not fit the register.
+        """
         future: Future = asyncio.get_running_loop().create_future()
         if self._registers is None:
             future.set_exception(DeviceError("its registers are not known yet"))
             return future
+        if not math.isfinite(limit_w):
+            raise RegisterError(f"{limit_w} W is no limit")
         step_w = self._step_w
         steps = limit_w / step_w
         whole = math.ceil(steps - 1e-6) if step_w <= FINE * self._rating.max_w else math.floor(steps + 1e-6)

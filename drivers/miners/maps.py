@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field
 
@@ -97,6 +97,11 @@ class BraiinsMap(MinerMap):
 
     protocol: Literal["braiins"]
     braiins: Braiins = Braiins()
+
+    def watching(self) -> Self:
+        """Without native ramps, which are set, and saved, when a miner is opened."""
+        left_alone = {"ramp_up_s": None, "ramp_down_s": None}
+        return self.model_copy(update={"braiins": self.braiins.model_copy(update=left_alone)})
 
     @property
     def _only_sleeps(self) -> bool:

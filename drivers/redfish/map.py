@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -98,6 +98,8 @@ class Service(Strict):
 class RedfishMap(MemberMap):
     """A rack whose members are BMCs that speak Redfish (DSP0266)."""
 
+    has_tls: ClassVar[bool] = True
+
     protocol: Literal["redfish"]
     redfish: Service
 
@@ -109,6 +111,10 @@ class RedfishMap(MemberMap):
                 f" {self.capability.min_w:g}"
             )
         return self
+
+    def watching(self) -> Self:
+        """Without power smoothing, which is set when a BMC is opened."""
+        return self.model_copy(update={"redfish": self.redfish.model_copy(update={"smoothing": None})})
 
     @property
     def point_w(self) -> tuple[float, float]:

@@ -218,6 +218,7 @@ def test_one_that_connects_and_says_nothing(arguments: list[str], capsys: pytest
         (["h", "--timeout", "0"], "lies outside 0.05 to 60"),
         (["h", "--timeout", "soon"], "is no number of seconds"),
         (["h", "--function", "6"], "invalid choice"),
+        (["serial:/dev/null", "--baud", "-5"], "lies outside 300 to 1000000"),
     ],
 )
 def test_words_that_make_no_probe(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

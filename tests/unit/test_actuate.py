@@ -552,3 +552,21 @@ async def test_a_limit_that_somebody_disabled_is_written_again(bench: Bench) -> 
     bench.rack.enabled = False
     await bench.look_until(0.3, reads_kw=80)
     assert bench.asked == [80, 80], "80 kW stand there, but nothing holds the rack to them"
+
+
+async def test_a_rack_that_comes_back_from_another_writer_has_its_time_to_latch(bench: Bench) -> None:
+    bench.target.foreign = "yield"
+    bench.pulse(80)
+    await bench.answer()
+    await bench.look_until(0.5, reads_kw=80)
+    await bench.look_until(0.5, reads_kw=60)
+    assert bench.target.yielded_ns
+    bench.now_s += 1.1 * actuate.YIELD_NS / S
+    bench.reads(60)
+    await bench.look_until(0.5)
+    assert not bench.target.yielded_ns
+    assert bench.asked[-1] == 80
+    assert bench.actuation.stages["ignored"] == 0
+    assert bench.target.responsive
+    await bench.look_until(0.5, reads_kw=80)
+    assert bench.target.latched

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import datetime
+from pathlib import Path
 
-from rampd.drivers.address import Address, AddressError, Serial, Transport, parse
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from rampd.drivers.address import Address, AddressError, Serial, Tls, Transport, parse
 
 
 @pytest.mark.parametrize(
@@ -51,3 +57,31 @@ def test_the_silence_between_two_frames(baud: int, gap_ms: float) -> None:
     line = Transport(parse("serial:/dev/ttyS0"), serial=Serial(baud=baud))
     assert line.gap_s * 1e3 == pytest.approx(gap_ms, abs=0.01)
     assert Transport(parse("rtu+tcp://10.0.3.20:4001")).gap_s == 0.0
+
+
+def encrypted(folder: Path) -> Tls:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "rampd")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
+    )  # fmt: skip
+    sealed = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"word")
+    )
+    (folder / "key.pem").write_bytes(sealed)
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return Tls(None, folder / "cert.pem", folder / "key.pem")
+
+
+@pytest.mark.parametrize("case", ["no file", "no name", "no certificate", "a key behind a password"])
+def test_certificates_that_cannot_be_used_are_an_os_error(tmp_path: Path, case: str) -> None:
+    """None of them ends a task, and none waits for somebody at a terminal."""
+    (tmp_path / "text").write_text("nothing", encoding="utf-8")
+    tls = {
+        "no file": Tls(tmp_path / "none"), "no name": Tls(Path("a\0b")), "no certificate": Tls(tmp_path / "text"),
+        "a key behind a password": encrypted(tmp_path),
+    }[case]  # fmt: skip
+    with pytest.raises(OSError, match=r"."):
+        tls.context()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -11,128 +10,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rampd.drivers import rack_members
-from rampd.drivers.members import Ability, Capability, DeviceError, MemberMap, Reading
-from rampd.drivers.rack_members import MemberRack
+from rampd.drivers.members import Ability, DeviceError
 from rampd.drivers.racks import Foreign, Latch
-from rampd.ext import codes, views
-from tests.field import image, until
-
-POWER, LIMIT = 0, 1
-
-
-class Miner:
-    """A member that does what it is told, or what the test breaks: `fails` for every call, `deaf` for writes.
-
-    `mute` does what was written and does not answer.
-    """
-
-    def __init__(
-        self, number: int, *, watts: float = 3000.0, tells_power: bool = True, tells_limit: bool = True
-    ) -> None:
-        self.id = f"m{number}"
-        self.ability = Ability(watts, watts, sleeps=True)
-        self.limit_w = watts
-        self.fails: Exception | None = None
-        self.refuses: Exception | None = None
-        self.deaf = False
-        self.mute = False
-        self.hangs = self.hangs_reading = self.hangs_closing = False
-        self.fails_reading: Exception | None = None
-        self.slow_s = 0.0
-        self.closed_under_way = False
-        self.tells_power = tells_power
-        self.tells_limit = tells_limit
-        self.under_way = 0
-        self.writes: list[float] = []
-        self.opened = self.reads = self.closed = 0
-
-    @contextlib.asynccontextmanager
-    async def call(self) -> AsyncIterator[None]:
-        assert self.under_way == 0, "one call at a time"
-        self.under_way += 1
-        try:
-            await asyncio.sleep(0.001)
-            if self.hangs:
-                await asyncio.Event().wait()
-            if self.fails is not None:
-                raise self.fails
-            yield
-        finally:
-            self.under_way -= 1
-
-    async def open(self) -> Ability:
-        async with self.call():
-            self.opened += 1
-            return self.ability
-
-    async def read(self) -> Reading:
-        async with self.call():
-            if self.hangs_reading:
-                await asyncio.Event().wait()
-            if self.fails_reading is not None:
-                raise self.fails_reading
-            self.reads += 1
-            return Reading(
-                0.98 * self.limit_w if self.tells_power else None, self.limit_w if self.tells_limit else None
-            )
-
-    async def set_limit(self, limit_w: float) -> None:
-        async with self.call():
-            if self.refuses is not None:
-                raise self.refuses
-            await asyncio.sleep(self.slow_s)
-            self.writes.append(limit_w)
-            if not self.deaf:
-                self.limit_w = limit_w
-            if self.mute:
-                await asyncio.Event().wait()
-
-    async def close(self) -> None:
-        self.closed += 1
-        self.closed_under_way = self.closed_under_way or self.under_way > 0
-        if self.hangs_closing:
-            await asyncio.Event().wait()
-
-
-def rack_map(**changes: float) -> MemberMap:
-    return MemberMap(
-        name="toy", protocol="toy", title="a miner of the test", source=("the test",), verified="nothing to verify",
-        port=1, timeout_s=0.2, update_s=0.03, accept_s=0.2, effect_s=1.0,
-        capability=Capability(
-            min_w=3000, max_w=3000, sleeps=True, dead_up_s=1, dead_down_s=0.1, up_w_per_s=500, down_w_per_s=9000,
-            **changes,
-        ),
-    )  # fmt: skip
-
-
-class Bench:
-    """A rack of so many members, running."""
-
-    def __init__(self, members: list[Miner], foreign: Foreign = "retake", **changes: float) -> None:
-        self.members = members
-        self.wall = image(2)
-        self.inputs = views.inputs(self.wall)
-        self.rack = MemberRack(
-            "rack", members, rack_map(**changes), self.inputs, {"power_w": 0, "limit_w": 1}, 0.03, foreign
-        )
-
-    async def __aenter__(self) -> Bench:
-        self.task = asyncio.create_task(self.rack.run())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-        assert self.task.cancelled()
-        assert all(member.closed for member in self.members)
-
-    def shows(self, power_w: float, limit_w: float) -> bool:
-        inputs = self.inputs
-        good = inputs.quality[POWER] == codes.GOOD and inputs.quality[LIMIT] == codes.GOOD
-        return good and abs(inputs.value[POWER] - power_w) < 1 and abs(inputs.value[LIMIT] - limit_w) < 1
-
-    def age_ns(self, slot: int = POWER) -> int:
-        return self.inputs.at_ns[slot]
+from rampd.ext import codes
+from tests.field import until
+from tests.members import LIMIT, POWER, Bench, Miner
 
 
 @pytest.fixture
@@ -430,10 +312,79 @@ async def test_a_member_that_falls_silent_is_missed_also_while_it_is_written_all
 
     async def move() -> None:
         for k in range(200):
-            with contextlib.suppress(DeviceError):
-                await bench.rack.set_limit(36000 - 3000 * (k % 2))
+            await asyncio.wait({bench.rack.set_limit(36000 - 3000 * (k % 2))})
 
     moving = asyncio.create_task(move())
     await until(lambda: bench.rack.members_up == 11, 5)
     moving.cancel()
     await asyncio.gather(moving, return_exceptions=True)
+
+
+async def test_who_is_silent_does_not_hold_up_the_others() -> None:
+    """A limit reaches those that answer before the deadlines of those that do not."""
+    async with Bench([Miner(k) for k in range(12)], in_flight=4) as bench:
+        await until(lambda: bench.rack.members_up == 12)
+        for member in bench.members[:4]:
+            member.hangs = True
+        await until(lambda: bench.rack.counts["read_failed"] >= 4)
+        limit = asyncio.ensure_future(bench.rack.set_limit(0))
+        await until(lambda: all(member.limit_w == 0 for member in bench.members[4:]))
+        assert not bench.rack.counts["failed"]
+        with pytest.raises(DeviceError, match="members did not take their limit"):
+            await limit
+
+
+async def test_who_fell_silent_gets_a_part_of_the_turns() -> None:
+    async with Bench([Miner(k) for k in range(12)], in_flight=4) as bench:
+        await until(lambda: bench.rack.members_up == 12)
+        for member in bench.members[:6]:
+            member.hangs = True
+        await until(lambda: bench.rack.members_up == 6)
+        failed, most = bench.rack.counts["open_failed"], 0
+
+        def tried() -> bool:
+            nonlocal most
+            most = max(most, sum(member.under_way for member in bench.members[:6]))
+            return bench.rack.counts["open_failed"] >= failed + 3
+
+        await until(tried)
+        assert most == 1
+        for member in bench.members[:6]:
+            member.hangs = False
+        await until(lambda: bench.rack.members_up == 12)
+
+
+async def test_a_member_that_was_left_is_set_again_after_a_long_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rack_members, "YIELD_S", 0.3)
+    members = [Miner(k) for k in range(3)]
+    for member in members:
+        member.ability, member.limit_w = GPU, 10000.0
+    async with Bench(members, "yield") as bench:
+        post = bench.rack.posts[0]
+        await until(lambda: bench.rack.members_up == 3)
+        await bench.rack.set_limit(15000)
+        await until(lambda: all(one.latched for one in bench.rack.posts))
+        members[0].limit_w = 7000
+        await until(lambda: post.left_ns)
+        await bench.rack.set_limit(15000)
+        await until(lambda: not post.left_ns)
+        reads = members[0].reads
+        await until(lambda: members[0].reads > reads + 5)
+        await bench.rack.set_limit(15000)
+        assert [member.limit_w for member in members] == [5000, 5000, 5000]
+
+
+async def test_one_that_was_away_and_tells_no_limit_counts_in_full_until_it_is_set_again() -> None:
+    """It may have been restarted, and what a restart leaves is no limit."""
+    members = [Miner(k, tells_limit=False) for k in range(2)]
+    async with Bench(members) as bench:
+        await until(lambda: bench.rack.members_up == 2)
+        await bench.rack.set_limit(0)
+        members[0].fails = DeviceError("connection refused")
+        await until(lambda: bench.rack.members_up == 1)
+        members[0].limit_w, members[0].fails = 3000.0, None
+        await until(lambda: bench.rack.members_up == 2)
+        await until(lambda: bench.inputs.value[LIMIT] == 3000)
+        assert bench.rack.verdict() is Latch.FOREIGN
+        await bench.rack.set_limit(0)
+        assert [member.limit_w for member in members] == [0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from rampd.daemon.field import transport
 from rampd.drivers.address import Serial, Tls
 from tests.sites import EXAMPLES, RACKS, SITE, Edit, load, problems, site
 
+MEMBERS = (EXAMPLES / "mixed-10" / "members.csv").read_text(encoding="utf-8")
+MINER = next(row for row in MEMBERS.splitlines() if row.startswith("asic-wm2,")).partition(",")[2]
 METER = 'address = "127.20.0.1:1502"'
 
 
@@ -79,8 +82,9 @@ def test_what_is_wrong_is_said(tmp_path: Path, edits: list[Edit], message: str, 
     [
         pytest.param("asic-wm2,127.12.8.99", None, "", id="another miner"),
         pytest.param("asic-wm9,127.12.8.99", None, "there is no rack 'asic-wm9'", id="of no rack"),
-        pytest.param("asic-wm2,127.12.8.1:14028", None, "stands in asic-wm2 and asic-wm2", id="twice"),
-        pytest.param("asic-wm2,http://127.12.8.1:14028", None, "stands in asic-wm2 and asic-wm2", id="with a scheme"),
+        pytest.param(f"asic-wm2,{MINER}", None, "stands in asic-wm2 and asic-wm2", id="twice"),
+        pytest.param(f"asic-wm2,http://{MINER}", None, "stands in asic-wm2 and asic-wm2", id="with a scheme"),
+        pytest.param("asic-wm2,https://127.12.8.99", None, "are spoken to without TLS", id="TLS where there is none"),
         pytest.param("asic-wm2,HALL-7:4028\nasic-wm2,hall-7", None, "stands in asic-wm2 and asic-wm2", id="one port"),
         pytest.param(
             "asic-wm2,127.12.11.1", (RACKS, "whatsminer-v3,,2", "whatsminer-v3,127.12.11.1:4028,2"),
@@ -90,7 +94,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, edits: list[Edit], message: str, 
 )  # fmt: skip
 def test_a_miner_belongs_to_one_rack(tmp_path: Path, row: str, edit: Edit | None, message: str) -> None:
     path = site(tmp_path, *([edit] if edit else []), example="mixed-10")
-    rows = (EXAMPLES / "mixed-10" / "members.csv").read_text(encoding="utf-8") + row + "\n"
+    rows = MEMBERS + row + "\n"
     if edit:
         rows = "".join(line for line in rows.splitlines(True) if not line.startswith("asic-wm3"))
     (tmp_path / "members.csv").write_text(rows, encoding="utf-8")
@@ -101,6 +105,24 @@ def test_a_miner_belongs_to_one_rack(tmp_path: Path, row: str, edit: Edit | None
     assert message in found.message
     expected = (RACKS, 9) if edit else ("members.csv", rows.count("\n"))
     assert (found.file, found.line) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "message"),
+    [
+        ("luxoss", "", "map: there is no map 'luxoss': did you mean 'luxos'?"),
+        ("mine", 'name = "mine"\nkind = "rack"\nprotocol = "luxos"\n', "map: mine.toml: title"),
+    ],
+)
+def test_a_rack_whose_figures_come_from_a_map_that_is_wrong(tmp_path: Path, name: str, own: str, message: str) -> None:
+    path = site(
+        tmp_path, (RACKS, "luxos,,2", f"{name},,2"), (SITE, "[site]", '[site]\nmap_folder = "."'), example="mixed-10"
+    )
+    shutil.copy(EXAMPLES / "mixed-10" / "members.csv", tmp_path)
+    (tmp_path / "mine.toml").write_text(own, encoding="utf-8")
+    (found,) = problems(path)
+    assert (found.file, found.line) == (RACKS, 7)
+    assert found.message.startswith(message)
 
 
 def test_a_link_is_pointed_at(tmp_path: Path) -> None:
