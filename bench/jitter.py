@@ -116,7 +116,7 @@ async def main(racks: int, samples: int) -> dict[str, Any]:
         daemon.stop()
         await running
     median = sorted(runs, key=lambda run: run["p99_us"] / run["cyclictest_p99_us"])[1]
-    return {"policy": policy, **median, "devices": len(daemon.devices), "ticks_skipped": skipped}
+    return {"policy": policy, **median, "devices": len(daemon.field.devices), "ticks_skipped": skipped}
 
 
 if __name__ == "__main__":

@@ -65,8 +65,12 @@ def arriving(limits: Limits, state: State, i: int) -> float:
 
 
 def expect(limits: Limits, state: State) -> float:
-    """Sets `near_w` to what each rack will draw, and returns the sum."""
+    """Sets `near_w` to what each rack will draw, where that is not its share, and returns the sum."""
     sum_w = 0.0
+    if not limits.site.slow:
+        for i in range(limits.site.racks):
+            sum_w += state.share_w[i]
+        return sum_w
     for i in range(limits.site.racks):
         near_w = state.share_w[i]
         if limits.slow[i] and state.ours[i]:
@@ -79,6 +83,10 @@ def expect(limits: Limits, state: State) -> float:
 def make_up(limits: Limits, state: State, sum_w: float, total_w: float) -> float:
     """Moves the shares of fast racks so that what all will draw comes to a total; returns what it comes to."""
     up = sum_w < total_w
+    if not limits.site.slow:
+        if up:
+            return allocate(limits, state, state.share_w, state.reach_w, total_w, state.share_w)
+        return allocate(limits, state, state.floor_w, state.share_w, total_w, state.share_w)
     for i in range(limits.site.racks):
         far_w = state.near_w[i]
         if not (limits.slow[i] and state.ours[i]):

@@ -49,8 +49,8 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     state.seen_w[i] = measured_w
     settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not state.rising[i]
     if watch(limits, state, i, measured_w, settled):
-        # It wants everything in the next moment; its standing cap is all that bounds it.
-        state.demand_w[i] = width_w
+        # It wants everything in the next moment, but after a standstill it gets that back slowly.
+        state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w) + 0.005 * width_w)
     elif settled and measured_w < state.cap_w[i] - margin_w:
         # Noise is smoothed, a change of work is followed.
         error_w = measured_w - state.demand_w[i]

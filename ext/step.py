@@ -108,6 +108,11 @@ def stay(state: State, i: int) -> None:
 
 def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     """Each rack's least and most for this tick, what it can reach in one move, and what nodes must keep free for it."""
+    # What the reference has room for beyond the set points that stand: racks that are off come back within it only.
+    wake_w = state.reference_w + state.response_w - state.disturbance_w
+    wake_w = wake_w / (1.0 + limits.site.loss_ratio) - state.stand_w
+    if state.verb == ESTOP or state.fault_hold:
+        wake_w = 0.0
     for v in range(limits.site.nodes):
         state.reserve_w[v] = 0.0
     for i in range(limits.site.racks):
@@ -145,6 +150,13 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
                 # What a lowered rack has not given up yet.
                 reserve_w = max(0.0, inputs.value[limits.power_slot[i]] - max(applied_w, lo_w))
                 reserve_w += state.head_w[i]
+            if applied_w <= 0.0 and lo_w > 0.0:
+                if hi_w > lo_w and wake_w >= lo_w:
+                    wake_w -= lo_w
+                else:
+                    lo_w = 0.0
+                    hi_w = 0.0
+                    why = WHY_SHED
         state.lo_w[i] = lo_w
         state.hi_w[i] = hi_w
         state.bound_why[i] = why
