@@ -98,7 +98,6 @@ class Mirror:
     """The unit that answers, and its listening address while it is open. `snapshot` gives the newest outputs."""
 
     def __init__(self, composed: Composed, inputs: views.Inputs, snapshot: Callable[[], views.Outputs]) -> None:
-        self.trouble: server.Trouble | None = None
         self._composed = composed
         self._inputs = inputs
         self._snapshot = snapshot
@@ -106,11 +105,11 @@ class Mirror:
         self._end = RACKS_AT + RACK_SIZE * len(composed.racks)
         self._counts: Counter[str] = Counter()
         self._counted_ns = 0
-        self._endpoint: server.Endpoint | None = None
+        self._endpoint: server.Endpoint[Mirror] | None = None
 
     async def open(self, host: str, port: int) -> int:
         """Listens; the port, also where 0 asked for a free one. Raises `server.ListenError`."""
-        endpoint = server.Endpoint(host, port, MOST_SESSIONS)
+        endpoint: server.Endpoint[Mirror] = server.Endpoint(host, port, MOST_SESSIONS)
         for number in UNITS:
             endpoint.units[number] = self
         await endpoint.open()

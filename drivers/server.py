@@ -1,7 +1,6 @@
 """Modbus/TCP as a device speaks it: one listening address, any number of units and clients.
 
-Requests may come several in a segment or one over several segments; answers go out in their order. A unit with a
-`trouble` hands every request to it instead.
+Requests may come several in a segment or one over several segments; answers go out in their order.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, MutableMapping, Sequence
-from typing import Final, Protocol, cast
+from collections.abc import Sequence
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 HEAD: Final = struct.Struct(">HHHB")
 
@@ -30,27 +29,19 @@ AT_ONCE: Final = 32
 """Requests of one client that are answered in a row."""
 _LONGEST: Final = 254
 
-Answer = Callable[[], bytes]
-
 
 class ListenError(Exception):
     """An address that cannot be listened on; the message names it and says why."""
 
 
-class Trouble(Protocol):
-    """Stands between a request and its answer; `answer()` carries the request out and gives the right answer."""
-
-    def __call__(self, session: Session, request: bytes, answer: Answer) -> None:
-        """Handles one whole request, MBAP header included."""
-
-
 class Unit(Protocol):
     """One Modbus unit."""
 
-    trouble: Trouble | None
-
     def answer(self, pdu: bytes) -> bytes:
         """The answer to a request, both without header. Never raises on what a client sends."""
+
+
+UnitT = TypeVar("UnitT", bound=Unit)
 
 
 def refusal(function: int, code: int) -> bytes:
@@ -92,7 +83,7 @@ def _notice_the_dead(sock: socket.socket) -> None:
 class Session(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint[Any]) -> None:
         self.transport: asyncio.Transport | None = None
         self._endpoint = endpoint
         self._rest = b""
@@ -116,12 +107,7 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answers every whole request; what is no Modbus/TCP closes the connection."""
         self._rest += data
-        if self._endpoint.deaf:
-            # Only here: uvloop starts to read after connection_made, whatever that asked for.
-            if self.transport is not None:
-                self.transport.pause_reading()
-            return
-        self._serve()
+        self.serve()
 
     def pause_writing(self) -> None:
         """A client that does not take its answers is not read either."""
@@ -132,12 +118,12 @@ class Session(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Goes on where it stopped."""
         self._choked = False
-        self._serve()
+        self.serve()
 
-    def _serve(self) -> None:
+    def serve(self) -> None:
         """Answers what has arrived, a few requests at a time: in between others have their turn."""
         transport = self.transport
-        if transport is None or transport.is_closing() or self._choked or self._endpoint.deaf:
+        if transport is None or transport.is_closing() or self._choked:
             return
         data, at, stop, more = self._rest, 0, 0, False
         answers: list[bytes] = []
@@ -145,7 +131,7 @@ class Session(asyncio.Protocol):
             stop = _end(data, at)
             if stop <= at:
                 break
-            self._answer(data[at:stop], answers)
+            self.answer(data[at:stop], answers)
             at = stop
         else:
             more = True
@@ -155,31 +141,21 @@ class Session(asyncio.Protocol):
             self.close()
         elif more:
             transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._serve)
+            asyncio.get_running_loop().call_soon(self.serve)
         elif not self._choked and not transport.is_closing():
             transport.resume_reading()
 
-    def _answer(self, request: bytes, answers: list[bytes]) -> None:
-        """Adds the answer, or hands the request over to what troubles the unit, after those before it were sent."""
+    def answer(self, request: bytes, answers: list[bytes]) -> None:
+        """Adds the answer to one whole request, header included."""
         transaction, _, _, number = HEAD.unpack_from(request)
         unit = self._endpoint.units.get(number)
-        if unit is None or unit.trouble is None:
-            pdu = request[HEAD.size :]
-            answer = refusal(pdu[0], NO_TARGET) if unit is None else unit.answer(pdu)
-            answers.append(HEAD.pack(transaction, 0, len(answer) + 1, number) + answer)
-        else:
-            self.send(b"".join(answers))
-            answers.clear()
-            self._hand_over(unit, request)
+        body = refusal(request[HEAD.size], NO_TARGET) if unit is None else unit.answer(request[HEAD.size :])
+        answers.append(HEAD.pack(transaction, 0, len(body) + 1, number) + body)
 
     def send(self, data: bytes) -> None:
         """Sends what may be nothing to a client that may be gone."""
         if data and self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
-
-    def resume(self) -> None:
-        """Goes on where a half-open endpoint stopped."""
-        self._serve()
 
     def close(self) -> None:
         """Ends the connection in good order."""
@@ -191,33 +167,21 @@ class Session(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _hand_over(self, unit: Unit, request: bytes) -> None:
-        def answer() -> bytes:
-            body = unit.answer(request[HEAD.size :])
-            transaction, _, _, number = HEAD.unpack_from(request)
-            return HEAD.pack(transaction, 0, len(body) + 1, number) + body
 
-        assert unit.trouble is not None
-        unit.trouble(self, request, answer)
-
-
-class Endpoint:
+class Endpoint(Generic[UnitT]):
     """One listening address and the units behind it; with `most_sessions`, further clients are turned away."""
 
     def __init__(self, host: str, port: int, most_sessions: int | None = None) -> None:
         self.host = host
         self.port = port
         self.most_sessions = most_sessions
-        self.units: MutableMapping[int, Unit] = {}
+        self.units: dict[int, UnitT] = {}
         self.sessions: set[Session] = set()
         self._server: asyncio.Server | None = None
-        self._down_by: set[object] = set()
-        self._deaf_by: set[object] = set()
 
-    @property
-    def deaf(self) -> bool:
-        """Half-open: connections stay and are accepted, nothing is read any more."""
-        return bool(self._deaf_by)
+    def session(self) -> Session:
+        """The protocol of a client that connects."""
+        return Session(self)
 
     @property
     def listening(self) -> bool:
@@ -228,9 +192,7 @@ class Endpoint:
         """Listens; port 0 takes a free one and keeps it. Raises ListenError naming the address."""
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(
-                lambda: Session(self), self.host, self.port, reuse_address=True, backlog=32
-            )
+            self._server = await loop.create_server(self.session, self.host, self.port, reuse_address=True, backlog=32)
         except OSError as error:
             raise ListenError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from error
         self.port = self._server.sockets[0].getsockname()[1]
@@ -242,24 +204,3 @@ class Endpoint:
             self._server = None
         for session in tuple(self.sessions):
             session.abort()
-
-    def take_down(self, cause: object) -> None:
-        """Closes for as long as any cause stands."""
-        self._down_by.add(cause)
-        self.close()
-
-    def bring_up(self, cause: object) -> bool:
-        """Removes a cause; True when it was the last, and the endpoint is to be opened again."""
-        self._down_by.discard(cause)
-        return not self._down_by
-
-    def deafen(self, cause: object) -> None:
-        """Reads no connection, old or new, for as long as any cause stands."""
-        self._deaf_by.add(cause)
-
-    def hear(self, cause: object) -> None:
-        """Removes a cause; with the last one reading goes on where it stopped."""
-        self._deaf_by.discard(cause)
-        if not self._deaf_by:
-            for session in tuple(self.sessions):
-                session.resume()

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any, Final, cast
 
+from rampd.drivers.sim.doors import Doors
 from rampd.drivers.sim.faults import ByteByByte, Fault, Late
 from rampd.drivers.sim.members import Server
 from rampd.drivers.sim.spec import SimError
@@ -20,10 +21,11 @@ from rampd.drivers.sim.spec import SimError
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
-class Gate:
+class Gate(Doors):
     """One listening address before a member's server. `trouble` is the fault of the wire that holds, if any."""
 
     def __init__(self, server: Server, host: str, port: int, seed: int = 1) -> None:
+        super().__init__()
         self.host = host
         self.port = port
         self.server = server
@@ -31,14 +33,7 @@ class Gate:
         self.random = Random(f"{seed}:{host}:{port}")
         self.visits: set[_Visit] = set()
         self._listener: asyncio.Server | None = None
-        self._down_by: set[object] = set()
-        self._deaf_by: set[object] = set()
         self._started = False
-
-    @property
-    def deaf(self) -> bool:
-        """Half-open: connections stay and are accepted, nothing is read any more."""
-        return bool(self._deaf_by)
 
     async def open(self) -> None:
         """Listens; port 0 takes a free one and keeps it. Raises SimError naming address and remedy."""
@@ -70,26 +65,10 @@ class Gate:
             await self.server.stop()
             self._started = False
 
-    def take_down(self, cause: object) -> None:
-        """Closes for as long as any cause stands."""
-        self._down_by.add(cause)
-        self.close()
-
-    def bring_up(self, cause: object) -> bool:
-        """Removes a cause; True when it was the last, and the gate is to be opened again."""
-        self._down_by.discard(cause)
-        return not self._down_by
-
-    def deafen(self, cause: object) -> None:
-        """Reads no connection, old or new, for as long as any cause stands."""
-        self._deaf_by.add(cause)
-
-    def hear(self, cause: object) -> None:
-        """Removes a cause; with the last one reading goes on where it stopped."""
-        self._deaf_by.discard(cause)
-        if not self._deaf_by:
-            for visit in tuple(self.visits):
-                visit.resume()
+    def wake(self) -> None:
+        """Goes on where a half-open gate stopped."""
+        for visit in tuple(self.visits):
+            visit.resume()
 
 
 class _Visit(asyncio.Protocol):

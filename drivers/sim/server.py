@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from rampd.drivers import server
 from rampd.drivers.server import (
+    HEAD,
     IDENTIFY,
     ILLEGAL_ADDRESS,
     ILLEGAL_FUNCTION,
@@ -17,14 +18,24 @@ from rampd.drivers.server import (
     WRITE_MANY,
     WRITE_ONE,
     ListenError,
-    Trouble,
     identify,
     refusal,
 )
+from rampd.drivers.sim.doors import Doors
 from rampd.drivers.sim.image import Image
 from rampd.drivers.sim.spec import SimError
 
 _WORDS: Final = struct.Struct(">HH")
+
+
+Answer = Callable[[], bytes]
+
+
+class Trouble(Protocol):
+    """Stands between a request and its answer; `answer()` carries the request out and gives the right answer."""
+
+    def __call__(self, session: Session, request: bytes, answer: Answer) -> None:
+        """Handles one whole request, MBAP header included."""
 
 
 class Unit:
@@ -92,8 +103,52 @@ class Unit:
         return 0
 
 
-class Endpoint(server.Endpoint):
+class Session(server.Session):
+    """One client's connection, with the faults of units and of the address between it and the answers."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self._doors = endpoint
+
+    def serve(self) -> None:
+        """Reads and answers nothing while the endpoint is half-open."""
+        if not self._doors.deaf:
+            super().serve()
+        elif self.transport is not None:
+            # Only here: uvloop starts to read after connection_made, whatever that asked for.
+            self.transport.pause_reading()
+
+    def answer(self, request: bytes, answers: list[bytes]) -> None:
+        """Hands the request over to what troubles its unit, after those before it were sent."""
+        unit = self._doors.units.get(request[HEAD.size - 1])
+        if unit is None or unit.trouble is None:
+            super().answer(request, answers)
+            return
+        self.send(b"".join(answers))
+        answers.clear()
+        unit.trouble(self, request, lambda: self._right(request))
+
+    def _right(self, request: bytes) -> bytes:
+        found: list[bytes] = []
+        super().answer(request, found)
+        return found[0]
+
+
+class Endpoint(server.Endpoint[Unit], Doors):
     """A listening address of the simulated hall."""
+
+    def __init__(self, host: str, port: int) -> None:
+        server.Endpoint.__init__(self, host, port)
+        Doors.__init__(self)
+
+    def session(self) -> Session:
+        """The protocol of a client that connects."""
+        return Session(self)
+
+    def wake(self) -> None:
+        """Goes on where a half-open endpoint stopped."""
+        for session in tuple(self.sessions):
+            session.serve()
 
     async def open(self) -> None:
         """Listens; port 0 takes a free one and keeps it. Raises SimError naming address and remedy."""

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from rampd.drivers.server import HEAD, READS, Answer, Session, Trouble
+from rampd.drivers.server import HEAD, READS
 from rampd.drivers.sim.faults import ByteByByte, Fault, Late, Plain, Short
+from rampd.drivers.sim.server import Answer, Session, Trouble
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
