@@ -185,7 +185,7 @@ class Actuation:
         # A limit that is not enabled is none.
         shown_w = target.max_w if target.driver.in_force() is False else inputs.value[slot]
         readable = inputs.quality[slot] == codes.GOOD
-        found = target.driver.verdict()
+        found = own = target.driver.verdict()
         if found is None:
             found = target.latch(inputs.at_ns[slot], shown_w, now_ns) if readable else target.waited(now_ns)
         elif found is Latch.FOREIGN and not target.latched:
@@ -194,8 +194,10 @@ class Actuation:
             self.watch_other(i, found, shown_w, now_ns)
         elif found is Latch.LATCHED:
             self.latch(i)
-        elif found is Latch.FOREIGN:
+        elif found is Latch.FOREIGN and own is None:
             self.foreign(i, shown_w, now_ns, good=good)
+        elif found is Latch.FOREIGN:
+            self.split_anew(i, now_ns, good=good)
         elif found is Latch.IGNORED:
             self.stages["ignored"] += "ignored" not in target.faults
             self.blame(i, "ignored", "the limit is accepted, but not read back")
@@ -247,6 +249,15 @@ class Actuation:
             target.yielded_w = shown_w
             self.tell(i)
         elif good and self.ready(target, now_ns):
+            self.send(i, now_ns)
+
+    def split_anew(self, i: int, now_ns: int, *, good: bool) -> None:
+        """Members of a rack hold other limits than they were given, or fell silent: the others make up for it."""
+        target = self.targets[i]
+        target.latched = False
+        target.pending_ns = now_ns
+        self.stages["resplit"] += 1
+        if good and self.ready(target, now_ns):
             self.send(i, now_ns)
 
     def watch_other(self, i: int, found: Latch, shown_w: float, now_ns: int) -> None:

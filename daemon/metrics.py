@@ -35,7 +35,8 @@ from rampd.ext.expose import Series
 
 RACK_STATES: Final = ("available", "stale", "unresponsive", "manual", "locked")
 WRITE_STAGES: Final = (
-    "sent", "accepted", "latched", "effective", "failed", "ignored", "disobeyed", "foreign", "refreshed", "programmed",
+    "sent", "accepted", "latched", "effective", "failed", "ignored", "disobeyed", "foreign", "resplit", "refreshed",
+    "programmed",
 )  # fmt: skip
 LATE_BINS: Final = range(4, 21)
 

@@ -71,6 +71,11 @@ class Post:
             return self.shown_w
         return self.accepted_w if not math.isnan(self.accepted_w) else self.ability.max_w
 
+    @property
+    def most_w(self) -> float:
+        """The most it may draw: a member that is silent may have been restarted, and is limited by nothing."""
+        return self.limit_w if self.up else self.ability.max_w
+
 
 class MemberRack:
     """A rack of members as a `RackDriver`. `run` polls until cancelled; without it nothing is written either.
@@ -259,7 +264,7 @@ class MemberRack:
         untold = False
         for post in self.posts:
             rated_w += post.ability.max_w
-            limit_w += post.limit_w
+            limit_w += post.most_w
             if not post.up:
                 hidden_w += post.ability.max_w
                 power_w += post.limit_w
@@ -312,7 +317,7 @@ class MemberRack:
                 failed |= new
                 if not new:
                     break
-            held_w = sum(post.limit_w for post in self.posts)
+            held_w = sum(post.most_w for post in self.posts)
             least_w = sum(
                 0.0 if p.ability.sleeps else p.ability.min_w for p in self.posts if self._free(p, set(failed))
             )
@@ -350,7 +355,7 @@ class MemberRack:
         about, now_s = self._map.capability, time.monotonic()
         seats = [
             Seat(
-                post.ability, post.limit_w, post.changed_s, self._free(post, failed),
+                post.ability, post.most_w, post.changed_s, self._free(post, failed),
                 may_sleep=now_s - post.changed_s >= about.min_on_s or post.changed_s == 0.0,
                 may_wake=now_s - post.changed_s >= about.min_off_s or post.changed_s == 0.0,
             )
@@ -405,11 +410,12 @@ class MemberRack:
 
         A member that shows another limit makes the sum a foreign one: the next split takes it back, or around it.
         """
-        posts = [post for post in self.posts if post.up]
-        if abs(sum(post.limit_w for post in self.posts) - self.expected_w) > self.tolerance_w:
+        if self._out_of_sight():
+            return Latch.WAITING
+        if abs(sum(post.most_w for post in self.posts) - self.expected_w) > self.tolerance_w:
             return Latch.FOREIGN
-        unread = any(post.accepted_ns >= post.at_ns for post in posts if post.accepted_ns)
-        return Latch.WAITING if unread or self._out_of_sight() else Latch.LATCHED
+        unread = any(post.accepted_ns >= post.at_ns for post in self.posts if post.up and post.accepted_ns)
+        return Latch.WAITING if unread else Latch.LATCHED
 
     def _out_of_sight(self) -> bool:
         """Whether so much of the rack does not answer that what is known of it says nothing."""

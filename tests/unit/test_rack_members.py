@@ -78,6 +78,19 @@ async def test_a_silent_member_counts_with_the_most_it_may_draw(bench: Bench) ->
     await until(lambda: bench.shows(3 * 2940, 9000))
 
 
+async def test_a_sleeping_member_that_falls_silent_may_come_back_in_full(bench: Bench) -> None:
+    """A restart ends its sleep while nobody sees it: from the moment it is silent, the others leave room for it."""
+    await bench.rack.set_limit(18000)
+    await until(lambda: bench.rack.verdict() is Latch.LATCHED)
+    gone = next(member for member in bench.members if not member.limit_w)
+    gone.hangs = True
+    await until(lambda: bench.rack.members_up == 11)
+    await until(lambda: bench.rack.verdict() is Latch.FOREIGN)
+    await bench.rack.set_limit(18000)
+    gone.limit_w = 3000
+    assert sum(member.limit_w for member in bench.members) <= 18000
+
+
 async def test_with_too_many_out_of_sight_the_readings_grow_old(bench: Bench) -> None:
     for member in bench.members[:2]:
         member.fails = DeviceError("connection refused")
