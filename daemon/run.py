@@ -108,7 +108,7 @@ class Daemon:
                 raise
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload()))
         loop.add_reader(self.wake_fd, self._woken)
         thread = threading.Thread(target=self._control, name="rampd-control", daemon=True)
         gc.collect()
@@ -216,10 +216,10 @@ class Daemon:
             return "no rack answers yet"
         return self._health()
 
-    def _reload(self) -> None:
+    async def _reload(self) -> None:
         """Validates the site file; what changed takes effect at the next start, and an invalid file changes nothing."""
         try:
-            fresh = sitecheck.load(self.config.path)
+            fresh = await asyncio.to_thread(sitecheck.load, self.config.path)
         except ConfigError as error:
             self.sources.reload_good = False
             log.error("reload refused, the running configuration stays:\n%s", error)

@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.parse
 from collections.abc import Iterator
-from signal import SIGSTOP
+from signal import SIGHUP, SIGSTOP
 from typing import Any
 
 import pytest
@@ -222,6 +222,22 @@ def test_a_real_prometheus_scrapes_it(hall: Hall, working: dict[str, str]) -> No
         _, _, text = get(f"http://{host}/api/v1/metadata?metric=rampd_modbus_requests")
         assert json.loads(text)["data"]["rampd_modbus_requests"][0]["type"] == "counter"
         prometheus.check()
+
+
+def test_a_reload_says_whether_the_site_file_is_good(hall: Hall, working: dict[str, str]) -> None:
+    """An invalid file changes nothing, and the metric says so until a good one is read."""
+    name = "rampd_config_last_reload_successful"
+    good = hall.site.read_text(encoding="utf-8")
+    try:
+        hall.site.write_text(good.replace("max_mw", "max_kw"), encoding="utf-8")
+        hall.daemon.send(SIGHUP)
+        until(lambda: hall.metric(name) == 0, 10, "the reload is refused")
+        assert "reload refused" in hall.daemon.words
+    finally:
+        hall.site.write_text(good, encoding="utf-8")
+    hall.daemon.send(SIGHUP)
+    until(lambda: hall.metric(name) == 1, 10, "the reload is good")
+    hall.daemon.check()
 
 
 def test_a_scrape_does_not_wait_for_the_field(hall: Hall, working: dict[str, str]) -> None:
