@@ -67,11 +67,13 @@ def test_members_fail_and_come_back_under_a_running_hall(hall: Hall, bus: Client
     hall.until_time(AT_S)
     for rack in ("asic-luxos", "asic-wm2", "asic-wm3", "asic-braiins", "gpu-percent"):
         until(lambda rack=rack: members(hall, "down").get(rack) == 1, 20, f"one member of {rack} is down")
-    assert bus.next_state()["racks"]["available"] == 10
+    # With one of four BMCs out of sight a rack may not be able to go as low as it was told: then others do.
+    assert bus.next_state()["racks"]["available"] >= 9
     command = bus.command("setpoint", percent=60, ramp_s=5)
     bus.until_stage(command, "started", 5)
     hall.until_time(AT_S + FOR_S)
-    until(lambda: sum(members(hall, "up").values()) == 82, 15, "all members are back")
+    until(lambda: sum(members(hall, "up").values()) == 82, 20, "all members are back")
+    until(lambda: bus.state["racks"]["available"] == 10, 10, "all racks are the core's again")
     assert (hall.daemon.pid, hall.daemon.code) == (pid, None), hall.daemon.words[-1000:]
     bus.until_stage(command, "reached", 60)
     # The BMC that was restarted has its limit again: nothing is drawn beyond what was told.
