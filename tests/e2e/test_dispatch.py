@@ -14,8 +14,6 @@ import pytest
 
 from tests.hall import RAMPD, until
 
-pytestmark = pytest.mark.alone
-
 SCORE = {"t_s", "overshoot_ratio", "final_error_ratio"}
 
 
