@@ -115,10 +115,14 @@ class Part:
 
 @contextlib.asynccontextmanager
 async def start(name: str, command: list[str]) -> AsyncIterator[Part]:
-    """A child that is ended with the block: asked first, then made to."""
+    """A child that is ended with the block: asked first, then made to.
+
+    It has a process group of its own: a Ctrl-C is for the demo, which ends its children itself.
+    """
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        process_group=0,
+    )  # fmt: skip
     part = Part(name, process)
     listener = asyncio.create_task(part.listen())
     try:
