@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from rampd.daemon import cli, halls, mapcli, metrics, mirror, sitecheck
-from rampd.daemon.config import Loop, Meter, Node, Rack, SiteFile, Under, Window
+from rampd.daemon.config import Link, Login, Loop, Member, Meter, Mirror, Node, Rack, SiteFile, Under, Window
 from rampd.daemon.run import Daemon
 from rampd.drivers import maps
 from rampd.drivers.members import MemberMap
@@ -50,7 +50,8 @@ def site_file() -> str:
             sections.append((f"[{name}]", info.annotation))
     sections += [("[[meter]]", Meter), ("[[loop]]", Loop), ("[[node]], and the columns of fleet.nodes", Node)]
     sections += [("[[under]]", Under), ("[[normal.window]] and [[dispatched.window]]", Window)]
-    sections.append(("columns of fleet.racks", Rack))
+    sections += [("[mirror]", Mirror), ("[[login]]", Login), ("[[link]]", Link)]
+    sections += [("columns of fleet.racks", Rack), ("columns of fleet.members", Member)]
     for title, model in sections:
         out += [
             f"## {title}\n",
