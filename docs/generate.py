@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 import tempfile
@@ -55,7 +56,7 @@ def site_file() -> str:
     for title, model in sections:
         out += [
             f"## {title}\n",
-            f"{(model.__doc__ or '').strip()}\n",
+            f"{inspect.cleandoc(model.__doc__ or '')}\n",
             "| key | within | default |",
             "| --- | --- | --- |",
         ]
