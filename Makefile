@@ -86,8 +86,8 @@ demo: setup
 
 # What computes runs on two cores; what times real processes runs by itself.
 test: test-setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/e2e
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/faults
+	$(BIN)/python -m pytest tests/e2e tests/faults
 
 check: build
 	$(BIN)/ruff check .
