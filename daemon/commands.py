@@ -14,17 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rampd.daemon import messages
+from rampd.daemon import admit, life, messages
 from rampd.daemon.journal import Journal
+from rampd.daemon.life import Live
 from rampd.daemon.messages import Command, Rejected, Stage
 from rampd.daemon.site import Composed
 from rampd.ext import codes, views
 
 log = logging.getLogger("rampd.commands")
 
-CLOCK_SLACK_S: Final = 30.0
-REACHED_S: Final = 1.0
-DEMAND_S: Final = 10.0
 MOST_WAITING: Final = 100
 _NAMES: Final = {codes.STAND: "release", codes.TRACK: "setpoint", codes.HOLD: "hold", codes.ESTOP: "estop"}
 
@@ -36,24 +34,6 @@ class Reply:
     payload: dict[str, Any]
     topic: str | None
     correlation: bytes | None
-
-
-@dataclass(slots=True)
-class Live:
-    """The command that holds, and how far it has come. Powers in W, times CLOCK_MONOTONIC ns."""
-
-    id: str
-    seq: int
-    verb: int
-    target_w: float
-    from_w: float
-    begun_ns: int
-    deadline_ns: int
-    topic: str | None = None
-    correlation: bytes | None = None
-    best_effort: bool = False
-    stage: str = "accepted"
-    within_ns: int = 0
 
 
 class Desk:
@@ -92,10 +72,12 @@ class Desk:
             if impossible:
                 raise Rejected("malformed", "the response topic is no plain topic, or one of commands", command_id)
             topic = topic or command.reply_to
-            self._admit(verb, command, retained=retained)
+            admit.check(command, self.journal.seen, retained=retained, now_s=time.time())
+            if not self.latched_stop and verb == "reset":
+                raise Rejected("nothing", "there is nothing to reset", command_id)
             self._say(verb, command_id, "received", topic=topic, correlation=correlation)
             self.journal.remember(command_id, "received")
-            start_s = self._start_in(command)
+            start_s = admit.start_in(command, time.time())
             if start_s > 0:
                 if len(self.waiting) >= MOST_WAITING:
                     raise Rejected("busy", f"{MOST_WAITING} commands wait already", command_id)
@@ -116,70 +98,16 @@ class Desk:
                 message=str(error), topic=topic, correlation=correlation,
             )  # fmt: skip
 
-    def _admit(self, verb: str, command: Command, *, retained: bool) -> None:
-        """Clock, retention, ids and the stop latch. Raises Rejected."""
-        now = time.time()
-        if retained:
-            raise Rejected("retained", "a retained command is never followed: publish it without retain", command.id)
-        if command.id in self.journal.seen:
-            stage = self.journal.seen[command.id][1]
-            raise Rejected("repeated", f"this id was handled already, its last stage was {stage}", command.id)
-        if command.expires_at.timestamp() <= now:
-            late_s = now - command.expires_at.timestamp()
-            raise Rejected(
-                "expired", f"expired {late_s:.1f} s ago: check the sender's clock or send it sooner", command.id
-            )
-        if command.issued_at.timestamp() > now + CLOCK_SLACK_S:
-            early_s = command.issued_at.timestamp() - now
-            raise Rejected("clock", f"issued {early_s:.0f} s in the future: check the clocks", command.id)
-        if not self.latched_stop and verb == "reset":
-            raise Rejected("nothing", "there is nothing to reset", command.id)
-
-    def _start_in(self, command: Command) -> float:
-        if command.interval is None or command.interval.start is None:
-            return 0.0
-        return command.interval.start.timestamp() - time.time()
-
-    def _lease_s(self, command: Command) -> float:
-        lease = self.composed.config.lease
-        lease_s = lease.default_s if command.lease_s is None else command.lease_s
-        if lease_s > lease.max_s:
-            raise Rejected("lease", f"lease_s {lease_s:g} exceeds the site's {lease.max_s:g}", command.id)
-        if command.interval is not None and command.interval.end is not None:
-            left_s = command.interval.end.timestamp() - time.time()
-            if left_s <= 0:
-                raise Rejected("expired", "its interval has ended", command.id)
-            lease_s = min(left_s, lease.max_s) if command.lease_s is None else min(left_s, lease_s)
-        return lease_s
-
-    def _target(self, command: Command) -> float:
-        """The commanded power in W. Raises Rejected when the site may not or cannot go there."""
-        if command.percent is not None:
-            target_w = command.percent / 100 * self.site.max_mw * 1e6
-        elif command.by_w is not None:
-            target_w = self.reference_w + command.by_w
-        else:
-            target_w = command.power_w or 0.0
-        low_w, high_w = self.site.min_mw * 1e6, self.site.max_mw * 1e6
-        if not low_w <= target_w <= high_w * (1 + 1e-9):
-            place = f"{low_w / 1e6:g} to {high_w / 1e6:g} MW"
-            if not command.best_effort:
-                raise Rejected("limit", f"{target_w / 1e6:.3f} MW lies outside the site's {place}", command.id)
-            target_w = min(max(target_w, low_w), high_w)
-        least_w = self.range_w[0]
-        if target_w < least_w - 0.005 * high_w and not command.best_effort:
-            message = f"{target_w / 1e6:.3f} MW cannot be reached: racks and cooling need {least_w / 1e6:.3f} MW"
-            raise Rejected("unreachable", message + "; ask for that, or with best_effort", command.id)
-        return target_w
-
     def _begin(self, verb: str, command: Command, topic: str | None, correlation: bytes | None) -> None:
         now_ns = time.monotonic_ns()
         if self.latched_stop and verb not in ("estop", "reset"):
             # Here and not at the door: what was accepted for later comes through here as well.
             raise Rejected("estop", "the emergency stop holds: send reset first", command.id)
-        lease_s = self._lease_s(command)
+        lease_s = admit.lease_s(command, self.composed.config.lease, time.time())
         kind = {"setpoint": codes.TRACK, "hold": codes.HOLD, "estop": codes.ESTOP}.get(verb, codes.STAND)
-        target_w = self._target(command) if verb == "setpoint" else self.site.default_mw * 1e6
+        target_w = self.site.default_mw * 1e6
+        if verb == "setpoint":
+            target_w = admit.target_w(command, self.site, self.reference_w, self.range_w[0])
         if verb == "setpoint" and math.isnan(self.mean_w):
             raise Rejected("not_ready", "the site meter has not been read yet", command.id)
         ramp_s, rate = command.ramp_s or 0.0, command.ramp_w_per_s or 0.0
@@ -213,28 +141,21 @@ class Desk:
         slot.target_w = target_w
         slot.ramp_s = ramp_s
         slot.rate_w_per_s = rate
-        takes_s = self._takes_s(target_w, ramp_s, rate, envelope)
+        takes_s = admit.takes_s(self.composed.config, self._span_w(target_w), ramp_s, rate, envelope)
         return Live(
             command_id, slot.seq, kind, target_w, self.mean_w, now_ns,
             now_ns + round(max(2.0 * takes_s, takes_s + 30.0) * 1e9),
         )  # fmt: skip
 
-    def _takes_s(self, target_w: float, ramp_s: float, rate: float, envelope: int) -> float:
-        """How long the reference needs for a command at the pace that its envelope allows."""
-        config = self.composed.config
-        span_w = 0.0 if math.isnan(self.mean_w) else target_w - self.mean_w
-        if envelope == codes.DISPATCHED:
-            most = (config.dispatched.up_mw_per_s if span_w > 0 else config.dispatched.down_mw_per_s) * 1e6
-        else:
-            most = (config.normal.up_mw_per_min if span_w > 0 else config.normal.down_mw_per_min) * 1e6 / 60
-        least_s = abs(span_w) / (min(most, rate) if rate > 0 else most)
-        return max(least_s, ramp_s)
+    def _span_w(self, target_w: float) -> float:
+        return 0.0 if math.isnan(self.mean_w) else target_w - self.mean_w
 
     def _promise(self, verb: str, target_w: float, ramp_s: float) -> str:
         if verb != "setpoint" or self.live is None:
             return ""
         slot = self.inputs.command
-        takes_s = self._takes_s(target_w, ramp_s, slot.rate_w_per_s, slot.envelope)
+        span_w = self._span_w(target_w)
+        takes_s = admit.takes_s(self.composed.config, span_w, ramp_s, slot.rate_w_per_s, slot.envelope)
         if 0 < ramp_s < takes_s - 0.1:
             return f"the ramp limit of the site allows it in {takes_s:.1f} s, not in {ramp_s:g} s"
         return ""
@@ -272,14 +193,9 @@ class Desk:
                 self._begin(verb, command, topic, correlation)
             except Rejected as error:
                 self._say(
-                    verb,
-                    command.id,
-                    "failed",
-                    code=error.code,
-                    message=str(error),
-                    topic=topic,
+                    verb, command.id, "failed", code=error.code, message=str(error), topic=topic,
                     correlation=correlation,
-                )
+                )  # fmt: skip
         live = self.live
         if live is None or out.seq != live.seq:
             return
@@ -294,6 +210,14 @@ class Desk:
         elif live.stage in ("started", "partial"):
             self._progress(live, out, now_ns)
 
+    def _progress(self, live: Live, out: views.Outputs, now_ns: int) -> None:
+        word = life.progress(live, out, self.mean_w, self.site.max_mw * 1e6, len(self.composed.racks), now_ns)
+        if word is None:
+            return
+        if word.stage == "reached" and live.verb == codes.TRACK:
+            self.observe((live.within_ns - live.begun_ns) * 1e-9)
+        self._stage(word.stage, code=word.code, message=word.message)
+
     def _measure(self, out: views.Outputs, now_ns: int) -> None:
         """Mean of the meter over about a second, and the range the core says is reachable."""
         if not out.started or not out.meter_good:
@@ -305,39 +229,6 @@ class Desk:
         self.mean_w += (out.power_w - self.mean_w) * min(1.0, since_s / 0.5)
         self.reference_w = out.reference_w
         self.range_w = (out.least_w, out.most_w)
-
-    def _progress(self, live: Live, out: views.Outputs, now_ns: int) -> None:
-        if live.verb in (codes.HOLD, codes.ESTOP):
-            if live.verb == codes.HOLD or self.mean_w <= out.least_w + 0.01 * self.site.max_mw * 1e6:
-                self._stage("reached")
-            return
-        goal_w, short = self._reachable(out)
-        span_w = abs(goal_w - live.from_w) if not math.isnan(live.from_w) else 0.0
-        band_w = max(0.01 * span_w, 0.0025 * self.site.max_mw * 1e6)
-        if abs(self.mean_w - goal_w) > band_w or out.reference_w != out.goal_w:
-            live.within_ns = 0
-        elif live.within_ns == 0:
-            live.within_ns = now_ns
-        # Demand may still be on its way up, cooling is: that is watched longer.
-        hold_s = DEMAND_S if short else REACHED_S
-        if live.within_ns and now_ns - live.within_ns >= hold_s * 1e9:
-            if live.verb == codes.TRACK:
-                self.observe((live.within_ns - live.begun_ns) * 1e-9)
-            message = f"the racks want no more: {short / 1e6:.3f} MW below the set point" if short else ""
-            self._stage("reached", code="demand" if short else "ok", message=message)
-        elif now_ns > live.deadline_ns and live.stage == "started":
-            done_w = abs(self.mean_w - live.from_w)
-            missing_w = abs(self.mean_w - goal_w)
-            stage: Stage = "partial" if done_w > 0.1 * span_w else "failed"
-            self._stage(stage, code="short", message=f"{missing_w / 1e6:.3f} MW short of {goal_w / 1e6:.3f} MW")
-
-    def _reachable(self, out: views.Outputs) -> tuple[float, float]:
-        """What an up-command can reach, min(goal, demand), and how far that is below the goal; W."""
-        free = (codes.WHY_SHARE, codes.WHY_MAX, codes.WHY_DEMAND)
-        wanting = out.goal_w > out.most_w and out.site_why == codes.SITE_ROOM
-        if wanting and all(out.why[i] in free for i in range(len(self.composed.racks))):
-            return out.most_w, out.goal_w - out.most_w
-        return out.goal_w, 0.0
 
     def _stage(self, stage: Stage, *, code: str = "ok", message: str = "") -> None:
         live = self.live
