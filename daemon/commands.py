@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rampd.daemon import admit, life, messages
+from rampd.daemon.channel import Channel
 from rampd.daemon.journal import Journal
 from rampd.daemon.life import Live
 from rampd.daemon.messages import Command, Rejected, Stage
@@ -55,6 +56,9 @@ class Desk:
         self.range_w = (0.0, math.inf)
         self.waiting: deque[tuple[float, str, Command, str | None, bytes | None]] = deque()
         self.observe: Callable[[float], None] = lambda _: None
+        self.channel = Channel(round(composed.config.control.channel_grace_s * 1e9), time.monotonic_ns())
+        self.hold_max_ns = views.limits(composed.limits).site.hold_max_ns
+        self._lost = False
         self._mean_ns = 0
 
     def receive(
@@ -138,6 +142,7 @@ class Desk:
         slot.verb = kind
         slot.envelope = envelope
         slot.expires_ns = expires_ns
+        slot.lost_ns = 0
         slot.target_w = target_w
         slot.ramp_s = ramp_s
         slot.rate_w_per_s = rate
@@ -166,7 +171,8 @@ class Desk:
         if kept is None:
             return
         try:
-            left_s = min(float(kept["until"]) - time.time(), self.composed.config.lease.max_s)
+            lost_s = max(0.0, time.time() - float(kept["lost_at"])) if "lost_at" in kept else 0.0
+            left_s = min(float(kept["until"]) - time.time() + lost_s, self.composed.config.lease.max_s)
             verb, target_w = int(kept["verb"]), float(kept["target_w"])
             self.latched_stop = verb == codes.ESTOP
             if left_s <= 0 and not self.latched_stop:
@@ -178,6 +184,10 @@ class Desk:
             )  # fmt: skip
             topic = kept.get("topic")
             self.live.topic = topic if isinstance(topic, str) and messages.may_answer_on(topic) else None
+            if lost_s > 0:
+                # A restart does not give the wait for the channel a new beginning.
+                self.channel.heard_ns = time.monotonic_ns() - round(lost_s * 1e9)
+                self._suspend(self.live, self.channel.heard_ns, left_s)
             log.info("command %s resumed, %.0f s left", self.live.id, left_s)
         except (KeyError, TypeError, ValueError) as error:
             log.error("the live command in the journal is not usable, standing at the default: %s", error)
@@ -186,6 +196,7 @@ class Desk:
     def tick(self, out: views.Outputs, now_ns: int) -> None:
         """Follows the live command through the newest snapshot, and begins commands whose time has come."""
         self._measure(out, now_ns)
+        self._attend(now_ns)
         for item in [item for item in self.waiting if item[0] <= time.monotonic()]:
             self.waiting.remove(item)
             _, verb, command, topic, correlation = item
@@ -202,7 +213,10 @@ class Desk:
         if live.stage == "accepted":
             self._stage("started")
         if out.lapsed:
-            self._end("lease_ended")
+            slot = self.inputs.command
+            # What has ended gives the guard no leave any more.
+            slot.expires_ns = min(slot.expires_ns, now_ns)
+            self._end("channel_lost" if slot.lost_ns else "lease_ended")
             self.journal.keep(None)
             return
         if live.verb == codes.STAND and live.stage in ("reached", "partial", "failed"):
@@ -217,6 +231,58 @@ class Desk:
         if word.stage == "reached" and live.verb == codes.TRACK:
             self.observe((live.within_ns - live.begun_ns) * 1e-9)
         self._stage(word.stage, code=word.code, message=word.message)
+
+    @property
+    def channel_state(self) -> str:
+        """up, lost, or fresh_command: heard again, but what was held has ended and only a new command replaces it."""
+        if self._lost:
+            return "lost"
+        return "fresh_command" if self.live is None and self.inputs.command.lost_ns else "up"
+
+    def _attend(self, now_ns: int) -> None:
+        """Suspends the live command while its channel is lost; its lease goes on when that returns."""
+        since_ns = self.channel.lost_since(now_ns)
+        if self._lost != (since_ns > 0):
+            self._lost = since_ns > 0
+            self._tell_of_channel(now_ns)
+        live, slot = self.live, self.inputs.command
+        if live is None or live.verb not in (codes.TRACK, codes.HOLD):
+            return
+        if since_ns and not slot.lost_ns and slot.expires_ns > now_ns:
+            self._suspend(live, since_ns, (slot.expires_ns - since_ns) * 1e-9)
+        elif slot.lost_ns and not since_ns and now_ns - slot.lost_ns < self.hold_max_ns:
+            slot.lost_ns = 0
+            self._keep(live.left_ns * 1e-9)
+        if slot.lost_ns:
+            slot.expires_ns = now_ns + live.left_ns
+
+    def _suspend(self, live: Live, since_ns: int, left_s: float) -> None:
+        """The core holds the command flat from here on, and its lease stands."""
+        now_ns = time.monotonic_ns()
+        live.left_ns = round(left_s * 1e9)
+        self.inputs.command.lost_ns = max(1, since_ns)
+        self.inputs.command.expires_ns = now_ns + live.left_ns
+        self._keep(left_s, lost_s=(now_ns - since_ns) * 1e-9)
+
+    def _keep(self, left_s: float, *, lost_s: float = 0.0) -> None:
+        """Notes for a restart how much is left of the live command's lease, and since when its channel is lost."""
+        if self.journal.live is None:
+            return
+        kept = {key: value for key, value in self.journal.live.items() if key != "lost_at"}
+        kept["until"] = time.time() - lost_s + left_s
+        if lost_s > 0:
+            kept["lost_at"] = time.time() - lost_s
+        self.journal.keep(kept)
+
+    def _tell_of_channel(self, now_ns: int) -> None:
+        live, slot = self.live, self.inputs.command
+        if self._lost:
+            hangs = "no command hangs on it" if live is None else f"{live.id} is held flat, its lease stands"
+            log.warning("channel lost: nothing heard for %.1f s; %s", self.channel.lost_s(now_ns), hangs)
+        elif slot.lost_ns and now_ns - slot.lost_ns >= self.hold_max_ns:
+            log.warning("channel back, but too late for the command that was held: a fresh one is needed")
+        else:
+            log.info("channel back%s", "" if live is None else f"; {live.id} goes on")
 
     def _measure(self, out: views.Outputs, now_ns: int) -> None:
         """Mean of the meter over about a second, and the range the core says is reachable."""

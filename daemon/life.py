@@ -37,6 +37,7 @@ class Live:
     best_effort: bool = False
     stage: str = "accepted"
     within_ns: int = 0
+    left_ns: int = 0  # of its lease, while its channel is lost
 
 
 def progress(live: Live, out: views.Outputs, mean_w: float, max_w: float, racks: int, now_ns: int) -> Word | None:

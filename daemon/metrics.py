@@ -366,6 +366,11 @@ class _SiteCollector(Collector):
         yield GaugeMetricFamily(
             "rampd_mqtt_connected", "1 while connected to the broker.", value=self.s.mqtt_connected()
         )
+        yield GaugeMetricFamily(
+            "rampd_channel_lost_seconds",
+            "How long the command channel has been silent, 0 while it is not lost.",
+            value=self.s.desk.channel.lost_s(time.monotonic_ns()),
+        )
         yield GaugeMetricFamily("rampd_events_pending", "Messages kept for the broker.", value=self.s.mqtt_pending())
         yield GaugeMetricFamily(
             "rampd_config_last_reload_successful", "1 when the last reload was good.", value=self.s.reload_good

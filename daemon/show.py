@@ -73,6 +73,7 @@ class Show:
                 for scope, reason, action in failsafes(self.composed, out, self.inputs)
             ],
             "binding": codes.SiteWhy(out.site_why).name.removeprefix("SITE_").lower(),
+            "channel": self.desk.channel_state,
             "racks": racks,
         }
 

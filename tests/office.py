@@ -45,6 +45,7 @@ class Office:
         self.wall = InputWall(composed.limits)
         self.inputs = views.inputs(self.wall)
         self.said: list[Reply] = []
+        self.silent = False
         self.desk = Desk(composed, self.inputs, kept, self.said.append)
         self.out = views.Outputs()
         self.out.started = self.out.meter_good = 1
@@ -65,6 +66,8 @@ class Office:
         """The core takes the command, and with `power_w` the meter shows that."""
         self.clock.now_s += seconds
         self.clock.wall_s += seconds
+        if not self.silent:
+            self.desk.channel.heard(self.clock.monotonic_ns())
         command = self.inputs.command
         if follow and command.seq:
             self.out.seq, self.out.verb = command.seq, command.verb
@@ -91,19 +94,21 @@ class Office:
         return command.seq, command.verb, command.target_w, (command.expires_ns - self.clock.monotonic_ns()) / S
 
 
-def kept(office: Office) -> Callable[[Composed, Clock], Office]:
+def kept(office: Office) -> Callable[..., Office]:
     """The journal as another process finds it."""
     text = office.desk.journal.text()
 
-    def again(composed: Composed, clock: Clock) -> Office:
+    def again(composed: Composed, clock: Clock, *, silent: bool = False) -> Office:
         path = Path("unused")
         found = Journal(path)
         data = json.loads(text)
         found.seen = {key: (value[0], value[1]) for key, value in data["seen"].items()}
         found.live = data["live"]
         made = Office(composed, clock, found)
+        made.silent = silent
         made.desk.resume()
         made.tick()
+        made.silent = False
         return made
 
     return again
