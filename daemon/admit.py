@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from rampd.daemon.config import Config, Lease, Site
+from rampd.daemon.config import Lease, Site
 from rampd.daemon.messages import Command, Rejected
-from rampd.ext import codes
 
 CLOCK_SLACK_S: Final = 30.0
 
@@ -68,12 +67,3 @@ def target_w(command: Command, site: Site, reference_w: float, least_w: float) -
         message = f"{asked_w / 1e6:.3f} MW cannot be reached: racks and cooling need {least_w / 1e6:.3f} MW"
         raise Rejected("unreachable", message + "; ask for that, or with best_effort", command.id)
     return asked_w
-
-
-def takes_s(config: Config, span_w: float, ramp_s: float, rate_w_per_s: float, envelope: int) -> float:
-    """How long the reference needs for a change at the pace that its envelope allows."""
-    if envelope == codes.DISPATCHED:
-        most = (config.dispatched.up_mw_per_s if span_w > 0 else config.dispatched.down_mw_per_s) * 1e6
-    else:
-        most = (config.normal.up_mw_per_min if span_w > 0 else config.normal.down_mw_per_min) * 1e6 / 60
-    return max(abs(span_w) / (min(most, rate_w_per_s) if rate_w_per_s > 0 else most), ramp_s)

@@ -19,6 +19,7 @@ from rampd.daemon.channel import Channel
 from rampd.daemon.journal import Journal
 from rampd.daemon.life import Live
 from rampd.daemon.messages import Command, Rejected, Stage
+from rampd.daemon.order import Order
 from rampd.daemon.site import Composed
 from rampd.ext import codes, views
 
@@ -108,61 +109,41 @@ class Desk:
             # Here and not at the door: what was accepted for later comes through here as well.
             raise Rejected("estop", "the emergency stop holds: send reset first", command.id)
         lease_s = admit.lease_s(command, self.composed.config.lease, time.time())
-        kind = {"setpoint": codes.TRACK, "hold": codes.HOLD, "estop": codes.ESTOP}.get(verb, codes.STAND)
         target_w = self.site.default_mw * 1e6
         if verb == "setpoint":
             target_w = admit.target_w(command, self.site, self.reference_w, self.range_w[0])
         if verb == "setpoint" and math.isnan(self.mean_w):
             raise Rejected("not_ready", "the site meter has not been read yet", command.id)
-        ramp_s, rate = command.ramp_s or 0.0, command.ramp_w_per_s or 0.0
+        order = Order.of(verb, command, target_w)
         self._end("replaced")
         self.latched_stop = verb == "estop" or (self.latched_stop and verb != "reset")
-        envelope = codes.DISPATCHED if command.envelope == "dispatched" else codes.NORMAL
-        self.live = self._follow(
-            kind, command.id, target_w=target_w, ramp_s=ramp_s, rate=rate, envelope=envelope,
-            expires_ns=now_ns + round(lease_s * 1e9),
-        )  # fmt: skip
+        self.live = self._follow(command.id, order, now_ns + round(lease_s * 1e9))
         self.live.topic, self.live.correlation = topic, correlation
         self.live.best_effort = command.best_effort
+        now_s = time.time()
         self.journal.keep(
-            None if kind == codes.STAND else {
-                "id": command.id, "verb": int(kind), "target_w": target_w, "envelope": int(envelope),
-                "until": time.time() + lease_s, "topic": topic,
-            }
+            None if order.verb == codes.STAND
+            else order.record(now_s) | {"id": command.id, "until": now_s + lease_s, "topic": topic}
         )  # fmt: skip
-        self._stage("accepted", message=self._promise(verb, target_w, ramp_s))
+        self._stage("accepted", message=self._promise(order))
 
-    def _follow(
-        self, kind: int, command_id: str, *, target_w: float, ramp_s: float, rate: float, envelope: int, expires_ns: int
-    ) -> Live:
-        """Puts a command into the image."""
+    def _follow(self, command_id: str, order: Order, expires_ns: int) -> Live:
+        """Puts an order into the image."""
         now_ns = time.monotonic_ns()
-        slot = self.inputs.command
-        slot.seq += 1
-        slot.verb = kind
-        slot.envelope = envelope
-        slot.expires_ns = expires_ns
-        slot.lost_ns = 0
-        slot.target_w = target_w
-        slot.ramp_s = ramp_s
-        slot.rate_w_per_s = rate
-        takes_s = admit.takes_s(self.composed.config, self._span_w(target_w), ramp_s, rate, envelope)
+        seq = order.put(self.inputs.command, expires_ns)
+        takes_s = order.takes_s(self.composed.config, self._span_w(order))
         return Live(
-            command_id, slot.seq, kind, target_w, self.mean_w, now_ns,
-            now_ns + round(max(2.0 * takes_s, takes_s + 30.0) * 1e9),
-        )  # fmt: skip
+            command_id, seq, order, self.mean_w, now_ns, now_ns + round(max(2.0 * takes_s, takes_s + 30.0) * 1e9)
+        )
 
-    def _span_w(self, target_w: float) -> float:
-        return 0.0 if math.isnan(self.mean_w) else target_w - self.mean_w
+    def _span_w(self, order: Order) -> float:
+        return 0.0 if math.isnan(self.mean_w) else order.target_w - self.mean_w
 
-    def _promise(self, verb: str, target_w: float, ramp_s: float) -> str:
-        if verb != "setpoint" or self.live is None:
-            return ""
-        slot = self.inputs.command
-        span_w = self._span_w(target_w)
-        takes_s = admit.takes_s(self.composed.config, span_w, ramp_s, slot.rate_w_per_s, slot.envelope)
-        if 0 < ramp_s < takes_s - 0.1:
-            return f"the ramp limit of the site allows it in {takes_s:.1f} s, not in {ramp_s:g} s"
+    def _promise(self, order: Order) -> str:
+        """What is said at once of a ramp that the site does not allow."""
+        takes_s = order.takes_s(self.composed.config, self._span_w(order))
+        if order.verb == codes.TRACK and 0 < order.ramp_s < takes_s - 0.1:
+            return f"the ramp limit of the site allows it in {takes_s:.1f} s, not in {order.ramp_s:g} s"
         return ""
 
     def resume(self) -> None:
@@ -173,15 +154,12 @@ class Desk:
         try:
             lost_s = max(0.0, time.time() - float(kept["lost_at"])) if "lost_at" in kept else 0.0
             left_s = min(float(kept["until"]) - time.time() + lost_s, self.composed.config.lease.max_s)
-            verb, target_w = int(kept["verb"]), float(kept["target_w"])
-            self.latched_stop = verb == codes.ESTOP
+            order = Order.restored(kept, time.time())
+            self.latched_stop = order.verb == codes.ESTOP
             if left_s <= 0 and not self.latched_stop:
                 self.journal.keep(None)
                 return
-            self.live = self._follow(
-                verb, str(kept["id"]), target_w=target_w, ramp_s=0.0, rate=0.0, envelope=int(kept["envelope"]),
-                expires_ns=time.monotonic_ns() + round(left_s * 1e9),
-            )  # fmt: skip
+            self.live = self._follow(str(kept["id"]), order, time.monotonic_ns() + round(left_s * 1e9))
             topic = kept.get("topic")
             self.live.topic = topic if isinstance(topic, str) and messages.may_answer_on(topic) else None
             if lost_s > 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from rampd.daemon.messages import Stage
+from rampd.daemon.order import Order
 from rampd.ext import codes, views
 
 REACHED_S: Final = 1.0
@@ -27,8 +28,7 @@ class Live:
 
     id: str
     seq: int
-    verb: int
-    target_w: float
+    order: Order
     from_w: float
     begun_ns: int
     deadline_ns: int
@@ -38,6 +38,11 @@ class Live:
     stage: str = "accepted"
     within_ns: int = 0
     left_ns: int = 0  # of its lease, while its channel is lost
+
+    @property
+    def verb(self) -> int:
+        """What it asks of the core."""
+        return self.order.verb
 
 
 def progress(live: Live, out: views.Outputs, mean_w: float, max_w: float, racks: int, now_ns: int) -> Word | None:

@@ -53,6 +53,7 @@ class Command(_Message):
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
     ramp_s: Annotated[float, Field(gt=0, le=86400)] | None = None
     ramp_w_per_s: Annotated[float, Field(gt=0)] | None = None
+    shape: Literal["linear", "s-curve"] = "linear"
     lease_s: Annotated[float, Field(gt=0)] | None = None
     interval: Interval | None = None
     envelope: Literal["normal", "dispatched"] = "dispatched"

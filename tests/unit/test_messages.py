@@ -40,20 +40,22 @@ def test_a_set_point_names_one_power(fields: dict[str, float]) -> None:
 
 def test_all_that_a_command_may_say() -> None:
     full = payload(
-        percent=40, ramp_s=5, lease_s=900, envelope="normal", best_effort=True, reply_to="over/there", who="grid",
-        reason="r",
+        percent=40, ramp_s=5, shape="s-curve", lease_s=900, envelope="normal", best_effort=True, reply_to="over/there",
+        who="grid", reason="r",
         interval={"start": "2026-05-04T14:00:00+02:00", "end": "2026-05-04T13:00:00Z"},
     )  # fmt: skip
     command = parse("setpoint", full)
     assert command.interval is not None
     assert command.interval.start == ISSUED
     assert (command.ramp_s, command.lease_s, command.envelope, command.best_effort) == (5, 900, "normal", True)
+    assert command.shape == "s-curve"
     assert (command.reply_to, command.who, command.reason) == ("over/there", "grid", "r")
 
 
 def test_what_is_not_said_has_the_contracts_defaults() -> None:
     command = parse("setpoint", payload(percent=40))
-    assert (command.envelope, command.best_effort, command.lease_s, command.ramp_s) == ("dispatched", False, None, None)
+    assert (command.envelope, command.shape, command.best_effort) == ("dispatched", "linear", False)
+    assert (command.lease_s, command.ramp_s) == (None, None)
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "setpoint"])
@@ -92,6 +94,7 @@ def test_the_other_verbs_take_no_power(verb: str) -> None:
         ({"power_w": 1, "ramp_s": 5, "ramp_w_per_s": 5}, "not both"),
         ({"power_w": 1, "lease_s": 0}, "lease_s: "),
         ({"power_w": 1, "envelope": "emergency"}, "envelope: "),
+        ({"power_w": 1, "shape": "s"}, "shape: "),
         ({"power_w": 1, "interval": {"begin": "2026-05-04T12:00:00Z"}}, "interval.begin: "),
         ({"power_w": 1, "interval": {"start": "2026-05-04T12:00:00"}}, "interval.start: "),
         ({"power_w": 1, "reply_to": ""}, "reply_to: "),

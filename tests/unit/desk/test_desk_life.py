@@ -69,6 +69,23 @@ def test_a_ramp_that_the_site_does_not_allow_is_accepted_with_a_word(office: Off
     assert "not in 1 s" in office.said[-1].payload["message"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "shape", "seconds"),
+    [
+        # 248 kW at 149 kW/s at most: 1.66 s straight, half as long again bent.
+        ({}, codes.LINEAR, "1.7 s"),
+        ({"shape": "linear"}, codes.LINEAR, "1.7 s"),
+        ({"shape": "s-curve"}, codes.S_CURVE, "2.5 s"),
+    ],
+)
+def test_the_shape_of_a_ramp(office: Office, fields: dict[str, str], shape: int, seconds: str) -> None:
+    office.send("setpoint", percent=50, ramp_s=1, **fields)
+    assert office.inputs.command.shape == shape
+    assert f"allows it in {seconds}, not in 1 s" in office.said[-1].payload["message"]
+    office.send("setpoint", percent=60)
+    assert office.inputs.command.shape == codes.LINEAR, "a shape is of its own command only"
+
+
 def test_the_newest_replaces(office: Office) -> None:
     first = office.send("setpoint", percent=50)
     office.tick()
