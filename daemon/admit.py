@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from rampd.daemon.config import Lease, Site
-from rampd.daemon.messages import Command, Rejected
+from rampd.daemon.messages import Command, Envelope, Rejected
 
 CLOCK_SLACK_S: Final = 30.0
 
 
-def check(command: Command, seen: Mapping[str, tuple[float, str]], *, retained: bool, now_s: float) -> None:
+def check(command: Envelope, seen: Mapping[str, tuple[float, str]], *, retained: bool, now_s: float) -> None:
     """Retention, id and clock of a command, by the wall clock. Raises Rejected."""
     if retained:
         raise Rejected("retained", "a retained command is never followed: publish it without retain", command.id)
@@ -36,11 +36,17 @@ def start_in(command: Command, now_s: float) -> float:
     return command.interval.start.timestamp() - now_s
 
 
+def plain_lease_s(asked_s: float | None, lease: Lease, command_id: str) -> float:
+    """How long something lives that was asked to live so long. Raises Rejected when the site allows less."""
+    found_s = lease.default_s if asked_s is None else asked_s
+    if found_s > lease.max_s:
+        raise Rejected("lease", f"lease_s {found_s:g} exceeds the site's {lease.max_s:g}", command_id)
+    return found_s
+
+
 def lease_s(command: Command, lease: Lease, now_s: float) -> float:
     """How long a command lives. Raises Rejected when that is longer than the site allows, or over already."""
-    found_s = lease.default_s if command.lease_s is None else command.lease_s
-    if found_s > lease.max_s:
-        raise Rejected("lease", f"lease_s {found_s:g} exceeds the site's {lease.max_s:g}", command.id)
+    found_s = plain_lease_s(command.lease_s, lease, command.id)
     if command.interval is not None and command.interval.end is not None:
         left_s = command.interval.end.timestamp() - now_s
         if left_s <= 0:
@@ -49,21 +55,21 @@ def lease_s(command: Command, lease: Lease, now_s: float) -> float:
     return found_s
 
 
+def asked_w(power_w: float | None, percent: float | None, site: Site) -> float:
+    """A power that is said in W or in percent of the site's most."""
+    return power_w or 0.0 if percent is None else percent / 100 * site.max_mw * 1e6
+
+
 def target_w(command: Command, site: Site, reference_w: float, least_w: float) -> float:
     """The commanded power in W. Raises Rejected when the site may not or cannot go there."""
-    if command.percent is not None:
-        asked_w = command.percent / 100 * site.max_mw * 1e6
-    elif command.by_w is not None:
-        asked_w = reference_w + command.by_w
-    else:
-        asked_w = command.power_w or 0.0
+    power_w = asked_w(command.power_w, command.percent, site) if command.by_w is None else reference_w + command.by_w
     low_w, high_w = site.min_mw * 1e6, site.max_mw * 1e6
-    if not low_w <= asked_w <= high_w * (1 + 1e-9):
+    if not low_w <= power_w <= high_w * (1 + 1e-9):
         place = f"{low_w / 1e6:g} to {high_w / 1e6:g} MW"
         if not command.best_effort:
-            raise Rejected("limit", f"{asked_w / 1e6:.3f} MW lies outside the site's {place}", command.id)
-        asked_w = min(max(asked_w, low_w), high_w)
-    if asked_w < least_w - 0.005 * high_w and not command.best_effort:
-        message = f"{asked_w / 1e6:.3f} MW cannot be reached: racks and cooling need {least_w / 1e6:.3f} MW"
+            raise Rejected("limit", f"{power_w / 1e6:.3f} MW lies outside the site's {place}", command.id)
+        power_w = min(max(power_w, low_w), high_w)
+    if power_w < least_w - 0.005 * high_w and not command.best_effort:
+        message = f"{power_w / 1e6:.3f} MW cannot be reached: racks and cooling need {least_w / 1e6:.3f} MW"
         raise Rejected("unreachable", message + "; ask for that, or with best_effort", command.id)
-    return asked_w
+    return power_w

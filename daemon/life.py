@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from rampd.daemon.arbitrate import Source
 from rampd.daemon.messages import Stage
 from rampd.daemon.order import Order
 from rampd.ext import codes, views
@@ -32,6 +33,10 @@ class Live:
     from_w: float
     begun_ns: int
     deadline_ns: int
+    source: Source
+    who: str = ""
+    reason: str = ""
+    interval: int = -1  # of the schedule
     topic: str | None = None
     correlation: bytes | None = None
     best_effort: bool = False

@@ -360,7 +360,7 @@ class _SiteCollector(Collector):
         commands = CounterMetricFamily(
             "rampd_commands", "Commands by verb, stage and code.", labels=["verb", "stage", "code"]
         )
-        for (verb, stage, code), count in self.s.desk.counts.items():
+        for (verb, stage, code), count in self.s.desk.answers.counts.items():
             commands.add_metric([verb, stage, code], count)
         yield commands
         yield GaugeMetricFamily(

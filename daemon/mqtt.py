@@ -25,7 +25,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 import rampd
-from rampd.daemon.commands import Desk, Reply
+from rampd.daemon.answers import Reply
+from rampd.daemon.commands import Desk
 from rampd.daemon.config import Mqtt
 from rampd.daemon.messages import LARGEST, stamp
 from rampd.daemon.show import Show

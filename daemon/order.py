@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ class Order:
         }  # fmt: skip
 
     @classmethod
-    def restored(cls, record: dict[str, Any], now_s: float) -> Order:
+    def restored(cls, record: Mapping[str, Any], now_s: float) -> Order:
         """From the journal, with what is left of its ramp. Raises KeyError, TypeError or ValueError."""
         verb, envelope = codes.Verb(record["verb"]), codes.Envelope(record["envelope"])
         target_w, rate, until_s = (float(record[key]) for key in ("target_w", "rate_w_per_s", "ramp_until"))

@@ -56,6 +56,8 @@ class Show:
             "at": stamp(),
             "mode": _MODES[codes.Verb(out.verb)] if out.started else "starting",
             "envelope": codes.Envelope(out.envelope).name.lower(),
+            "control": str(self.desk.mode),
+            "source": self.desk.holder.name.lower(),
             "command_id": None if live is None else live.id,
             "requested_w": round(out.goal_w, 1) if out.started else None,
             "reference_w": round(out.reference_w, 1) if out.started else None,

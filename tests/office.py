@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
+from itertools import count
 from typing import Any, Final
 
-from rampd.daemon.commands import Desk, Reply
+from rampd.daemon.answers import Reply
+from rampd.daemon.commands import Desk
 from rampd.daemon.journal import Journal
 from rampd.daemon.site import Composed
 from rampd.ext import codes, views
 from rampd.ext.image import InputWall
 
 S: Final = 1_000_000_000
+NUMBERS: Final = count(1)
 
 
 class Clock:
@@ -56,7 +58,7 @@ class Office:
         """One command; returns its id."""
         options = {key: fields.pop(key) for key in ("retained", "topic", "correlation") if key in fields}
         made = {
-            "id": f"c{len(self.said)}", "issued_at": self.clock.stamp(0), "expires_at": self.clock.stamp(30),
+            "id": f"c{next(NUMBERS)}", "issued_at": self.clock.stamp(0), "expires_at": self.clock.stamp(30),
         } | fields  # fmt: skip
         payload = json.dumps({key: value for key, value in made.items() if value is not None})
         self.desk.receive(verb, payload.encode(), **options)
@@ -95,17 +97,14 @@ class Office:
 
 
 def kept(office: Office) -> Callable[..., Office]:
-    """The journal as another process finds it."""
-    text = office.desk.journal.text()
+    """Another process with the same files."""
+    journal = office.desk.journal
+    journal.write(journal.take())
 
-    def again(composed: Composed, clock: Clock, *, silent: bool = False) -> Office:
-        path = Path("unused")
-        found = Journal(path)
-        data = json.loads(text)
-        found.seen = {key: (value[0], value[1]) for key, value in data["seen"].items()}
-        found.live = data["live"]
-        made = Office(composed, clock, found)
+    def again(composed: Composed, clock: Clock, *, silent: bool = False, power_w: float = 496e3) -> Office:
+        made = Office(composed, clock, Journal.open(journal.path))
         made.silent = silent
+        made.out.power_w = made.out.reference_w = made.out.goal_w = power_w
         made.desk.resume()
         made.tick()
         made.silent = False

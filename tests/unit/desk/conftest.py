@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from rampd.daemon import commands, halls, journal, sitecheck
+from rampd.daemon import answers, commands, halls, journal, sitecheck
 from rampd.daemon.journal import Journal
 from rampd.daemon.site import Composed, compose
 from tests.office import Clock, Office
@@ -13,8 +15,8 @@ from tests.office import Clock, Office
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(commands, "time", made)
-    monkeypatch.setattr(journal, "time", made)
+    for module in (answers, commands, journal):
+        monkeypatch.setattr(module, "time", made)
     return made
 
 
@@ -24,7 +26,18 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Composed:
 
 
 @pytest.fixture
-def office(composed: Composed, clock: Clock) -> Office:
-    made = Office(composed, clock, Journal(None))
+def cautious(composed: Composed, clock: Clock, tmp_path: Path) -> Office:
+    """Of a site that does not raise after a lease."""
+    config = composed.config
+    lease = config.lease.model_copy(update={"raise_after": False})
+    composed = compose(config.model_copy(update={"lease": lease}))
+    made = Office(composed, clock, Journal.open(tmp_path / "cautious.json"))
+    made.tick()
+    return made
+
+
+@pytest.fixture
+def office(composed: Composed, clock: Clock, tmp_path: Path) -> Office:
+    made = Office(composed, clock, Journal.open(tmp_path / "commands.json"))
     made.tick()
     return made

@@ -62,7 +62,7 @@ def test_a_lease_that_ended_within_the_grace_has_ended(office: Office) -> None:
 
 def test_after_the_longest_hold_a_word_is_not_enough(office: Office, caplog: pytest.LogCaptureFixture) -> None:
     command = office.send("setpoint", percent=50, lease_s=60)
-    silence(office, office.desk.hold_max_ns / S + 1)
+    silence(office, office.desk.channel.hold_max_ns / S + 1)
     office.tick()
     assert lost_s(office) > 300, "the core is about to end it: nothing is taken back"
     office.out.lapsed = 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rampd.daemon import commands
+from rampd.daemon import waiting
 from rampd.ext import codes
 from tests.office import Office
 
@@ -151,7 +151,7 @@ def test_one_that_begins_later_waits(office: Office) -> None:
 
 
 def test_only_so_many_may_wait(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "MOST_WAITING", 2)
+    monkeypatch.setattr(waiting, "MOST", 2)
     later = {"start": office.clock.stamp(60)}
     found = [office.last(office.send("setpoint", percent=50, interval=later)) for _ in range(3)]
     assert found == [("accepted", "ok"), ("accepted", "ok"), ("rejected", "busy")]
@@ -183,7 +183,7 @@ def test_every_stage_is_counted(office: Office) -> None:
     office.send("setpoint", percent=50)
     office.send("setpoint", power_w=9e9)
     office.send("dance")
-    counts = office.desk.counts
+    counts = office.desk.answers.counts
     assert counts["setpoint", "accepted", "ok"] == 1
     assert counts["setpoint", "rejected", "limit"] == 1
     assert counts["unknown", "rejected", "unsupported"] == 1, "a sender cannot make new series"

@@ -30,7 +30,7 @@ from tests.office import Clock, Office
         ("setpoint", {"percent": 50, "interval": lambda c: {"end": c.stamp(-1)}}, "expired"),
         ("setpoint", {}, "malformed"),
         ("reset", {}, "nothing"),
-        ("mode", {}, "unsupported"),
+        ("dance", {}, "unsupported"),
     ],
 )
 def test_refused(office: Office, verb: str, fields: dict[str, Any], code: str) -> None:

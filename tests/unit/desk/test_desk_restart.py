@@ -14,7 +14,7 @@ from tests.office import Clock, Office, kept
 
 SOUND: dict[str, Any] = {
     "id": "a", "verb": 1, "target_w": 248e3, "envelope": 1, "shape": 0, "rate_w_per_s": 0.0, "ramp_until": 0.0,
-    "until": 2e9,
+    "until": 2e9, "topic": None, "source": 2, "who": "", "stopped_by": None,
 }  # fmt: skip
 
 
@@ -92,6 +92,7 @@ def test_a_stop_outlasts_everything(office: Office, composed: Composed, clock: C
         {}, {"id": "a"}, *(SOUND | wrong for wrong in (
             {"target_w": "x"}, {"target_w": math.nan}, {"target_w": math.inf}, {"verb": None}, {"verb": 7}, {"verb": 0},
             {"envelope": 2}, {"shape": 9}, {"rate_w_per_s": -1.0}, {"ramp_until": None}, {"until": "later"},
+            {"source": "x"}, {"source": 9}, {"verb": 3, "stopped_by": None},
         )),
     ],
 )  # fmt: skip
