@@ -181,7 +181,9 @@ class Desk:
         live.topic, live.correlation = sender.topic, sender.correlation
         live.best_effort = best_effort
         self._keep(lease_s)
-        asked = {"target_w": round(order.target_w, 1), "ramp_s": order.ramp_s or None, "lease_s": round(lease_s, 1)}
+        asked: dict[str, float] = {"lease_s": round(lease_s, 1)}
+        if order.verb == codes.TRACK:
+            asked |= {"target_w": round(order.target_w, 1), "ramp_s": order.ramp_s, "w_per_s": order.rate_w_per_s}
         message = self._promise(order)
         self._stage("accepted", message=message, asked=asked, replaced=replaced)
 
@@ -263,17 +265,18 @@ class Desk:
                 self._drop_plan("schedule_ended")
             return
         k = plan.at(now_s)
-        if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
-            return
-        if self._interval_before is not None and self._interval_before != k:
+        if self._interval_before not in (None, k) and k is not None:
             # It began while rampd was away: a restart raises nothing.
             self._lid = Lid(self.reference_w, k)
         self._interval_before = None
+        if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
+            return
         if self._lid is not None and self._lid.interval not in (-1, k):
             self._lid = None
         order = plan.order(k, self.site)
         if self._lid is not None:
             order = replace(order, target_w=min(order.target_w, self._lid.power_w))
+            self._lid = replace(self._lid, power_w=order.target_w)
         if self.holder is not Source.SCHEDULE:
             self._end("released")
         self.live = self._follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s))
