@@ -175,7 +175,7 @@ class Desk:
     ) -> None:
         """Replaces whatever is live by a fresh command."""
         replaced = self._end("replaced")
-        self._lid = None
+        self._cover(None)
         live = self.live = self._follow(command_id, order, source, lease_s)
         live.who, live.reason = sender.who, sender.reason
         live.topic, live.correlation = sender.topic, sender.correlation
@@ -229,7 +229,7 @@ class Desk:
             stand = Order(codes.STAND, self.site.default_mw * 1e6)
             self.live = self._follow(change.id, stand, Source.DEFAULT, 0.0)
             self._keep(0.0)
-        self._lid = None
+        self._cover(None)
         self._heed_plan()
         self.answers.say("mode", change.id, "reached", sender)
 
@@ -237,16 +237,26 @@ class Desk:
         """A schedule replaces the one that stands. Raises Rejected."""
         plan = schedule.accept(asked, self.site, time.time(), sender.topic)
         self._drop_plan("replaced")
-        self._lid = None
+        self._cover(None)
         followed = Source.SCHEDULE in FOLLOWED[self.mode]
         message = f"{len(plan.intervals)} intervals" + ("" if followed else f"; not followed while in {self.mode}")
         self.answers.say("schedule", plan.id, "accepted", sender, message=message)
+        followed = self.holder is Source.SCHEDULE
+        if followed:
+            self.live = None
         if plan.intervals:
             self.plan = plan
             self.journal.stand(schedule=plan.record(), interval=-1)
-        elif self.holder is Source.SCHEDULE:
-            self.live = self._follow(plan.id, Order(codes.STAND, self.site.default_mw * 1e6), Source.DEFAULT, 0.0)
         self._heed_plan()
+        if followed and self.live is None:
+            # What was followed is not planned any more, and nothing else is for now.
+            Order(codes.STAND, self.site.default_mw * 1e6).put(self.inputs.command, 0)
+
+    def _cover(self, lid: Lid | None) -> None:
+        """The schedule does not raise above that; None: it may. A restart knows it."""
+        if lid != self._lid:
+            self._lid = lid
+            self.journal.stand(lid=None if lid is None else [lid.power_w, lid.interval])
 
     def _drop_plan(self, code: str) -> None:
         if self.plan is not None:
@@ -265,18 +275,19 @@ class Desk:
                 self._drop_plan("schedule_ended")
             return
         k = plan.at(now_s)
-        if self._interval_before not in (None, k) and k is not None:
+        fixed = self._lid is not None and self._lid.interval < 0
+        if self._interval_before not in (None, k) and k is not None and not fixed:
             # It began while rampd was away: a restart raises nothing.
-            self._lid = Lid(self.reference_w, k)
+            self._cover(Lid(self.reference_w, k))
         self._interval_before = None
         if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
             return
         if self._lid is not None and self._lid.interval not in (-1, k):
-            self._lid = None
+            self._cover(None)
         order = plan.order(k, self.site)
         if self._lid is not None:
             order = replace(order, target_w=min(order.target_w, self._lid.power_w))
-            self._lid = replace(self._lid, power_w=order.target_w)
+            self._cover(replace(self._lid, power_w=order.target_w))
         if self.holder is not Source.SCHEDULE:
             self._end("released")
         self.live = self._follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s))
@@ -301,7 +312,9 @@ class Desk:
             if "schedule" in rest:
                 self.plan = Plan.restored(rest["schedule"])
                 self._interval_before = int(rest["interval"])
-        except (KeyError, TypeError, ValueError) as error:
+            if "lid" in rest:
+                self._lid = Lid(float(rest["lid"][0]), int(rest["lid"][1]))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             log.error("the schedule in the journal is not usable, going on without it: %s", error)
         for verb, command, topic in self.waiting.restore(rest.get("waiting", []), time.time()):
             message = "its time came while rampd was away"
@@ -375,12 +388,12 @@ class Desk:
             self.live = None
         elif slot.lost_ns:
             self._end("channel_lost")
-            self._lid = Lid(self.reference_w, -1)
+            self._cover(Lid(self.reference_w, -1))
         else:
             self._end("lease_ended")
             k = None if self.plan is None else self.plan.at(time.time())
             if k is not None and not self.composed.config.lease.raise_after:
-                self._lid = Lid(self.reference_w, k)
+                self._cover(Lid(self.reference_w, k))
         self.journal.keep(None)
         self._heed_plan()
 

@@ -117,8 +117,11 @@ def test_after_a_lost_channel_no_interval_raises_until_a_fresh_command(office: O
         seen.append(percent(office))
     assert seen == [40, 40, 30, 30], "never above the present level; down it may"
     assert office.desk.channel_state == "fresh_command"
-    office.send("release")
-    assert (percent(office), office.desk.channel_state) == (80, "up")
+    restarted = kept(office)(office.desk.composed, office.clock, power_w=148.8e3)
+    restarted.run(1)
+    assert (percent(restarted), restarted.desk.channel_state) == (30, "fresh_command"), "nor after a restart"
+    restarted.send("release")
+    assert (percent(restarted), restarted.desk.channel_state) == (80, "up")
 
 
 def test_modes(office: Office) -> None:
@@ -144,6 +147,18 @@ def test_an_empty_schedule_ends_it(office: Office) -> None:
     assert office.stages(none)[:2] == ["received", "accepted"]
     assert office.slot()[1] == codes.STAND
     assert office.desk.plan is None
+
+
+@pytest.mark.parametrize(("begins_s", "expected"), [(-1, 70), (30, None)])
+def test_a_new_schedule_ends_what_the_old_one_had_for_now(
+    office: Office, begins_s: float, expected: float | None
+) -> None:
+    plan(office, (-1, 600, 60))
+    office.tick()
+    plan(office, (begins_s, 600, 70))
+    assert percent(office) == expected
+    office.run(31)
+    assert percent(office) == 70
 
 
 @pytest.mark.parametrize(
