@@ -11,12 +11,13 @@ from rampd.daemon.messages import stamp
 from rampd.daemon.metrics import failsafes, rack_state
 from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.site import Composed, Point
-from rampd.drivers.maps import UNITS
+from rampd.drivers.maps import UNITS, DeviceMap
 from rampd.ext import codes, views
 
 TOPIC_KIND: Final = {"meter": "meter", "pdu": "pdu", "cdu": "loop", "rack": "rack"}
 DEADBAND: Final = 0.005
 FULL_EVERY: Final = 10
+TIMING: Final = ("timeout_s", "connect_delay_s", "gap_s", "in_flight")
 _MODES: Final = {codes.STAND: "default", codes.TRACK: "dispatched", codes.HOLD: "hold", codes.ESTOP: "estop"}
 _QUALITY: Final = {
     codes.NEVER: "never",
@@ -137,6 +138,8 @@ class Show:
                 "unit": point.device.unit, "period_s": point.device.period_s,
                 "units": {name: UNITS[name.rsplit("_", 1)[-1]] for name in point.slots},
             }  # fmt: skip
+            if isinstance(point.map, DeviceMap):
+                payload["timing"] = {name: getattr(point.map, name) for name in TIMING}
             if (rack := racks.get(point.id)) is not None:
                 policy = point.map.policy
                 payload |= {

@@ -28,6 +28,12 @@ class Unit:
     def heard_ns(self) -> int:
         """Time of the last answer, 0 before the first."""
     @property
+    def answer_ns(self) -> int:
+        """How long its last answers took, in the mean; 0 before the first."""
+    @property
+    def slowest_ns(self) -> int:
+        """The slowest of its last few hundred answers, forgotten little by little."""
+    @property
     def open(self) -> bool:
         """Whether its breaker is open or half-open."""
     @property
