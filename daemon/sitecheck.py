@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rampd.daemon import sitefile
 from rampd.daemon.config import Config, Device, Rack
+from rampd.daemon.filecheck import Places, files
 from rampd.daemon.sitefile import ConfigError, Problem, nth
 from rampd.daemon.traffic import FULL, traffic
 from rampd.drivers import address, maps
@@ -15,15 +16,13 @@ from rampd.drivers.maphead import MapError
 from rampd.drivers.maps import AnyMap
 from rampd.drivers.members import MemberMap, place
 
-Places = dict[str, tuple[str, int]]
-
 
 def load(path: Path) -> Config:
     """The site in `path`, checked in full. Raises ConfigError with every problem."""
     config, places = sitefile.load(path)
     problems = [*references(config, places), *tree(config, places), *devices(config, places)]
     if not problems:
-        problems += limits(config, places)
+        problems += [*limits(config, places), *files(config, places)]
     if problems:
         raise ConfigError(problems)
     return config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,36 @@ def test_pauses_leave_time_to_read_every_device_of_a_link(tmp_path: Path, gap_s:
         assert "2.0 requests/s to" in found[0].message
         assert "with pauses of 500 ms take 100% of the time" in found[0].message
         assert {problem.file for problem in found} == {"racks.csv"}
+
+
+LOGIN = '[[login]]\nid = "bmc"\n{line}\n[fleet]'
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('secret_file = "gone"', r"login bmc: secret_file: .*gone cannot be read: there is no such file"),
+        ('ca_file = "gone.pem"', r"login bmc: ca_file: .*gone\.pem cannot be read: there is no such file"),
+        ('secret_file = "."', r"login bmc: secret_file: .* cannot be read: there is no such file"),
+        ('secret_file = "/run/credentials/rampd@site.service/bmc"', None),
+    ],
+)
+def test_files_that_a_site_names_are_there(tmp_path: Path, line: str, message: str | None) -> None:
+    path = site(tmp_path, (SITE, "[fleet]", LOGIN.format(line=line)))
+    if message is None:
+        sitecheck.load(path)
+        return
+    (problem,) = problems(path)
+    assert re.search(message, problem.message)
+    assert (tmp_path / problem.file).read_text().splitlines()[problem.line - 1] == "[[login]]"
+
+
+@pytest.mark.parametrize(("login", "taken"), [("bmc", True), ("miner", False)])
+def test_what_believes_a_certificate_has_no_place_where_none_is_shown(tmp_path: Path, login: str, taken: bool) -> None:
+    edit = (SITE, f'id = "{login}"', f'id = "{login}"\npin_sha256 = "{"0" * 64}"')
+    path = site(tmp_path, edit, example="mixed-10")
+    if taken:
+        sitecheck.load(path)
+    else:
+        (problem,) = problems(path)
+        assert problem.message.startswith("login miner: ca_file and pin_sha256 have no effect: map braiins")
