@@ -14,6 +14,7 @@ cdef inline int64_t monotonic_ns() noexcept:
 
 cdef class Unit:
     cdef readonly int failures
+    cdef readonly int returns           # how often it answered again after its breaker had opened
     cdef readonly int64_t heard_ns
     cdef readonly int64_t answer_ns     # mean of the last answers
     cdef readonly int64_t slowest_ns    # slowest of them, slowly forgotten

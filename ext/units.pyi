@@ -25,6 +25,9 @@ class Unit:
     def failures(self) -> int:
         """Misses since the last answer."""
     @property
+    def returns(self) -> int:
+        """How often it answered again after its breaker had opened."""
+    @property
     def heard_ns(self) -> int:
         """Time of the last answer, 0 before the first."""
     @property

@@ -157,6 +157,7 @@ cdef class Queue:
             exchange.probe = False
             self.probing = False
         if was_shut:
+            unit.returns += 1
             # What has waited since it fell silent is asked now.
             self.shut.remove(unit)
             self.admit(unit)
