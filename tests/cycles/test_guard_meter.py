@@ -52,6 +52,7 @@ SCRIPTS = {
     "readings that are none":         ((P(5, 300.0), P(50, 300.0, (900.0, 80.0, 40.0), bad=(0,))), 0),
     "none, and none again":           ((P(5, 300.0), P(9, 300.0, (0.0, 80.0, 40.0), bad=(0,)), P(50, 300.0)), 0),
     "no meter, no doubt":             ((P(5, 300.0), P(50, 300.0, DOWN, meter_age_s=2.1), P(1, 301.0, DOWN)), 0),
+    "the doubt begins anew":          ((P(5, 300.0, meter_age_s=0.5), P(15, 301.0, DOWN, meter_age_s=0.5)), 0),
     "frozen for good":                ((P(5, 300.0), P(200, 300.0, DOWN)), 1),
     "the racks are back, it is not":  ((P(5, 300.0), P(30, 300.0, DOWN), P(200, 300.0)), 1),
     "it moves, not for long":         ((P(5, 300.0), P(30, 300.0, DOWN), P(100, 250.0, DOWN)), 1),
