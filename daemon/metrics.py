@@ -398,7 +398,7 @@ class _SiteCollector(Collector):
 def failsafes(composed: Composed, out: views.Outputs, inputs: views.Inputs) -> Iterator[tuple[str, str, int]]:
     """The failsafe conditions that hold: (scope, reason, step of the ladder)."""
     if not out.meter_good:
-        yield "site", "meter", int(codes.ACT_NO_RAISE)
+        yield "site", "meter_frozen" if out.meter_frozen else "meter", int(codes.ACT_NO_RAISE)
     for i, loop in enumerate(composed.config.loops):
         if out.loop_action[i] > codes.ACT_NONE:
             yield loop.id, "cooling", out.loop_action[i]

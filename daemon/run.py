@@ -211,7 +211,7 @@ class Daemon:
         if not out.started or math.isnan(self.desk.mean_w):
             return "the site meter has not been read yet"
         if not out.meter_good:
-            return "the site meter is stale"
+            return "the site meter is frozen" if out.meter_frozen else "the site meter is stale"
         if not any(out.active[i] for i in range(len(self.composed.racks))):
             return "no rack answers yet"
         return self._health()
