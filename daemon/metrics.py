@@ -383,11 +383,16 @@ class _SiteCollector(Collector):
         commands = CounterMetricFamily(
             "rampd_commands", "Commands by verb, stage and code.", labels=["verb", "stage", "code"]
         )
-        for (verb, stage, code), count in self.s.desk.counts.items():
+        for (verb, stage, code), count in self.s.desk.answers.counts.items():
             commands.add_metric([verb, stage, code], count)
         yield commands
         yield GaugeMetricFamily(
             "rampd_mqtt_connected", "1 while connected to the broker.", value=self.s.mqtt_connected()
+        )
+        yield GaugeMetricFamily(
+            "rampd_channel_lost_seconds",
+            "How long the command channel has been silent, 0 while it is not lost.",
+            value=self.s.desk.channel.lost_s(time.monotonic_ns()),
         )
         yield GaugeMetricFamily("rampd_events_pending", "Messages kept for the broker.", value=self.s.mqtt_pending())
         yield GaugeMetricFamily(

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from rampd.daemon import sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation
-from rampd.daemon.commands import Desk, Reply
+from rampd.daemon.answers import Reply
+from rampd.daemon.commands import Desk
 from rampd.daemon.config import Config
 from rampd.daemon.field import Field
 from rampd.daemon.journal import Journal
@@ -132,8 +133,8 @@ class Daemon:
             await asyncio.to_thread(thread.join)
             loop.remove_reader(self.wake_fd)
             os.close(self.wake_fd)
-            if self.journal.dirty:
-                self.journal.write(self.journal.text())
+            if self.journal.pending:
+                self.journal.write(self.journal.take())
             mirror.close()
             await runner.cleanup()
             gc.unfreeze()
@@ -176,8 +177,8 @@ class Daemon:
             if not self.shadow:
                 await self.actuation.check_all()
             self.desk.tick(self.snapshot(), time.monotonic_ns())
-            if self.journal.dirty:
-                await asyncio.to_thread(self.journal.write, self.journal.text())
+            if self.journal.pending:
+                await asyncio.to_thread(self.journal.write, self.journal.take())
 
     async def _supervise(self, on_ready: Callable[[], None]) -> None:
         """READY once the site is under control, then the watchdog, fed last."""

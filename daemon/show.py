@@ -57,6 +57,8 @@ class Show:
             "at": stamp(),
             "mode": _MODES[codes.Verb(out.verb)] if out.started else "starting",
             "envelope": codes.Envelope(out.envelope).name.lower(),
+            "control": str(self.desk.mode),
+            "source": self.desk.holder.name.lower(),
             "command_id": None if live is None else live.id,
             "requested_w": round(out.goal_w, 1) if out.started else None,
             "reference_w": round(out.reference_w, 1) if out.started else None,
@@ -74,6 +76,7 @@ class Show:
                 for scope, reason, action in failsafes(self.composed, out, self.inputs)
             ],
             "binding": codes.SiteWhy(out.site_why).name.removeprefix("SITE_").lower(),
+            "channel": self.desk.channel_state,
             "racks": racks,
         }
 
