@@ -19,7 +19,8 @@ from typing import Final
 import uvloop
 
 import rampd
-from rampd.daemon import client, demo, halls, mapcli, probe, simulate, sitecheck, summary
+from rampd.daemon import client, demo, halls, mapcli, probe, replay, simulate, sitecheck, summary
+from rampd.daemon.recording import RecordingError
 from rampd.daemon.run import Daemon
 from rampd.daemon.site import compose
 from rampd.daemon.sitefile import ConfigError
@@ -69,6 +70,11 @@ def parser() -> argparse.ArgumentParser:
     show.set_defaults(handler=_demo)
 
     _qualify_command(commands)
+    again = commands.add_parser("replay", help="the same compiled step over a recording: whether the bits agree")
+    again.add_argument("recording", type=Path, metavar="RECORDING", help="a file, or a folder of them")
+    again.add_argument("--until", metavar="TIME", help="+90 (seconds from its beginning), 16:45:00 or a date; UTC")
+    again.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    again.set_defaults(handler=_replay)
     _client_commands(commands)
     mapcli.add_commands(commands)
     probe.add_command(commands)
@@ -131,6 +137,8 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(f"{error}\n{len(error.problems)} problem{'s' * (len(error.problems) != 1)}", CONFIGURATION)
     except MapError as error:
         return _fail(str(error), CONFIGURATION)
+    except RecordingError as error:
+        return _fail(str(error), FAILED)
     except (client.Unavailable, WebError, ListenError, SimError, DeviceError) as error:
         return _fail(str(error), UNAVAILABLE)
     except client.Usage as error:
@@ -177,6 +185,20 @@ def _qualify(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found))
     return 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    found = []
+    for path in replay.files(args.recording):
+        try:
+            found.append(replay.replay(path, args.until))
+        except ValueError as error:
+            return _fail(f"--until {args.until}: {error}; write +90, 16:45:00 or 2026-01-31T16:45:00", USAGE)
+        if not args.json:
+            print("\n".join(replay.lines(found[-1])), flush=True)
+    if args.json:
+        print(replay.as_json(found))
+    return 0 if all(one["agrees"] for one in found) else FAILED
 
 
 def _hours(text: str) -> float:

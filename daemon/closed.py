@@ -18,6 +18,7 @@ from rampd.drivers.sim.fleet import Fleet, Job, pointer
 from rampd.ext import codes, views
 from rampd.ext.image import InputWall, Memory, OutputWall
 from rampd.ext.loop import Loop
+from rampd.ext.tape import Tape
 
 NS: Final = 1_000_000_000
 START_S: Final = 1000.0
@@ -28,7 +29,10 @@ NOTICED_S: Final = 1.5
 class ClosedLoop:
     """One hall. `poi_w`, `reference_w` hold a value a tick since the start; uncontrolled, set points do not change."""
 
-    def __init__(self, config: Config, seed: int = 1, *, jobs: tuple[Job, ...] = (), noise: float = 0.002) -> None:
+    def __init__(
+        self, config: Config, seed: int = 1, *, jobs: tuple[Job, ...] = (), noise: float = 0.002,
+        recorded: bool = False,
+    ) -> None:  # fmt: skip
         self.config = config
         self.composed = compose(config)
         limits = self.composed.limits
@@ -41,7 +45,8 @@ class ClosedLoop:
             dt_s=self.dt_s, jobs=jobs, noise=noise,
         )  # fmt: skip
         self.wall, self.out, self.memory = InputWall(limits), OutputWall(limits), Memory(limits)
-        self.loop = Loop(limits, self.wall, self.out, self.memory, -1)
+        self.tape = Tape(limits, self.wall, self.memory) if recorded else None
+        self.loop = Loop(limits, self.wall, self.out, self.memory, -1, self.tape)
         self.inputs, self.limits = views.inputs(self.wall), views.limits(limits)
         count, slots = len(racks), self.composed.slots
         self.count = count

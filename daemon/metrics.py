@@ -29,6 +29,7 @@ import rampd
 from rampd.daemon.actuate import Actuation
 from rampd.daemon.commands import Desk
 from rampd.daemon.field import Field
+from rampd.daemon.recorder import Recorder
 from rampd.daemon.site import Composed, Point
 from rampd.ext import codes, views
 from rampd.ext.expose import Series
@@ -53,6 +54,7 @@ class Sources:
     desk: Desk
     mqtt_connected: Callable[[], bool]
     mqtt_pending: Callable[[], int]
+    recorder: Recorder | None = None
     reload_good: bool = True
     loop_block_ns: int = 0
 
@@ -312,6 +314,15 @@ class _SiteCollector(Collector):
                 vetoes.add_metric([veto.name.removeprefix("VETO_").lower()], out.vetoes[veto])
         yield vetoes
         yield self._failsafe(out)
+        recorder = self.s.recorder
+        yield CounterMetricFamily(
+            "rampd_recording_bytes", "Written to recordings.", value=0 if recorder is None else recorder.bytes_written
+        )
+        yield CounterMetricFamily(
+            "rampd_recording_dropped",
+            "Ticks that stand in no recording though they should.",
+            value=0 if recorder is None else recorder.dropped,
+        )
 
     def _failsafe(self, out: views.Outputs) -> Metric:
         family = GaugeMetricFamily(

@@ -309,6 +309,7 @@ cdef extern from *:
 cdef class Configuration:
     cdef Limits limits
     cdef void *memory
+    cdef size_t size
 
 cdef class InputWall:
     cdef Wall wall
@@ -332,3 +333,5 @@ cdef class Memory:
     cdef Watch watch
     cdef void *state_memory
     cdef void *watch_memory
+    cdef size_t state_size
+    cdef size_t watch_size
