@@ -19,7 +19,7 @@ from typing import Final
 import uvloop
 
 import rampd
-from rampd.daemon import client, demo, halls, mapcli, probe, replay, simulate, sitecheck, summary
+from rampd.daemon import client, demo, halls, mapcli, probe, replay, simulate, sitecheck, summary, whycli
 from rampd.daemon.recording import RecordingError
 from rampd.daemon.run import Daemon
 from rampd.daemon.site import compose
@@ -122,6 +122,9 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         if verb == "hold":
             sub.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 15m")
         sub.set_defaults(handler=lambda args, verb=verb: client.verb(verb, args, _site(args)))
+    reason = add("why", "the binding constraint, from the site down to a rack")
+    whycli.add_arguments(reason)
+    reason.set_defaults(handler=lambda args: whycli.why(args, None if args.recording else _site(args)))
     status = add("status", "the hall at a glance")
     status.add_argument("--watch", action="store_true", help="until interrupted")
     status.set_defaults(handler=lambda args: client.status(args, _site(args)))

@@ -53,7 +53,7 @@ def chunk(data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Who recorded what, since when. `racks` and `loops` are names in the order of the image."""
+    """Who recorded what, since when. `racks`, `loops` and `nodes` are names in the order of the image."""
 
     version: str
     layout: str
@@ -61,6 +61,7 @@ class Head:
     config_sha256: str
     racks: list[str]
     loops: list[str]
+    nodes: list[str]
     began: str = ""
     began_ns: int = 0
 
@@ -103,7 +104,7 @@ class Files:
         self._head: dict[str, Any] = {
             "version": rampd.__version__, "layout": fingerprint(), "site": composed.config.site.id,
             "config_sha256": hashlib.sha256(config).hexdigest(), "racks": [rack.id for rack in composed.racks],
-            "loops": [loop.id for loop in composed.config.loops],
+            "loops": [loop.id for loop in composed.config.loops], "nodes": [node.id for node in composed.nodes],
         }  # fmt: skip
         self._rest = chunk(config) + chunk(tape.limits_bytes(composed.limits))
         self._file: BinaryIO | None = None
