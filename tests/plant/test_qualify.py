@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rampd.daemon import margins, qualify, scores
+from rampd.daemon import adversity, margins, qualify, scores
 
 HOURS = 0.5
 
@@ -68,6 +68,48 @@ def test_a_normal_day_keeps_its_windows_also_beside_a_training_job() -> None:
 def test_pumps_fail() -> None:
     found = qualify.cooling(1, HOURS)["cooling"]
     assert found["max_supply_c"] < found["trip_c"]
+
+
+@pytest.fixture(scope="module")
+def sensors() -> dict[str, Any]:
+    return adversity.sensors(1, HOURS)["sensors"]
+
+
+def test_no_bad_reading_breaks_a_limit_or_brings_more_than_was_asked(sensors: dict[str, Any]) -> None:
+    assert set(sensors) == set(adversity.FAULTS)
+    assert {name: one["limit_violations"] for name, one in sensors.items()} == dict.fromkeys(sensors, 0)
+    assert max(one["over_ratio"] for one in sensors.values()) <= 0.02
+
+
+def test_without_a_meter_nothing_is_raised(sensors: dict[str, Any]) -> None:
+    assert sensors["meter_lost"]["raised_ratio"] <= 0.002
+    assert sensors["meter_nan"]["raised_ratio"] <= 0.002
+
+
+@pytest.mark.parametrize(
+    ("fault", "down", "up"),
+    [
+        ("meter_noisy", 0.01, 0.01),
+        ("meter_late", 0.005, 0.005),
+        ("racks_frozen", 0.005, 0.05),
+        # Blind, it errs downwards: the way up is barred.
+        ("meter_lost", 0.10, 0.55),
+        ("meter_nan", 0.10, 0.55),
+        # A meter that repeats itself and is believed pulls the site down by what the racks moved.
+        ("meter_frozen", 0.20, 0.05),
+    ],
+)
+def test_the_error_under_bad_readings_is_bounded(sensors: dict[str, Any], fault: str, down: float, up: float) -> None:
+    assert sensors[fault]["down_error_ratio"] <= down
+    assert sensors[fault]["up_error_ratio"] <= up
+
+
+def test_a_job_that_ends_at_once_is_told_within_a_second() -> None:
+    found = adversity.crash(1, HOURS)["crash"]
+    assert found["told_s"] <= 1.0
+    # Half of what its return would break without us is the least that must be prevented.
+    assert found["return_violations"] <= 0.5 * found["uncontrolled_violations"]
+    assert found["uncontrolled_violations"] >= 60
 
 
 def test_margins() -> None:
