@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 from rampd.daemon import adversity, margins, qualify, scores
 
 HOURS = 0.5
+RAMPD = [sys.executable, "-m", "rampd.daemon.cli"]
 
 
 @pytest.fixture(scope="module", params=(1, 2))
@@ -149,12 +153,37 @@ def test_windows_are_counted() -> None:
 
 def test_the_command_prints_one_object() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "rampd.daemon.cli", "qualify", "margins", "pfr", "--json"],
+        [*RAMPD, "qualify", "margins", "pfr", "--json"],
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     assert set(json.loads(done.stdout)) == {"margins", "pfr"}
-    wrong = subprocess.run(
-        [sys.executable, "-m", "rampd.daemon.cli", "qualify", "nothing"], capture_output=True, text=True, check=False
-    )
+    wrong = subprocess.run([*RAMPD, "qualify", "nothing"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "no yardstick" in wrong.stderr
+
+
+def test_a_report_has_a_plot_of_each_run_and_its_figures_beside(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*RAMPD, "qualify", "cooling", "margins", "--json", "--report", str(tmp_path)],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    figures = json.loads(done.stdout)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    (image,) = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert base64.b64decode(image).startswith(b"\x89PNG")
+    assert f"<td>cooling.max_supply_c</td><td>{figures['cooling']['max_supply_c']}</td>" in page
+    beside = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert {name: beside[name] for name in figures} == figures
+    assert "http" not in page, "the page needs nothing from anywhere"
+
+
+@pytest.mark.parametrize(("missing", "options"), [("matplotlib", ["--report", "x"]), ("numpy", [])])
+def test_without_the_extra_it_says_which(missing: str, options: list[str]) -> None:
+    program = f"import sys; sys.modules[{missing!r}] = None; from rampd.daemon.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "qualify", "margins", *options],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 69
+    assert "install rampd with its extra 'report'" in done.stderr
+    assert "Traceback" not in done.stderr
