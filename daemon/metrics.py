@@ -6,6 +6,7 @@ series; `rampd_device_up 0` stays.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from array import array
 from collections import Counter
@@ -57,6 +58,7 @@ class Sources:
     recorder: Recorder | None = None
     reload_good: bool = True
     loop_block_ns: int = 0
+    granted: dict[str, bool] = dataclasses.field(default_factory=dict)
 
 
 def label(text: str) -> str:
@@ -308,6 +310,12 @@ class _SiteCollector(Collector):
             value=self.s.loop_block_ns * 1e-9,
         )
         yield block
+        granted = GaugeMetricFamily(
+            "rampd_realtime_granted", "1 for what the kernel grants the control thread.", labels=["what"]
+        )
+        for what, good in self.s.granted.items():
+            granted.add_metric([what], good)
+        yield granted
         vetoes = CounterMetricFamily("rampd_guard_vetoes", "Set points that the guard withheld.", labels=["reason"])
         for veto in codes.Veto:
             if veto is not codes.Veto.VETOES:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from rampd.daemon import sitecheck, supervise
+from rampd.daemon import realtime, sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation
 from rampd.daemon.commands import Desk, Reply
 from rampd.daemon.config import Config
@@ -37,7 +37,6 @@ from rampd.ext.tape import Tape
 
 log = logging.getLogger("rampd.run")
 
-REALTIME_PRIORITY: Final = 50
 FOLLOW_S: Final = 0.1
 
 
@@ -127,6 +126,7 @@ class Daemon:
         thread = threading.Thread(target=self._control, name="rampd-control", daemon=True)
         gc.collect()
         gc.freeze()
+        self._lock()
         self.desk.resume()
         thread.start()
         if self.recorder is not None:
@@ -167,12 +167,15 @@ class Daemon:
 
     def _control(self) -> None:
         """The control thread: real-time when permitted, else as the system schedules it."""
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
-            log.info("control loop: SCHED_FIFO %d", REALTIME_PRIORITY)
-        except OSError as error:
-            log.info("control loop: ordinary scheduling, real time is not permitted (%s)", error)
+        problem = realtime.be_realtime()
+        self.sources.granted["sched_fifo"] = not problem
+        log.info("control loop: %s", f"ordinary scheduling, {problem}" if problem else f"FIFO {realtime.PRIORITY}")
         self.loop.run()
+
+    def _lock(self) -> None:
+        problem = realtime.lock_memory()
+        self.sources.granted["mlock"] = not problem
+        log.info("memory: %s", f"not locked, {problem}" if problem else "locked")
 
     def _woken(self) -> None:
         """After each tick: set points go out at once."""
