@@ -175,6 +175,12 @@ class Mqtt(_Section):
         return prefix
 
 
+class Record(_Section):
+    """What the control loop was given and gave, tick by tick, for `rampd replay`; `max_mb` in all, 0: nothing."""
+
+    max_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 512
+
+
 class Http(_Section):
     """Where /metrics, /healthz and /readyz answer."""
 
@@ -373,6 +379,7 @@ class SiteFile(_Section):
     lease: Lease = Lease()
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
+    record: Record = Record()
     mirror: Mirror | None = None
     fleet: Fleet
     under: tuple[Under, ...] = ()
@@ -399,6 +406,7 @@ class Config(BaseModel):
     lease: Lease
     mqtt: Mqtt
     http: Http
+    record: Record = Record()
     meters: tuple[Meter, ...]
     loops: tuple[Loop, ...]
     nodes: tuple[Node, ...]

@@ -6,6 +6,7 @@ series; `rampd_device_up 0` stays.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from array import array
 from collections import Counter
@@ -29,6 +30,7 @@ import rampd
 from rampd.daemon.actuate import Actuation
 from rampd.daemon.commands import Desk
 from rampd.daemon.field import Field
+from rampd.daemon.recorder import Recorder
 from rampd.daemon.site import Composed, Point
 from rampd.ext import codes, views
 from rampd.ext.expose import Series
@@ -54,8 +56,10 @@ class Sources:
     desk: Desk
     mqtt_connected: Callable[[], bool]
     mqtt_pending: Callable[[], int]
+    recorder: Recorder | None = None
     reload_good: bool = True
     loop_block_ns: int = 0
+    granted: dict[str, bool] = dataclasses.field(default_factory=dict)
 
 
 def label(text: str) -> str:
@@ -321,12 +325,27 @@ class _SiteCollector(Collector):
             value=self.s.loop_block_ns * 1e-9,
         )
         yield block
+        granted = GaugeMetricFamily(
+            "rampd_realtime_granted", "1 for what the kernel grants the control thread.", labels=["what"]
+        )
+        for what, good in self.s.granted.items():
+            granted.add_metric([what], good)
+        yield granted
         vetoes = CounterMetricFamily("rampd_guard_vetoes", "Set points that the guard withheld.", labels=["reason"])
         for veto in codes.Veto:
             if veto is not codes.Veto.VETOES:
                 vetoes.add_metric([veto.name.removeprefix("VETO_").lower()], out.vetoes[veto])
         yield vetoes
         yield self._failsafe(out)
+        recorder = self.s.recorder
+        yield CounterMetricFamily(
+            "rampd_recording_bytes", "Written to recordings.", value=0 if recorder is None else recorder.bytes_written
+        )
+        yield CounterMetricFamily(
+            "rampd_recording_dropped",
+            "Ticks that stand in no recording though they should.",
+            value=0 if recorder is None else recorder.dropped,
+        )
 
     def _failsafe(self, out: views.Outputs) -> Metric:
         family = GaugeMetricFamily(

@@ -11,6 +11,7 @@ from rampd.daemon.messages import stamp
 from rampd.daemon.metrics import failsafes, rack_state
 from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.site import Composed, Point
+from rampd.daemon.why import Moment, Names, wall_now
 from rampd.drivers.maps import UNITS, DeviceMap
 from rampd.ext import codes, views
 
@@ -38,6 +39,10 @@ class Show:
         self.composed = composed
         self.inputs = inputs
         self.desk = desk
+        self.names = Names(
+            [rack.id for rack in composed.racks], [loop.id for loop in composed.config.loops],
+            [node.id for node in composed.nodes],
+        )  # fmt: skip
         self._sequence = 0
         self._second = 0
         self._last: dict[str, dict[str, tuple[float, int]]] = {}
@@ -79,6 +84,15 @@ class Show:
             "channel": self.desk.channel_state,
             "racks": racks,
         }
+
+    def why(self, out: views.Outputs, rack: str | None) -> dict[str, Any]:
+        """The answer to `ask/why`."""
+        live = self.desk.live
+        moment = Moment(
+            self.names, views.limits(self.composed.limits), self.inputs, out, wall_now,
+            None if live is None else live.id,
+        )  # fmt: skip
+        return moment.explain(rack)
 
     def _frequency(self) -> float | None:
         slot = self.composed.meter.slots.get("frequency_hz")

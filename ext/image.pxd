@@ -327,6 +327,7 @@ cdef extern from *:
 cdef class Configuration:
     cdef Limits limits
     cdef void *memory
+    cdef size_t size
 
 cdef class InputWall:
     cdef Wall wall
@@ -350,3 +351,5 @@ cdef class Memory:
     cdef Watch watch
     cdef void *state_memory
     cdef void *watch_memory
+    cdef size_t state_size
+    cdef size_t watch_size

@@ -203,7 +203,8 @@ cdef class Configuration:
         self.limits.site.windows = windows
         self.limits.site.under_steps = under_steps
         self.limits.site.history = history
-        self.memory = allocate(lay_limits(&self.limits, NULL))
+        self.size = lay_limits(&self.limits, NULL)
+        self.memory = allocate(self.size)
         lay_limits(&self.limits, <char *>self.memory)
 
     def __dealloc__(self):
@@ -289,9 +290,11 @@ cdef class OutputWall:
 cdef class Memory:
     def __cinit__(self, Configuration configuration):
         cdef const Site *site = &configuration.limits.site
-        self.state_memory = allocate(lay_state(&self.state, NULL, site))
+        self.state_size = lay_state(&self.state, NULL, site)
+        self.state_memory = allocate(self.state_size)
         lay_state(&self.state, <char *>self.state_memory, site)
-        self.watch_memory = allocate(lay_watch(&self.watch, NULL, site))
+        self.watch_size = lay_watch(&self.watch, NULL, site)
+        self.watch_memory = allocate(self.watch_size)
         lay_watch(&self.watch, <char *>self.watch_memory, site)
 
     def __dealloc__(self):
