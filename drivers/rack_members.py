@@ -379,9 +379,8 @@ class MemberRack:
 
     async def _write(self, post: Post, part_w: float) -> DeviceError | None:
         """One member's part; what went wrong, None when it accepted."""
-        # A write goes first, but who is written all the time must be heard now and then.
-        if post.reading is not None and post.cut < MOST_CUT and post.reading.cancel():
-            post.cut += 1
+        # Who is written all the time must be heard now and then.
+        post.cut += post.reading is not None and post.cut < MOST_CUT and post.reading.cancel()
         before_w = post.limit_w
         self.counts["sent"] += 1
         try:
