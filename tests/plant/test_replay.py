@@ -7,6 +7,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rampd.daemon import recording, sitecheck
 from rampd.daemon.closed import ClosedLoop
@@ -178,3 +180,24 @@ def test_records_of_another_site_are_refused(minute: Path, tmp_path: Path) -> No
     record = (1).to_bytes(4, "little") + (28).to_bytes(4, "little") + bytes(8) + b"\xff\xff\xff\x7f" + bytes(8)
     path.write_bytes(data + chunk(record))
     assert "another site" in replay(path, None)["problem"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_damage_passes_for_a_recording(minute: Path, tmp_path: Path, data: st.DataObject) -> None:
+    whole = bytearray(minute.read_bytes())
+    at = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        whole[at] ^= data.draw(st.integers(1, 255))
+    else:
+        del whole[at:]
+    path = tmp_path / "damaged.rec"
+    path.write_bytes(whole)
+    try:
+        found = replay(path, None)
+    except RecordingError as error:
+        assert str(path) in str(error)
+        return
+    assert found["difference"] is None
+    # A cut between two chunks is a shorter recording.
+    assert found["problem"] or found["ticks"] < 1199
