@@ -99,6 +99,7 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     setter._negative_number_matcher = re.compile(r"-\d+(\.\d+)?(MW|kW|W)?$")
     setter.add_argument("power", metavar="POWER", help="8MW, 800kW, 40%%, +2MW or -2MW")
     setter.add_argument("--in", dest="ramp", type=_duration, metavar="TIME", help="ramp in so long: 5s, 2min")
+    setter.add_argument("--shape", choices=("linear", "s-curve"), default="linear", help="of the ramp (default linear)")
     setter.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 15m")
     setter.add_argument("--best-effort", action="store_true", help="as far as the hall can go")
     setter.add_argument("--reason", default="", help="for the record")

@@ -11,6 +11,7 @@ import json
 import logging
 import random
 import ssl
+import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +26,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 import rampd
 from rampd.daemon import why
-from rampd.daemon.commands import Desk, Reply
+from rampd.daemon.answers import Reply
+from rampd.daemon.commands import Desk
 from rampd.daemon.config import Mqtt
 from rampd.daemon.messages import LARGEST, stamp
 from rampd.daemon.show import Show
@@ -37,6 +39,7 @@ FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
 CONNECT_S: Final = 3.0
 SELF_TEST_S: Final = 4.0
+SELF_TEST_EVERY_S: Final = 2.0
 MOST_PENDING: Final = 2000
 BATCH: Final = 10
 
@@ -200,6 +203,8 @@ class Bus:
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
             topic = str(message.topic)
+            if self.desk is not None:
+                self.desk.channel.heard(time.monotonic_ns())
             if topic.startswith(f"{self.root}/selftest/"):
                 self._heard.set()
                 continue
@@ -279,7 +284,7 @@ class Bus:
                     await self._heard.wait()
             except TimeoutError:
                 raise BrokerError("our own message did not come back: the broker hangs or denies it") from None
-            await asyncio.sleep(SELF_TEST_S)
+            await asyncio.sleep(SELF_TEST_EVERY_S)
 
 
 def reply_payload(message: aiomqtt.Message) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from rampd.daemon import realtime, sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation
-from rampd.daemon.commands import Desk, Reply
+from rampd.daemon.answers import Reply
+from rampd.daemon.commands import Desk
 from rampd.daemon.config import Config
 from rampd.daemon.field import Field
 from rampd.daemon.journal import Journal
@@ -150,8 +151,8 @@ class Daemon:
                 await asyncio.to_thread(self.recorder.stop)
             loop.remove_reader(self.wake_fd)
             os.close(self.wake_fd)
-            if self.journal.dirty:
-                self.journal.write(self.journal.text())
+            if self.journal.pending:
+                self.journal.write(self.journal.take())
             mirror.close()
             await runner.cleanup()
             gc.unfreeze()
@@ -197,8 +198,8 @@ class Daemon:
             if not self.shadow:
                 await self.actuation.check_all()
             self.desk.tick(self.snapshot(), time.monotonic_ns())
-            if self.journal.dirty:
-                await asyncio.to_thread(self.journal.write, self.journal.text())
+            if self.journal.pending:
+                await asyncio.to_thread(self.journal.write, self.journal.take())
 
     async def _supervise(self, on_ready: Callable[[], None]) -> None:
         """READY once the site is under control, then the watchdog, fed last."""
@@ -232,7 +233,7 @@ class Daemon:
         if not out.started or math.isnan(self.desk.mean_w):
             return "the site meter has not been read yet"
         if not out.meter_good:
-            return "the site meter is stale"
+            return "the site meter is frozen" if out.meter_frozen else "the site meter is stale"
         if not any(out.active[i] for i in range(len(self.composed.racks))):
             return "no rack answers yet"
         return self._health()

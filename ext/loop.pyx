@@ -54,6 +54,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.lapsed = state.lapsed
     out.started = state.started
     out.meter_good = state.meter_good
+    out.meter_frozen = state.meter_frozen
     out.site_why = state.site_why
     out.reference_w = state.reference_w
     out.goal_w = state.goal_w

@@ -325,6 +325,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     dt_s = limits.site.period_ns * 1e-9
     if state.now_ns == 0:
         state.first_ns = now_ns
+        state.shown_ns = now_ns
     else:
         if now_ns <= state.now_ns:
             return FAULT_CLOCK
