@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rampd.daemon import recording, sitecheck
-from rampd.daemon.closed import ClosedLoop
+from rampd.daemon.closed import START_S, ClosedLoop
 from rampd.daemon.recorder import Recorder
 from rampd.daemon.recording import Files, Recording, RecordingError, chunk
 from rampd.daemon.replay import Replay, replay
@@ -83,9 +83,15 @@ def test_a_recorded_hour_replays_to_the_same_bits(tmp_path: Path) -> None:
 
 def test_every_file_of_the_ring_begins_with_all_that_is_remembered(tmp_path: Path) -> None:
     made = Recorded(tmp_path, most_bytes=1_000_000)
+    made.recorder.note(round(START_S * 1e9), {"seq": 1, "id": "c-1", "who": "ann", "source": "remote"})
     made.run(12_000, every=5)
     made.end()
     files = recording.paths(tmp_path)
+    for path in files:
+        with Recording(path) as found:
+            again = Replay(found)
+            assert sum(1 for _ in again.run()) > 0
+            assert again.notes["1"]["who"] == "ann", "the newest note stands in every file"
     assert 3 <= len(files) <= recording.FILES + 2
     assert files[0].name > "000001"
     assert sum(path.stat().st_size for path in files) <= 1_000_000
