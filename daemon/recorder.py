@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Final
+from collections import deque
+from typing import Any, Final
 
-from rampd.daemon.recording import Files, kind_of
+from rampd.daemon.recording import WHOLE, Files, kind_of, note
 from rampd.ext.tape import Tape
 
 log = logging.getLogger("rampd.recorder")
@@ -17,6 +18,7 @@ CHUNK_S: Final = 2.0
 CHUNK_BYTES: Final = 1 << 20
 FILE_S: Final = 3600.0
 RETRY_S: Final = 30.0
+MOST_NOTES: Final = 256
 
 
 class Recorder:
@@ -28,6 +30,8 @@ class Recorder:
         self.bytes_written = 0
         self._unwritten = 0
         self._pending: list[bytes] = []
+        self._notes: deque[bytes] = deque(maxlen=MOST_NOTES)
+        self._said = b""
         self._pending_s = self._file_s = 0.0
         self._open = False
         self._retry_s = 0.0
@@ -38,6 +42,10 @@ class Recorder:
     def dropped(self) -> int:
         """Ticks that stand in no file."""
         return self.tape.lost + self._unwritten
+
+    def note(self, now_ns: int, facts: dict[str, Any]) -> None:
+        """Something the core does not know; the newest stands in every file."""
+        self._notes.append(note(now_ns, facts))
 
     def start(self) -> None:
         """Begins to write."""
@@ -57,14 +65,20 @@ class Recorder:
     def turn(self, now_s: float, *, last: bool = False) -> None:
         """Takes what the loop has put on the tape, and writes it when it is worth a chunk."""
         for record in self.tape.drain():
-            whole, now_ns = kind_of(record)
-            if whole:
+            kind, now_ns = kind_of(record)
+            if kind == WHOLE:
                 self._flush(now_s)
                 self._begin(now_ns, now_s)
             if self._open:
                 self._pending.append(record)
+                if kind == WHOLE and self._said:
+                    self._pending.append(self._said)
             else:
-                self._unwritten += not whole
+                self._unwritten += kind != WHOLE
+        while self._notes:
+            self._said = self._notes.popleft()
+            if self._open:
+                self._pending.append(self._said)
         size = sum(map(len, self._pending))
         if last or size > CHUNK_BYTES or now_s - self._pending_s > CHUNK_S:
             self._flush(now_s)

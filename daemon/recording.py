@@ -1,7 +1,7 @@
 """A recording as files: what stands in one, and the ring of them under a cap.
 
 A file is MAGIC, then chunks of (length, CRC-32, zlib): head, configuration, limits, then records of `ext.tape`, the
-first of them a whole one. Each file can be replayed by itself.
+first of them a whole one, with notes between them. Each file can be replayed by itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ FILES: Final = 8
 LARGEST: Final = 1 << 28
 _CHUNK: Final = struct.Struct("<II")
 _RECORD: Final = struct.Struct("<IIq")
-_WHOLE: Final = 2
+FRAME: Final = 1
+WHOLE: Final = 2
+NOTE: Final = 3
 _NS: Final = 1_000_000_000
 
 
@@ -87,10 +89,24 @@ class Head:
         return self.began_ns + round((at - began).total_seconds() * _NS)
 
 
-def kind_of(record: bytes) -> tuple[bool, int]:
-    """Whether a record is a whole one, and its time."""
+def kind_of(record: bytes) -> tuple[int, int]:
+    """FRAME, WHOLE or NOTE, and its time."""
     kind, _, now_ns = _RECORD.unpack_from(record)
-    return kind == _WHOLE, now_ns
+    return kind, now_ns
+
+
+def note(now_ns: int, facts: dict[str, Any]) -> bytes:
+    """A record of something that the core does not know: whose command it follows."""
+    text = json.dumps(facts).encode()
+    return _RECORD.pack(NOTE, _RECORD.size + len(text), now_ns) + text
+
+
+def facts_of(record: bytes) -> dict[str, Any]:
+    """What a note says. Raises ValueError."""
+    found = json.loads(record[_RECORD.size :])
+    if not isinstance(found, dict):
+        raise ValueError("a note that is no JSON object")
+    return found
 
 
 class Files:

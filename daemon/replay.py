@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from rampd.daemon.recording import Recording, RecordingError, paths
+from rampd.daemon.recording import NOTE, Recording, RecordingError, facts_of, kind_of, paths
 from rampd.ext import views
 from rampd.ext.image import InputWall, Memory, OutputWall
 from rampd.ext.loop import Loop
 from rampd.ext.tape import Player
+
+# A note of what a tick followed may stand so long after it.
+NOTED_NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Difference:
 
 
 class Replay:
-    """One recording, run again. `run` goes on where it stopped; `out` and `inputs` are as of the last tick."""
+    """One recording, run again. `out` and `inputs` are as of the last tick; `notes` of commands by their numbers."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
@@ -45,6 +48,7 @@ class Replay:
         self.ticks = 0
         self.now_ns = 0
         self.difference: Difference | None = None
+        self.notes: dict[str, dict[str, Any]] = {}
 
     @property
     def out(self) -> views.Outputs:
@@ -57,12 +61,19 @@ class Replay:
         Raises RecordingError where the file is cut off or broken, or does not fit this core.
         """
         for record in self.recording.records():
+            kind, now_ns = kind_of(record)
+            if until_ns is not None and now_ns > until_ns + NOTED_NS:
+                return
             try:
+                if kind == NOTE:
+                    facts = facts_of(record)
+                    self.notes[str(facts.get("seq"))] = facts
+                    continue
+                if until_ns is not None and now_ns > until_ns:
+                    continue
                 follows, now_ns = self.player.give(record)
             except ValueError as error:
                 raise RecordingError(f"{self.recording.path}: {error}") from error
-            if until_ns is not None and now_ns > until_ns:
-                return
             self.now_ns = now_ns
             if not follows:
                 continue

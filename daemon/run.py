@@ -68,6 +68,7 @@ class Daemon:
         self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, config.control.deadman_s)
         self.bus.desk = self.desk
         self.block_ns = 0
+        self._noted = -1
         self._stop = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         deadline_ns = round(config.control.actuation_deadline_s * 1e9)
@@ -198,8 +199,18 @@ class Daemon:
             if not self.shadow:
                 await self.actuation.check_all()
             self.desk.tick(self.snapshot(), time.monotonic_ns())
+            self._note()
             if self.journal.pending:
                 await asyncio.to_thread(self.journal.write, self.journal.take())
+
+    def _note(self) -> None:
+        """Whose command it is, into the recording: the core knows its number only."""
+        live = self.desk.live
+        if self.recorder is None or live is None or live.seq == self._noted:
+            return
+        self._noted = live.seq
+        facts = {"seq": live.seq, "id": live.id, "who": live.who, "source": live.source.name.lower()}
+        self.recorder.note(time.monotonic_ns(), facts | {"reason": live.reason})
 
     async def _supervise(self, on_ready: Callable[[], None]) -> None:
         """READY once the site is under control, then the watchdog, fed last."""

@@ -11,7 +11,7 @@ from rampd.daemon.messages import stamp
 from rampd.daemon.metrics import failsafes, rack_state
 from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.site import Composed, Point
-from rampd.daemon.why import Moment, Names, wall_now
+from rampd.daemon.why import Asked, Moment, Names, wall_now
 from rampd.drivers.maps import UNITS, DeviceMap
 from rampd.ext import codes, views
 
@@ -90,7 +90,7 @@ class Show:
         live = self.desk.live
         moment = Moment(
             self.names, views.limits(self.composed.limits), self.inputs, out, wall_now,
-            None if live is None else live.id,
+            None if live is None else Asked(live.id, live.who, live.source.name.lower()),
         )  # fmt: skip
         return moment.explain(rack)
 

@@ -69,6 +69,15 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The command that is followed, and on whose behalf."""
+
+    id: str
+    who: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """A site at one moment: live, or of a recording. `wall` gives the wall time of a monotonic one, ns."""
 
@@ -77,7 +86,7 @@ class Moment:
     inputs: views.Inputs
     out: views.Outputs
     wall: Callable[[int], datetime]
-    command_id: str | None = None
+    command: Asked | None = None
 
     def site(self) -> dict[str, Any]:
         """What holds the site, figures and words."""
@@ -88,7 +97,8 @@ class Moment:
             "reference_w": out.reference_w, "goal_w": out.goal_w, "least_w": out.least_w, "most_w": out.most_w,
             "envelope": codes.Envelope(out.envelope).name.lower(),
             "asked": _VERBS[codes.Verb(out.verb)],
-            "command_id": self.command_id,
+            "command_id": None if self.command is None else self.command.id,
+            "who": None if self.command is None else self.command.who or self.command.source,
             "command_seq": out.seq,
             "until": None if out.verb == codes.STAND or out.seq != command.seq
             else _stamp(self.wall(command.expires_ns)),
@@ -183,7 +193,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     power = "no good reading" if site["power_w"] is None else f"{site['power_w'] / 1e6:.3f} MW"
     asked = site["asked"]
     if site["command_id"] is not None:
-        asked += f", command {site['command_id']}"
+        asked += f", command {site['command_id']} by {site['who']}"
     if site["until"] is not None:
         asked += f", until {site['until']}"
     out = [f"{site['at']}  site at {power}: {site['words']}", f"asked: {asked}; goal {site['goal_w'] / 1e6:.3f} MW"]

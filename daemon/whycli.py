@@ -17,7 +17,7 @@ from rampd.daemon.config import Config
 from rampd.daemon.mqtt import connect, reply_payload
 from rampd.daemon.recording import Recording, RecordingError
 from rampd.daemon.replay import Replay, files
-from rampd.daemon.why import Moment, Names, lines
+from rampd.daemon.why import Asked, Moment, Names, lines
 from rampd.ext import views
 
 STATE: Final = Path("/var/lib/rampd")
@@ -88,6 +88,7 @@ def at_moment(path: Path, when: str, rack: str | None) -> dict[str, Any]:
                 raise RecordingError(f"{file}: not the same core as recorded: {run.difference}")
             if not run.ticks:
                 continue
-            names = Names(head.racks, head.loops, head.nodes)
-            return Moment(names, views.limits(recording.limits), run.inputs, run.out, head.at).explain(rack)
+            names, note = Names(head.racks, head.loops, head.nodes), run.notes.get(str(run.out.seq))
+            asked = None if note is None else Asked(str(note["id"]), str(note["who"]), str(note["source"]))
+            return Moment(names, views.limits(recording.limits), run.inputs, run.out, head.at, asked).explain(rack)
     raise Usage(f"--at {when}: no recording in {path} had begun by then")

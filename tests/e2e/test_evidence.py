@@ -53,11 +53,11 @@ def test_what_is_recorded_replays_while_it_is_written(hall: Hall, bus: Client) -
 
 def test_why_a_rack_stands_where_it_stands(hall: Hall, bus: Client) -> None:
     rack = next(rack.id for rack in hall.config.racks if rack.kind == "asic")
-    command = bus.command("setpoint", percent=60, ramp_s=5, lease_s=600)
+    command = bus.command("setpoint", percent=60, ramp_s=5, lease_s=600, who="ann@grid")
     bus.until_stage(command, "reached", 30)
     code, out, err = rampd("why", rack, "--config", str(hall.site))
     assert code == 0, err
-    assert f"command {command}, until " in out
+    assert f"command {command} by ann@grid, until " in out
     assert f"rack {rack} at " in out
     reference_mw = 0.6 * hall.config.site.max_mw
     assert f"its share of the site's reference {reference_mw:.3f} MW" in out
@@ -93,6 +93,8 @@ def test_why_at_a_moment_of_the_recording(hall: Hall, bus: Client) -> None:
 
     until(written, 30, "that moment is written")
     assert (found["rack"]["id"], found["rack"]["binding"]) == (rack, "share")
+    assert found["site"]["who"] == "ann@grid"
+    assert found["site"]["command_id"] == bus.state["command_id"]
     assert found["site"]["reference_w"] == pytest.approx(0.6e6 * hall.config.site.max_mw)
     code, _, err = rampd("why", "--at", "1999-12-31", "--recording", str(folder))
     assert (code, "had begun by then" in err) == (2, True)

@@ -7,9 +7,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rampd.daemon import recording, sitecheck
-from rampd.daemon.closed import ClosedLoop
+from rampd.daemon.closed import START_S, ClosedLoop
 from rampd.daemon.recorder import Recorder
 from rampd.daemon.recording import Files, Recording, RecordingError, chunk
 from rampd.daemon.replay import Replay, replay
@@ -81,9 +83,15 @@ def test_a_recorded_hour_replays_to_the_same_bits(tmp_path: Path) -> None:
 
 def test_every_file_of_the_ring_begins_with_all_that_is_remembered(tmp_path: Path) -> None:
     made = Recorded(tmp_path, most_bytes=1_000_000)
+    made.recorder.note(round(START_S * 1e9), {"seq": 1, "id": "c-1", "who": "ann", "source": "remote"})
     made.run(12_000, every=5)
     made.end()
     files = recording.paths(tmp_path)
+    for path in files:
+        with Recording(path) as found:
+            again = Replay(found)
+            assert sum(1 for _ in again.run()) > 0
+            assert again.notes["1"]["who"] == "ann", "the newest note stands in every file"
     assert 3 <= len(files) <= recording.FILES + 2
     assert files[0].name > "000001"
     assert sum(path.stat().st_size for path in files) <= 1_000_000
@@ -178,3 +186,24 @@ def test_records_of_another_site_are_refused(minute: Path, tmp_path: Path) -> No
     record = (1).to_bytes(4, "little") + (28).to_bytes(4, "little") + bytes(8) + b"\xff\xff\xff\x7f" + bytes(8)
     path.write_bytes(data + chunk(record))
     assert "another site" in replay(path, None)["problem"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_damage_passes_for_a_recording(minute: Path, tmp_path: Path, data: st.DataObject) -> None:
+    whole = bytearray(minute.read_bytes())
+    at = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        whole[at] ^= data.draw(st.integers(1, 255))
+    else:
+        del whole[at:]
+    path = tmp_path / "damaged.rec"
+    path.write_bytes(whole)
+    try:
+        found = replay(path, None)
+    except RecordingError as error:
+        assert str(path) in str(error)
+        return
+    assert found["difference"] is None
+    # A cut between two chunks is a shorter recording.
+    assert found["problem"] or found["ticks"] < 1199

@@ -11,7 +11,7 @@ import pytest
 
 from rampd.daemon import sitecheck, why
 from rampd.daemon.closed import START_S, ClosedLoop
-from rampd.daemon.why import RACK_WORDS, SITE_WORDS, Moment, Names
+from rampd.daemon.why import RACK_WORDS, SITE_WORDS, Asked, Moment, Names
 from rampd.ext import codes, views
 
 SITE = Path(__file__).resolve().parents[2] / "examples" / "bench-12" / "site.toml"
@@ -34,7 +34,7 @@ def moment(loop: ClosedLoop) -> Moment:
     names = Names(
         [rack.id for rack in composed.racks], [one.id for one in composed.config.loops], [n.id for n in composed.nodes]
     )
-    return Moment(names, loop.limits, loop.inputs, views.outputs(loop.out), wall, "c-1")
+    return Moment(names, loop.limits, loop.inputs, views.outputs(loop.out), wall, Asked("c-1", "ann@grid", "remote"))
 
 
 def share(loop: ClosedLoop) -> None:
@@ -118,7 +118,7 @@ def test_a_hall_says_what_holds_it(
     text = "\n".join(why.lines(found))
     assert found["site"]["words"] in text
     assert f"rack {name} at " in text and " kW: " in text
-    assert "command c-1" in text
+    assert "command c-1 by ann@grid" in text
 
 
 def test_the_whole_hall_by_reason() -> None:
