@@ -26,7 +26,10 @@ NOTICED_S: Final = 1.5
 
 
 class ClosedLoop:
-    """One hall. `poi_w`, `reference_w` hold a value a tick since the start; uncontrolled, set points do not change."""
+    """One hall. `poi_w`, `reference_w` hold a value a tick since the start; uncontrolled, set points do not change.
+
+    Racks marked in `silent` are not read any more.
+    """
 
     def __init__(self, config: Config, seed: int = 1, *, jobs: tuple[Job, ...] = (), noise: float = 0.002) -> None:
         self.config = config
@@ -40,8 +43,7 @@ class ClosedLoop:
             type(spec)(racks, spec.nodes, spec.loops, spec.import_limit_w, spec.losses, spec.nominal_hz, 0.1), seed,
             dt_s=self.dt_s, jobs=jobs, noise=noise,
         )  # fmt: skip
-        self.wall, self.out, self.memory = InputWall(limits), OutputWall(limits), Memory(limits)
-        self.loop = Loop(limits, self.wall, self.out, self.memory, -1)
+        self.wall = InputWall(limits)
         self.inputs, self.limits = views.inputs(self.wall), views.limits(limits)
         count, slots = len(racks), self.composed.slots
         self.count = count
@@ -52,12 +54,22 @@ class ClosedLoop:
         self.power_slot = np.array([self.limits.power_slot[i] for i in range(count)])
         self.limit_slot = np.array([self.limits.limit_slot[i] for i in range(count)])
         self.setpoint_w = self.fleet.max_w.copy()
-        self.asked_at = np.full(count, -1)
+        self.silent = np.zeros(count, dtype=bool)
         self.tick = 0
         self.hz: Callable[[float], float] = lambda _: float(config.site.nominal_hz)
         self.poi_w: list[float] = []
         self.reference_w: list[float] = []
         self.controlled = True
+        self.restart()
+
+    def restart(self) -> None:
+        """The core starts anew, with nothing read and nothing remembered; plant, set points and command stay."""
+        limits = self.composed.limits
+        self.out, self.memory = OutputWall(limits), Memory(limits)
+        self.loop = Loop(limits, self.wall, self.out, self.memory, -1)
+        self.quality[:] = codes.NEVER
+        self.state[:] = codes.AVAILABLE
+        self.asked_at = np.full(self.count, -1)
         self._views: dict[int, Any] = {}
 
     @property
@@ -95,7 +107,8 @@ class ClosedLoop:
     def _read(self, now_ns: int) -> None:
         fleet, site = self.fleet, self.limits.site
         every = round(self.config.control.hz / READS_PER_S)
-        part = slice(self.tick % every, None, every)
+        part = np.arange(self.tick % every, self.count, every)
+        part = part[~self.silent[part]]
         power, limit = self.power_slot[part], self.limit_slot[part]
         self.value[power] = fleet.power_w[part]
         self.value[limit] = self.setpoint_w[part]

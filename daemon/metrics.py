@@ -266,15 +266,19 @@ class _SiteCollector(Collector):
         limit = GaugeMetricFamily("rampd_site_limit_watts", "Limits of the site's purchase.", labels=["kind"])
         firm = GaugeMetricFamily(
             "rampd_firm_capacity_watts",
-            "Change of the purchase the racks could deliver.",
+            "Change of the purchase within a horizon that 19 of 20 calls of everything would exceed.",
             labels=["direction", "horizon"],
         )
         error = GaugeMetricFamily("rampd_ramp_error_watts", "Meter minus reference.")
         if out.started:
             for kind, value in (("requested", out.goal_w), ("reference", out.reference_w), ("applied", out.total_w)):
                 setpoint.add_metric([kind], value)
-            firm.add_metric(["down", "5s"], out.firm_down_w)
-            firm.add_metric(["up", "5s"], out.firm_up_w)
+            for way, horizon, firm_w in (
+                ("down", "5s", out.firm_down_w), ("down", "60s", out.firm_down_60_w),
+                ("down", "600s", out.firm_down_600_w), ("up", "5s", out.firm_up_w), ("up", "60s", out.firm_up_60_w),
+                ("up", "600s", out.firm_up_600_w),
+            ):  # fmt: skip
+                firm.add_metric([way, horizon], firm_w)
             if out.meter_good:
                 error.add_metric([], out.power_w - out.reference_w)
         for kind, mw in (("import", site.import_limit_mw), ("max", site.max_mw), ("min", site.min_mw)):

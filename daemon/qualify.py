@@ -6,16 +6,17 @@ extra `report`).
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rampd.daemon import halls, margins, scores, sitecheck
+from rampd.daemon import calls, halls, margins, scores, sitecheck
 from rampd.daemon.closed import ClosedLoop
 from rampd.daemon.config import Config, Grid
 from rampd.drivers.sim.fleet import Job
@@ -33,12 +34,15 @@ BAND: Final = 0.01
 # MW of each training job in the noisy hall.
 JOBS_MW: Final = (8.0, 4.0, *[1.0] * 11)
 DROOP_PERCENT: Final = 5.0
+# Racks of the hall that is called again and again, and the jobs in every other one.
+CALLED: Final = 120
+CALLED_JOBS_MW: Final = (1.0, 0.5, 0.5)
 
 
-def hall(seed: int, dead_s: tuple[float, float] = DEAD_S, grid: Grid | None = None) -> Config:
-    """48 MW of racks, half of it ASIC racks, dead times uniform, floors at 30 %."""
+def hall(seed: int, dead_s: tuple[float, float] = DEAD_S, grid: Grid | None = None, *, racks_of: int = RACKS) -> Config:
+    """48 MW of racks, or less in a smaller hall, half of it ASIC racks, dead times uniform, floors at 30 %."""
     with tempfile.TemporaryDirectory() as folder:
-        config = sitecheck.load(halls.write(halls.Hall("qualify", RACKS), Path(folder)))
+        config = sitecheck.load(halls.write(halls.Hall("qualify", racks_of), Path(folder)))
     random = np.random.default_rng(seed)
     racks = []
     for rack in config.racks:
@@ -262,6 +266,18 @@ def cooling(seed: int, hours: float) -> Figures:
     return {"cooling": {"max_supply_c": round(hottest_c, 2), "trip_c": config.loops[failed].max_supply_c}}
 
 
+def firm(seed: int, hours: float) -> Figures:
+    """Firm capacity against a thousand random calls, fewer in less than an hour; every other hall has training jobs."""
+
+    def lives() -> Iterator[ClosedLoop]:
+        for life in itertools.count(1000 * seed):
+            config = hall(life, racks_of=CALLED)
+            config = config.model_copy(update={"control": config.control.model_copy(update={"hz": 10.0})})
+            yield ClosedLoop(config, life, jobs=training(config, CALLED_JOBS_MW, life) if life % 2 else ())
+
+    return {"firm": calls.score(calls.calls(lives(), seed, round(1000 * min(1.0, hours))))}
+
+
 def stability(seed: int, hours: float) -> Figures:
     """Maximum sensitivity of the feedback loop, nominal and over the corners."""
     table = margins.table(hall(seed))
@@ -270,7 +286,7 @@ def stability(seed: int, hours: float) -> Figures:
 
 YARDSTICKS: Final[dict[str, Callable[[int, float], Figures]]] = {
     "steps": steps, "regulation": regulation, "udsp": base_points, "pfr": primary, "normal": normal,
-    "cooling": cooling, "margins": stability,
+    "cooling": cooling, "firm": firm, "margins": stability,
 }  # fmt: skip
 
 

@@ -89,6 +89,9 @@ cdef enum:
 cdef enum:
     BASE_SLOTS = 60
     WINDOW_SLOTS = 16
+    HORIZONS = 3
+    FIRMS = 6
+    LUMPS = 12
 
 cdef extern from *:
     """

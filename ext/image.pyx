@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from rampd.ext.codes cimport BASE_SLOTS, VETOES, WINDOW_SLOTS
+from rampd.ext.codes cimport BASE_SLOTS, FIRMS, LUMPS, VETOES, WINDOW_SLOTS
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -150,6 +150,15 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.full_w = <double *>take(base, &o, nodes)
     x.fill = <double *>take(base, &o, nodes)
     x.reserve_w = <double *>take(base, &o, nodes)
+    x.firm_w = <double *>take(base, &o, FIRMS * 8)
+    x.firm_mean_w = <double *>take(base, &o, FIRMS * 8)
+    x.firm_var = <double *>take(base, &o, FIRMS * 8)
+    x.firm_vague_w = <double *>take(base, &o, FIRMS * 8)
+    x.firm_node_w = <double *>take(base, &o, FIRMS * nodes)
+    x.lump_p = <double *>take(base, &o, LUMPS * 8)
+    x.lump_w = <double *>take(base, &o, LUMPS * 8)
+    x.node_in = <int64_t *>take(base, &o, nodes)
+    x.node_out = <int64_t *>take(base, &o, nodes)
     x.loop_w = <double *>take(base, &o, loops)
     x.loop_load_w = <double *>take(base, &o, loops)
     x.loop_floor_w = <double *>take(base, &o, loops)
@@ -157,6 +166,8 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.loop_clear_ns = <int64_t *>take(base, &o, loops)
     x.seen_ns = <int64_t *>take(base, &o, racks)
     x.seen_w = <double *>take(base, &o, racks)
+    x.peak_w = <double *>take(base, &o, racks)
+    x.gap_ns = <int64_t *>take(base, &o, racks)
     x.low_w = <double *>take(base, &o, racks)
     x.bound_ns = <int64_t *>take(base, &o, racks)
     x.slack_ns = <int64_t *>take(base, &o, racks)
@@ -169,6 +180,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.stale = <uint8_t *>take(base, &o, site.racks)
     x.action = <uint8_t *>take(base, &o, site.racks)
     x.loop_action = <uint8_t *>take(base, &o, site.loops)
+    x.node_lost = <uint8_t *>take(base, &o, site.nodes)
     x.bound_why = <uint8_t *>take(base, &o, site.racks)
     x.why = <uint8_t *>take(base, &o, site.racks)
     return o

@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.ballast cimport watch
 from rampd.ext.bridge cimport arriving
-from rampd.ext.codes cimport AVAILABLE
+from rampd.ext.codes cimport AVAILABLE, WINDOW_SLOTS
 from rampd.ext.window cimport noise
 
 @cython.locals(up=int64_t, down=int64_t)

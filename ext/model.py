@@ -16,7 +16,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.ballast import watch
     from rampd.ext.bridge import arriving
-    from rampd.ext.codes import AVAILABLE
+    from rampd.ext.codes import AVAILABLE, WINDOW_SLOTS
     from rampd.ext.window import noise
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -40,6 +40,9 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     slot = limits.power_slot[i]
     if state.stale[i] or state.fault_hold or inputs.at_ns[slot] == state.seen_ns[i]:
         return
+    if state.seen_ns[i] > 0:
+        # The longest of late, forgotten slowly.
+        state.gap_ns[i] = max(inputs.at_ns[slot] - state.seen_ns[i], state.gap_ns[i] - state.gap_ns[i] // 32)
     state.seen_ns[i] = inputs.at_ns[slot]
     measured_w = inputs.value[slot]
     width_w = limits.max_w[i]
@@ -47,6 +50,7 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     # A rack that still rises is on its way, not at its demand.
     state.rising[i] = measured_w > state.seen_w[i] + 0.01 * width_w
     state.seen_w[i] = measured_w
+    state.peak_w[i] = max(measured_w, state.peak_w[i] + 0.0002 * (measured_w - state.peak_w[i]))
     settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not state.rising[i]
     if watch(limits, state, i, measured_w, settled):
         # It wants everything in the next moment, but after a standstill it gets that back slowly.
@@ -76,6 +80,9 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
     for k in range(limits.site.history):
         state.past_model_w[k] += by_w
     gain = 1.0 + limits.site.loss_ratio
+    for k in range(WINDOW_SLOTS):
+        state.noise_low_w[k] -= gain * by_w
+        state.noise_high_w[k] -= gain * by_w
     one_w = state.disturbance_w
     other_w = one_w - gain * by_w
     if not state.meter_good:

@@ -53,6 +53,7 @@ if not cython.compiled:
         WHY_UNRESPONSIVE,
     )
     from rampd.ext.failsafe import judge
+    from rampd.ext.firm import firm, span
     from rampd.ext.grid import observe
     from rampd.ext.levels import below, quantise
     from rampd.ext.model import advance, compare
@@ -282,30 +283,6 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
     return FAULT_NONE
 
 
-def firm(inputs: Inputs, limits: Limits, state: State) -> None:
-    """What the racks could deliver within five seconds, down and up, and the meter's range given time."""
-    least_w = 0.0
-    most_w = 0.0
-    up_w = 0.0
-    down_w = 0.0
-    period_s = limits.site.period_ns * 1e-9
-    for i in range(limits.site.racks):
-        least_w += state.lo_w[i]
-        most_w += state.hi_w[i]
-        if state.stale[i] or not state.known[i] or inputs.rack_state[i] != AVAILABLE:
-            continue
-        down_s = max(0.0, 5.0 - limits.dead_down[i] * period_s)
-        up_s = max(0.0, 5.0 - limits.dead_up[i] * period_s)
-        down_w += min(max(0.0, state.power_w[i] - limits.min_w[i]), limits.down_w_per_s[i] * down_s)
-        if state.action[i] < ACT_NO_RAISE:
-            up_w += min(max(0.0, state.hi_w[i] - state.power_w[i]), limits.up_w_per_s[i] * up_s)
-    gain = 1.0 + limits.site.loss_ratio
-    state.least_w = gain * least_w + state.disturbance_w
-    state.most_w = min(gain * most_w + state.disturbance_w, limits.site.import_w)
-    state.firm_up_w = min(gain * up_w, max(0.0, limits.site.import_w - inputs.value[limits.site.power_slot]))
-    state.firm_down_w = gain * down_w
-
-
 def waiting(limits: Limits, state: State) -> bool:
     """Whether the hall is still being taken over: racks are missing, and have not been missing for long.
 
@@ -353,5 +330,6 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     if not state.fault_hold:
         state.total_w = total_w
     if state.tick % limits.site.phases == 0:
-        firm(inputs, limits, state)
+        span(limits, state)
+    firm(inputs, limits, state)
     return move(inputs, limits, state)

@@ -216,6 +216,7 @@ class State(ctypes.Structure):
     base_n: int
     noise_at: int
     ballast_ns: int
+    firm_turn: int
     away_hz: float
     calm_w: float
     response_w: float
@@ -238,8 +239,7 @@ class State(ctypes.Structure):
     stand_w: float
     least_w: float
     most_w: float
-    firm_up_w: float
-    firm_down_w: float
+    loss_p: float
     grain_w: float
     asked_w: Doubles
     applied_w: Doubles
@@ -273,6 +273,15 @@ class State(ctypes.Structure):
     full_w: Doubles
     fill: Doubles
     reserve_w: Doubles
+    firm_w: Doubles
+    firm_mean_w: Doubles
+    firm_var: Doubles
+    firm_vague_w: Doubles
+    firm_node_w: Doubles
+    lump_p: Doubles
+    lump_w: Doubles
+    node_in: Longs
+    node_out: Longs
     loop_w: Doubles
     loop_load_w: Doubles
     loop_floor_w: Doubles
@@ -280,6 +289,8 @@ class State(ctypes.Structure):
     loop_clear_ns: Longs
     seen_ns: Longs
     seen_w: Doubles
+    peak_w: Doubles
+    gap_ns: Longs
     low_w: Doubles
     bound_ns: Longs
     slack_ns: Longs
@@ -292,6 +303,7 @@ class State(ctypes.Structure):
     stale: Bytes
     action: Bytes
     loop_action: Bytes
+    node_lost: Bytes
     bound_why: Bytes
     why: Bytes
 
@@ -340,7 +352,11 @@ class Outputs(ctypes.Structure):
     least_w: float
     most_w: float
     firm_up_w: float
+    firm_up_60_w: float
+    firm_up_600_w: float
     firm_down_w: float
+    firm_down_60_w: float
+    firm_down_600_w: float
     vetoes: Longs
     late_bins: Longs
     busy_bins: Longs

@@ -25,6 +25,7 @@ KERNELS: Final = (
     "model",
     "ramp",
     "thermal",
+    "firm",
     "step",
 )
 
@@ -62,6 +63,7 @@ allocate = _LOADED["allocate"]
 ballast = _LOADED["ballast"]
 bridge = _LOADED["bridge"]
 failsafe = _LOADED["failsafe"]
+firm = _LOADED["firm"]
 grid = _LOADED["grid"]
 guard = _LOADED["guard"]
 levels = _LOADED["levels"]
