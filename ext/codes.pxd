@@ -83,6 +83,11 @@ cdef enum:
     FAULT_CLOCK = 2
 
 cdef enum:
+    EXCURSION_NONE = 0
+    EXCURSION_DOWN = 1
+    EXCURSION_UP = 2
+
+cdef enum:
     LINEAR = 0
     S_CURVE = 1
 

@@ -115,6 +115,14 @@ class Fault(IntEnum):
     FAULT_CLOCK = 2
 
 
+class Excursion(IntEnum):
+    """Whether a rack's set point is on its way from rest to rest, and in which direction."""
+
+    EXCURSION_NONE = 0
+    EXCURSION_DOWN = 1
+    EXCURSION_UP = 2
+
+
 class Shape(IntEnum):
     """How a reference goes to its goal."""
 
@@ -149,6 +157,7 @@ ACT_NONE, ACT_WARN, ACT_NO_RAISE, ACT_HOLD, ACT_DERATE, ACT_SAFE, ACT_SHED, ACT_
 ) = SiteWhy  # fmt: skip
 VETO_LEVEL, VETO_STALE, VETO_COOLING, VETO_RISE, VETO_FALL, VETO_NODE, VETO_SAFE, VETO_GRID, VETOES = Veto
 FAULT_NONE, FAULT_SETPOINT, FAULT_CLOCK = Fault
+EXCURSION_NONE, EXCURSION_DOWN, EXCURSION_UP = Excursion
 LINEAR, S_CURVE = Shape
 BASE_SLOTS, WINDOW_SLOTS, HORIZONS, FIRMS, LUMPS = Size
 ENDLESS = 1e300

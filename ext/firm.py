@@ -149,17 +149,17 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         return
     period_s = limits.site.period_ns * 1e-9
     # One that answers late begins with the call, the others at their turn.
-    wait_s = 0.0 if limits.slow[i] else 0.5 * limits.site.phases * period_s
+    wait_s = 0.0 if state.slow[i] else 0.5 * limits.site.phases * period_s
     for at in range(FIRMS):
         up = at >= HORIZONS
         k = at - HORIZONS if up else at
-        room_w = min(state.power_w[i], state.seen_w[i]) - limits.min_w[i]
-        slope_w = limits.down_w_per_s[i]
-        dead_s = limits.dead_down[i] * period_s
+        room_w = min(state.power_w[i], state.seen_w[i]) - state.bottom_w[i]
+        slope_w = state.down_w_per_s[i]
+        dead_s = state.dead_down[i] * period_s
         if up:
             room_w = above(limits, state, i, k)
-            slope_w = limits.up_w_per_s[i]
-            dead_s = limits.dead_up[i] * period_s
+            slope_w = state.up_w_per_s[i]
+            dead_s = state.dead_up[i] * period_s
         rest_s = max(0.0, (state.free_ns[i] - state.now_ns) * 1e-9)
         time_s = horizon(k) - dead_s - max(wait_s, rest_s)
         if room_w <= 0.0 or time_s <= 0.0:
@@ -170,7 +170,7 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         if given_w > room_w:
             off_w = max(0.0, room_w - given_w + 2.0 * off_w)
             given_w = room_w
-        sure = 0.99
+        sure = state.success[i]
         state.firm_mean_w[at] += sure * given_w
         state.firm_var[at] += sure * (1.0 - sure) * given_w * given_w + off_w * off_w
         if up:

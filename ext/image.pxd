@@ -149,6 +149,7 @@ cdef struct State:              # the step's own memory
     int64_t base_n
     int64_t noise_at
     int64_t ballast_ns
+    int64_t slow_count          # racks that are slow, by configuration or by what they showed
     int64_t firm_turn           # where the round of firm capacity stands
     double away_hz
     double calm_w               # the disturbance as slow racks see it
@@ -223,6 +224,26 @@ cdef struct State:              # the step's own memory
     int64_t *seen_ns            # [racks] time of the last reading used
     double *seen_w              # [racks] and its value
     double *peak_w              # [racks] the most of late: what it is known to want
+    double *dead_up_s           # [racks] what it has shown, the configuration until then
+    double *dead_down_s
+    double *up_w_per_s
+    double *down_w_per_s
+    double *bottom_w            # [racks] the least it goes to
+    double *step_w              # [racks] what it stays below its set point at most: its step
+    double *success             # [racks] share of moves that it follows
+    double *error_w             # [racks] delivered less asked
+    double *start_w             # [racks] of the present excursion: where the power was
+    double *mark_w              # [racks] what it must pass
+    double *lead_w              # [racks] how far its cap must go for that
+    double *aim_w               # [racks] and where that part goes
+    double *pace_w_per_s        # [racks] slope seen in it; 0: none
+    double *after_w             # [racks] the reading that passed the mark
+    int64_t *before_ns          # [racks] the readings between which it passed
+    int64_t *after_ns
+    int64_t *dead_up            # [racks] dead times as ticks
+    int64_t *dead_down
+    int64_t *led_ns             # [racks] when that part was given; 0: not yet
+    int64_t *moved_ns           # [racks] when the set point last changed
     int64_t *gap_ns             # [racks] how far apart its readings come
     double *low_w               # [racks] trough of one that swings
     int64_t *bound_ns           # [racks] when its cap last bound it
@@ -230,6 +251,9 @@ cdef struct State:              # the step's own memory
     int64_t *free_ns            # [racks] before this time it does not change, safety apart
     int64_t *worn_ns            # [racks] when its budget of changes will be whole again
     uint8_t *swings             # [racks] its job swings
+    uint8_t *slow               # [racks] its dead time is too long to follow tick by tick
+    uint8_t *excursion          # [racks]
+    uint8_t *passed             # [racks] it passed the mark
     uint8_t *rising             # [racks] it was more than the one before
     uint8_t *known              # [racks] a set point was adopted
     uint8_t *ours               # [racks] the model follows its cap, else its reading

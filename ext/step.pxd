@@ -12,6 +12,7 @@ from rampd.ext.codes cimport (
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe
+from rampd.ext.identify cimport begin
 from rampd.ext.levels cimport below, quantise
 from rampd.ext.model cimport advance, compare
 from rampd.ext.ramp cimport follow

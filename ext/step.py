@@ -55,6 +55,7 @@ if not cython.compiled:
     from rampd.ext.failsafe import judge
     from rampd.ext.firm import firm, span
     from rampd.ext.grid import observe
+    from rampd.ext.identify import begin
     from rampd.ext.levels import below, quantise
     from rampd.ext.model import advance, compare
     from rampd.ext.ramp import follow
@@ -120,6 +121,9 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         reserve_w = 0.0
         applied_w = state.applied_w[i]
         lo_w = limits.min_w[i]
+        if state.action[i] < ACT_NO_RAISE and state.verb != ESTOP:
+            # Lower it does not go: others make up for it.
+            lo_w = state.bottom_w[i]
         hi_w = min(limits.max_w[i], max(lo_w, state.demand_w[i]))
         why = WHY_MAX if hi_w == limits.max_w[i] else WHY_DEMAND
         # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
@@ -196,7 +200,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
     give_way(limits, state, state.lo_w, state.hi_w)
     fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
-    if limits.site.slow:
+    if state.slow_count:
         ahead(limits, state, (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio))
     sum_w = 0.0
     turn = (state.tick - 1) % limits.site.phases
@@ -213,7 +217,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
             explain(limits, state, i)
         state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
         sum_w += state.share_w[i]
-    if limits.site.slow or abs(sum_w - fair_w) > 2e-4 * fair_w:
+    if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, expect(limits, state), fair_w)
     grain_w = quantise(limits, state)
     if grain_w <= 0.0 and sum_w != fair_w:
@@ -251,7 +255,7 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
             turn = 0
         state.asked_w[i] = state.applied_w[i]
         # Slow racks begin with the command that moves them, not at their next turn.
-        prompt = state.taken_tick == state.tick and limits.slow[i]
+        prompt = state.taken_tick == state.tick and state.slow[i]
         if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:
             continue
         if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
@@ -301,6 +305,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     dt_s = limits.site.period_ns * 1e-9
     if state.now_ns == 0:
         state.first_ns = now_ns
+        begin(limits, state)
     else:
         if now_ns <= state.now_ns:
             return FAULT_CLOCK

@@ -216,6 +216,7 @@ class State(ctypes.Structure):
     base_n: int
     noise_at: int
     ballast_ns: int
+    slow_count: int
     firm_turn: int
     away_hz: float
     calm_w: float
@@ -290,6 +291,26 @@ class State(ctypes.Structure):
     seen_ns: Longs
     seen_w: Doubles
     peak_w: Doubles
+    dead_up_s: Doubles
+    dead_down_s: Doubles
+    up_w_per_s: Doubles
+    down_w_per_s: Doubles
+    bottom_w: Doubles
+    step_w: Doubles
+    success: Doubles
+    error_w: Doubles
+    start_w: Doubles
+    mark_w: Doubles
+    lead_w: Doubles
+    aim_w: Doubles
+    pace_w_per_s: Doubles
+    after_w: Doubles
+    before_ns: Longs
+    after_ns: Longs
+    dead_up: Longs
+    dead_down: Longs
+    led_ns: Longs
+    moved_ns: Longs
     gap_ns: Longs
     low_w: Doubles
     bound_ns: Longs
@@ -297,6 +318,9 @@ class State(ctypes.Structure):
     free_ns: Longs
     worn_ns: Longs
     swings: Bytes
+    slow: Bytes
+    excursion: Bytes
+    passed: Bytes
     rising: Bytes
     known: Bytes
     ours: Bytes

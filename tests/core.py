@@ -168,8 +168,14 @@ class World:
         racks = [
             "asked_w", "applied_w", "cap_w", "power_w", "demand_w", "lo_w", "hi_w", "share_w", "head_w",
             "floor_w", "reach_w", "ahead_w", "near_w", "far_w", "low_w", "bound_ns", "slack_ns", "swings",
-            "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "peak_w", "gap_ns", "rising", "known", "ours", "stale",
+            "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "stale",
             "action", "bound_why", "why", "last_w", "vetoed",
+        ]  # fmt: skip
+        racks += [
+            "peak_w", "gap_ns", "dead_up_s", "dead_down_s", "up_w_per_s", "down_w_per_s", "bottom_w", "step_w",
+            "success", "error_w", "start_w", "mark_w", "lead_w", "aim_w", "pace_w_per_s", "after_w", "before_ns",
+            "after_ns", "dead_up", "dead_down", "led_ns", "moved_ns",
+            "slow", "excursion", "passed",
         ]  # fmt: skip
         nodes = [
             "used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach", "node_in",
@@ -280,6 +286,7 @@ def world(
         configuration, wall, out, memory, Loop(configuration, wall, out, memory, -1), limits, views.inputs(wall),
         views.state(memory), views.watch(memory),
     )  # fmt: skip
+    interpreted.identify.begin(limits, made.state)
     made.meter(800e3)
     if measured:
         made.grid()

@@ -21,6 +21,7 @@ KERNELS: Final = (
     "grid",
     "guard",
     "levels",
+    "identify",
     "window",
     "model",
     "ramp",
@@ -66,6 +67,7 @@ failsafe = _LOADED["failsafe"]
 firm = _LOADED["firm"]
 grid = _LOADED["grid"]
 guard = _LOADED["guard"]
+identify = _LOADED["identify"]
 levels = _LOADED["levels"]
 model = _LOADED["model"]
 ramp = _LOADED["ramp"]
