@@ -11,6 +11,7 @@ import json
 import logging
 import random
 import ssl
+import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +25,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 import rampd
-from rampd.daemon.commands import Desk, Reply
+from rampd.daemon import why
+from rampd.daemon.answers import Reply
+from rampd.daemon.commands import Desk
 from rampd.daemon.config import Mqtt
 from rampd.daemon.messages import LARGEST, stamp
 from rampd.daemon.show import Show
@@ -36,6 +39,7 @@ FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
 CONNECT_S: Final = 3.0
 SELF_TEST_S: Final = 4.0
+SELF_TEST_EVERY_S: Final = 2.0
 MOST_PENDING: Final = 2000
 BATCH: Final = 10
 
@@ -148,7 +152,7 @@ class Bus:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
-        topics = [(f"{self.root}/cmd/#", 1), (f"{self.root}/selftest/{self.session}", 0)]
+        topics = [(f"{self.root}/cmd/#", 1), (f"{self.root}/ask/why", 1), (f"{self.root}/selftest/{self.session}", 0)]
         if self._modern:
             # Else the broker hides from a standing subscription that a command was retained.
             options = [(topic, SubscribeOptions(qos=qos, retainAsPublished=True)) for topic, qos in topics]
@@ -185,11 +189,17 @@ class Bus:
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
             topic = str(message.topic)
+            if self.desk is not None:
+                self.desk.channel.heard(time.monotonic_ns())
             if topic.startswith(f"{self.root}/selftest/"):
                 self._heard.set()
                 continue
-            verb = topic.removeprefix(f"{self.root}/cmd/")
             payload = message.payload if isinstance(message.payload, bytes) else str(message.payload).encode()
+            if topic == f"{self.root}/ask/why":
+                if not message.retain:
+                    await self._answer(client, payload)
+                continue
+            verb = topic.removeprefix(f"{self.root}/cmd/")
             properties = message.properties
             reply = getattr(properties, "ResponseTopic", None)
             correlation = getattr(properties, "CorrelationData", None)
@@ -197,6 +207,16 @@ class Bus:
                 self.desk.receive(
                     verb, payload[: LARGEST + 1], retained=message.retain, topic=reply, correlation=correlation
                 )
+
+    async def _answer(self, client: aiomqtt.Client, payload: bytes) -> None:
+        """What holds the site and a rack, to whoever asked; a question without an id cannot be answered."""
+        try:
+            name, rack = why.question(payload)
+        except (ValueError, RecursionError) as error:
+            log.warning("%s/ask/why: %s", self.root, error)
+            return
+        answer = self.show.why(self.snapshot(), rack)
+        await client.publish(f"{self.root}/answer/{name}", json.dumps(answer))
 
     async def _reply(self, client: aiomqtt.Client) -> None:
         while True:
@@ -250,7 +270,7 @@ class Bus:
                     await self._heard.wait()
             except TimeoutError:
                 raise BrokerError("our own message did not come back: the broker hangs or denies it") from None
-            await asyncio.sleep(SELF_TEST_S)
+            await asyncio.sleep(SELF_TEST_EVERY_S)
 
 
 def reply_payload(message: aiomqtt.Message) -> dict[str, Any]:

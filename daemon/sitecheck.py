@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rampd.daemon import deadman, sitefile
 from rampd.daemon.config import Config, Device, Rack
+from rampd.daemon.filecheck import Places, files
 from rampd.daemon.sitefile import ConfigError, Problem, nth
+from rampd.daemon.traffic import FULL, traffic
 from rampd.drivers import address, maps
 from rampd.drivers.maphead import MapError
 from rampd.drivers.maps import AnyMap
 from rampd.drivers.members import MemberMap, place
-
-Places = dict[str, tuple[str, int]]
 
 
 def load(path: Path) -> Config:
@@ -22,7 +22,7 @@ def load(path: Path) -> Config:
     config, places = sitefile.load(path)
     problems = [*references(config, places), *tree(config, places), *devices(config, places)]
     if not problems:
-        problems += limits(config, places)
+        problems += [*limits(config, places), *files(config, places)]
     if problems:
         raise ConfigError(problems)
     return config
@@ -242,6 +242,7 @@ def limits(config: Config, places: Places) -> Iterator[Problem]:
     yield from _dead_men(config, places)
     period = 1.0 / config.control.hz
     yield from _periods(config, places)
+    yield from _pauses(config, places)
     if config.control.actuation_deadline_s < 4 * period:
         message = "limits contradict: actuation_deadline_s is shorter than four ticks"
         yield Problem(*places["[control]"], message, "raise it or raise hz")
@@ -278,3 +279,17 @@ def _periods(config: Config, places: Places) -> Iterator[Problem]:
         if device.period_s > stale / 2:
             message = f"limits contradict: {name} is read every {device.period_s:g} s but stale after {stale:g} s"
             yield Problem(*places[name], message, "period_s at most half of the stale time in [control]")
+
+
+def _pauses(config: Config, places: Places) -> Iterator[Problem]:
+    """The pauses that the devices of a link need leave time to read them all."""
+    rows = [(name, device) for name, _, device in device_rows(config)]
+    links = traffic((device, maps.load(device.map, config.map_folder)) for _, device in rows)
+    for link in links.values():
+        if link.paused > FULL:
+            name = next(name for name, device in rows if device.address == link.address)
+            message = (
+                f"limits contradict: {link.requests_per_s:.1f} requests/s to {link.address} with pauses of "
+                f"{link.pace.gap_s * 1e3:g} ms take {link.paused:.0%} of the time"
+            )
+            yield Problem(*places[name], message, "read its devices less often (period_s), or divide them over links")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from rampd.daemon import deadman
 from rampd.daemon.site import Composed
-from rampd.drivers.device import SLOW_FACTOR
-from rampd.drivers.maps import DeviceMap
+from rampd.daemon.traffic import traffic
+from rampd.drivers.modbus import Pace
+
+SHOWN: Final = 5
+"""Links with pauses that are listed one by one."""
 
 
 def summary(composed: Composed) -> dict[str, Any]:
@@ -18,13 +21,8 @@ def summary(composed: Composed) -> dict[str, Any]:
     kinds = Counter(rack.kind for rack in composed.racks)
     watts = {kind: sum(r.max_kw for r in composed.racks if r.kind == kind) / 1e3 for kind in kinds}
     silent = deadman.worst([(r, point.map) for r, point in zip(composed.racks, composed.rack_points, strict=True)])
-    rates: dict[str, float] = {}
-    for point in composed.points:
-        if not isinstance(point.map, DeviceMap):
-            continue
-        per_s = sum(1.0 / (point.device.period_s * (SLOW_FACTOR if read.slow else 1)) for read in point.map.reads())
-        rates[point.device.address] = rates.get(point.device.address, 0.0) + per_s
-    busiest = max(rates, key=lambda address: rates[address])
+    links = traffic((point.device, point.map) for point in composed.points)
+    busiest = max(links.values(), key=lambda link: link.requests_per_s)
     return {
         "site": config.site.id,
         "max_mw": config.site.max_mw,
@@ -38,9 +36,10 @@ def summary(composed: Composed) -> dict[str, Any]:
         "nodes": len(composed.nodes),
         "loops": len(config.loops),
         "devices": len(composed.points),
-        "links": len(rates),
-        "requests_per_s": round(sum(rates.values()), 1),
-        "busiest_link": {"address": busiest, "requests_per_s": round(rates[busiest], 1)},
+        "links": len(links),
+        "requests_per_s": round(sum(link.requests_per_s for link in links.values()), 1),
+        "busiest_link": {"address": busiest.address, "requests_per_s": round(busiest.requests_per_s, 1)},
+        "paced_links": [str(link) for link in links.values() if link.pace != Pace(link.pace.in_flight)],
         "lead_s": round(composed.lead_s, 2),
         "five_second_mw": {
             "down": round(_within(composed, up=False), 3),
@@ -96,6 +95,8 @@ def lines(composed: Composed) -> list[str]:
         f"  cooling    {s['loops']} loops",
         f"  devices    {s['devices']} on {s['links']} links, {s['requests_per_s']:g} requests/s; "
         f"busiest {s['busiest_link']['address']} with {s['busiest_link']['requests_per_s']:g}/s",
+        *[f"    {link}" for link in s["paced_links"][:SHOWN]],
+        *([f"    ... and {more} more links with pauses"] if (more := len(s["paced_links"]) - SHOWN) > 0 else []),
         *([f"  members    {s['members']} BMCs and miners"] if s["members"] else []),
         *([f"  read only  {', '.join(barred)}: their limits wear a memory out"] if barred else []),
         f"  in 5 s     {s['five_second_mw']['down']:g} MW down, {s['five_second_mw']['up']:g} MW up, "

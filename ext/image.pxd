@@ -36,6 +36,7 @@ cdef struct Site:
     int64_t frequency_slot      # -1: not measured
     int64_t breaker_slot        # -1: not known; 0 is open
     int64_t meter_stale_ns
+    int64_t freeze_ns           # the meter may contradict the racks for so long
     int64_t rack_stale_ns       # the longest of them
     int64_t loop_stale_ns
     int64_t meter_delay_ns
@@ -68,6 +69,7 @@ cdef struct Site:
     double hold_hz              # beyond it no ramp goes against the frequency; <= 0: never
     double quiet_w              # peak to peak in 15 s that is let stand while dispatched
     double grain_w              # the largest step of a rack
+    double freeze_w             # by so much: more than any one rack could pretend
 
 cdef struct Limits:             # configuration; written once, read by step and guard
     Site site
@@ -135,6 +137,11 @@ cdef struct State:              # the step's own memory
     int64_t meter_at_ns
     int64_t meter_good          # fresh now
     int64_t meter_clear_ns      # since when it is good without a break
+    int64_t meter_frozen        # it shows the same while the racks move
+    int64_t shown_ns            # when what it shows was first read
+    int64_t still_ns            # since when that contradicts the racks
+    int64_t thaw_ns             # since when it moves again
+    int64_t blind_ns            # since when it is not good
     int64_t site_why
     int64_t fault               # voltage, breaker or frequency show one now
     int64_t fault_ns            # when they last did
@@ -151,6 +158,8 @@ cdef struct State:              # the step's own memory
     int64_t ballast_ns
     int64_t slow_count          # racks that are slow, by configuration or by what they showed
     int64_t firm_turn           # where the round of firm capacity stands
+    double shown_w              # what the meter shows
+    double own_w                # what the racks moved by since it was first read, by their own readings
     double away_hz
     double calm_w               # the disturbance as slow racks see it
     double response_w           # primary frequency response, of purchase
@@ -266,10 +275,18 @@ cdef struct State:              # the step's own memory
 
 cdef struct Watch:              # the guard's own memory
     int64_t last_ns
+    int64_t shown_ns            # when what the meter shows was first read
+    int64_t still_ns            # since when that contradicts the racks
+    int64_t thaw_ns             # since when it moves again
+    int64_t frozen              # it shows the same while the racks move
+    double shown_w
+    double own_w                # what the racks moved by since then
     double rise_w               # budget left
     double fall_w
     int64_t *vetoes             # [VETOES]
     double *last_w              # [racks] what the guard let pass
+    double *heard_w             # [racks] its last good power reading
+    int64_t *heard_ns           # [racks] and the time of it
     double *sum_w               # [nodes]
     int64_t *over_ns            # [nodes] since when its sum is above the limit
     uint8_t *known              # [racks]
@@ -291,6 +308,7 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t lapsed
     int64_t started
     int64_t meter_good
+    int64_t meter_frozen
     int64_t site_why
     double reference_w
     double goal_w
@@ -349,6 +367,7 @@ cdef extern from *:
 cdef class Configuration:
     cdef Limits limits
     cdef void *memory
+    cdef size_t size
 
 cdef class InputWall:
     cdef Wall wall
@@ -372,3 +391,5 @@ cdef class Memory:
     cdef Watch watch
     cdef void *state_memory
     cdef void *watch_memory
+    cdef size_t state_size
+    cdef size_t watch_size

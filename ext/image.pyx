@@ -213,6 +213,8 @@ cdef size_t lay_watch(Watch *x, char *base, const Site *site) noexcept:
     cdef size_t o = 0
     x.vetoes = <int64_t *>take(base, &o, VETOES * 8)
     x.last_w = <double *>take(base, &o, site.racks * 8)
+    x.heard_w = <double *>take(base, &o, site.racks * 8)
+    x.heard_ns = <int64_t *>take(base, &o, site.racks * 8)
     x.sum_w = <double *>take(base, &o, site.nodes * 8)
     x.over_ns = <int64_t *>take(base, &o, site.nodes * 8)
     x.known = <uint8_t *>take(base, &o, site.racks)
@@ -236,7 +238,8 @@ cdef class Configuration:
         self.limits.site.windows = windows
         self.limits.site.under_steps = under_steps
         self.limits.site.history = history
-        self.memory = allocate(lay_limits(&self.limits, NULL))
+        self.size = lay_limits(&self.limits, NULL)
+        self.memory = allocate(self.size)
         lay_limits(&self.limits, <char *>self.memory)
 
     def __dealloc__(self):
@@ -322,9 +325,11 @@ cdef class OutputWall:
 cdef class Memory:
     def __cinit__(self, Configuration configuration):
         cdef const Site *site = &configuration.limits.site
-        self.state_memory = allocate(lay_state(&self.state, NULL, site))
+        self.state_size = lay_state(&self.state, NULL, site)
+        self.state_memory = allocate(self.state_size)
         lay_state(&self.state, <char *>self.state_memory, site)
-        self.watch_memory = allocate(lay_watch(&self.watch, NULL, site))
+        self.watch_size = lay_watch(&self.watch, NULL, site)
+        self.watch_memory = allocate(self.watch_size)
         lay_watch(&self.watch, <char *>self.watch_memory, site)
 
     def __dealloc__(self):

@@ -41,13 +41,15 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     slot = limits.power_slot[i]
     if state.stale[i] or state.fault_hold or inputs.at_ns[slot] == state.seen_ns[i]:
         return
+    measured_w = inputs.value[slot]
     if state.seen_ns[i] > 0:
         # The longest of late, forgotten slowly.
         state.gap_ns[i] = max(inputs.at_ns[slot] - state.seen_ns[i], state.gap_ns[i] - state.gap_ns[i] // 32)
-    if state.seen_ns[i] > 0:
         take(inputs, limits, state, i)
+    if state.seen_ns[i] >= state.shown_ns:
+        # Read twice since the meter last moved: then the meter ought to have moved as well.
+        state.own_w += measured_w - state.seen_w[i]
     state.seen_ns[i] = inputs.at_ns[slot]
-    measured_w = inputs.value[slot]
     width_w = limits.max_w[i]
     margin_w = max(0.05 * width_w, 1.2 * max(limits.quantum_w[i], state.step_w[i]))
     # A rack that still rises is on its way, not at its demand.
@@ -159,6 +161,9 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     slot = limits.site.power_slot
     at_ns = inputs.at_ns[slot]
     if not state.meter_good or at_ns == state.meter_at_ns or (state.fault_hold and state.started):
+        return
+    if state.started and abs(state.own_w) > 0.1 * limits.site.freeze_w:
+        # The racks have moved and the meter has not: what it shows teaches nothing until it moves as well.
         return
     history = limits.site.history
     width = limits.site.align_ticks

@@ -186,7 +186,8 @@ def explain(limits: Limits, state: State, i: int) -> None:
     """Says what holds a rack whose turn it is where it is."""
     share_w = state.share_w[i]
     why = state.bound_why[i]
-    if share_w < state.hi_w[i] and why != WHY_COOLING and why != WHY_GRID:
+    if share_w < state.hi_w[i]:
+        # What bounds it from above does not bind.
         node_bound = state.fill[limits.node[i]] < state.fill[0]
         why = WHY_NODE if node_bound else (WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE)
     if share_w > state.reach_w[i] or share_w < state.floor_w[i]:
@@ -306,6 +307,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     if state.now_ns == 0:
         state.first_ns = now_ns
         begin(limits, state)
+        state.shown_ns = now_ns
     else:
         if now_ns <= state.now_ns:
             return FAULT_CLOCK

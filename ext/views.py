@@ -95,6 +95,7 @@ class Site(ctypes.Structure):
     frequency_slot: int
     breaker_slot: int
     meter_stale_ns: int
+    freeze_ns: int
     rack_stale_ns: int
     loop_stale_ns: int
     meter_delay_ns: int
@@ -127,6 +128,7 @@ class Site(ctypes.Structure):
     hold_hz: float
     quiet_w: float
     grain_w: float
+    freeze_w: float
 
 
 @_struct
@@ -202,6 +204,11 @@ class State(ctypes.Structure):
     meter_at_ns: int
     meter_good: int
     meter_clear_ns: int
+    meter_frozen: int
+    shown_ns: int
+    still_ns: int
+    thaw_ns: int
+    blind_ns: int
     site_why: int
     fault: int
     fault_ns: int
@@ -218,6 +225,8 @@ class State(ctypes.Structure):
     ballast_ns: int
     slow_count: int
     firm_turn: int
+    shown_w: float
+    own_w: float
     away_hz: float
     calm_w: float
     response_w: float
@@ -337,10 +346,18 @@ class Watch(ctypes.Structure):
     """The guard's own memory."""
 
     last_ns: int
+    shown_ns: int
+    still_ns: int
+    thaw_ns: int
+    frozen: int
+    shown_w: float
+    own_w: float
     rise_w: float
     fall_w: float
     vetoes: Longs
     last_w: Doubles
+    heard_w: Doubles
+    heard_ns: Longs
     sum_w: Doubles
     over_ns: Longs
     known: Bytes
@@ -366,6 +383,7 @@ class Outputs(ctypes.Structure):
     lapsed: int
     started: int
     meter_good: int
+    meter_frozen: int
     site_why: int
     reference_w: float
     goal_w: float

@@ -169,7 +169,7 @@ class World:
             "asked_w", "applied_w", "cap_w", "power_w", "demand_w", "lo_w", "hi_w", "share_w", "head_w",
             "floor_w", "reach_w", "ahead_w", "near_w", "far_w", "low_w", "bound_ns", "slack_ns", "swings",
             "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "stale",
-            "action", "bound_why", "why", "last_w", "vetoed",
+            "action", "bound_why", "why", "last_w", "vetoed", "heard_w", "heard_ns",
         ]  # fmt: skip
         racks += [
             "peak_w", "gap_ns", "dead_up_s", "dead_down_s", "up_w_per_s", "down_w_per_s", "bottom_w", "step_w",
@@ -253,7 +253,7 @@ def world(
         "phases": 1, "period_ns": round(NS / hz), "power_slot": 0,
         "frequency_slot": grid_slot if measured else -1, "breaker_slot": grid_slot + 1 if measured else -1,
         "nominal_v": 8000.0, "nominal_hz": 60.0, "hold_max_ns": 60 * NS, "return_up": 5e3,
-        "quiet_w": 1e12, "meter_stale_ns": 2 * NS,
+        "quiet_w": 1e12, "meter_stale_ns": 2 * NS, "freeze_ns": 2 * NS, "freeze_w": 150e3,
         "rack_stale_ns": 5 * NS, "loop_stale_ns": 10 * NS, "meter_delay_ns": 0, "align_ticks": 2, "after_hold": 0,
         "raise_after": 0, "max_w": 1e6, "min_w": 0.0, "import_w": 1.1e6, "default_w": 1e6, "loss_ratio": 0.0,
         "feedback_s": 1.0, "lead_s": 1.0, "normal_up": 10e3, "normal_down": 10e3, "dispatched_up": 400e3,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rampd.daemon import qualify
+from rampd.daemon import proving, qualify
 from rampd.daemon.closed import ClosedLoop
 from rampd.drivers.sim.fleet import pointer
 from rampd.ext import views
@@ -15,14 +15,14 @@ from rampd.ext import views
 SAID_S, TRUE_S = (0.3, 0.6), (0.8, 1.6)
 
 
-def hall(true_s: tuple[float, float] = SAID_S, least: float = qualify.FLOOR) -> ClosedLoop:
+def hall(true_s: tuple[float, float] = SAID_S, least: float = proving.FLOOR) -> ClosedLoop:
     """Sixty racks of which the site file says one thing; the plant has other dead times and another least."""
-    said = qualify.hall(1, SAID_S, racks_of=60)
+    said = proving.hall(1, SAID_S, racks_of=60)
     racks = [
         rack.model_copy(
             update={"dead_up_s": true.dead_up_s, "dead_down_s": true.dead_down_s, "min_kw": least * rack.max_kw}
         )
-        for rack, true in zip(said.racks, qualify.hall(1, true_s, racks_of=60).racks, strict=True)
+        for rack, true in zip(said.racks, proving.hall(1, true_s, racks_of=60).racks, strict=True)
     ]
     loop = ClosedLoop(said, 1)
     loop.fleet = ClosedLoop(said.model_copy(update={"racks": tuple(racks)}), 1).fleet
@@ -67,7 +67,7 @@ def test_a_higher_least_is_learned_and_left_to_others() -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_hall_as_its_site_file_says_is_not_changed_in_an_hour(seed: int) -> None:
-    config = qualify.hall(seed, (0.2, 2.0), racks_of=40)
+    config = proving.hall(seed, (0.2, 2.0), racks_of=40)
     loop = ClosedLoop(config, seed)
     # The simulated racks of `Fleet` scatter by a tenth: here they are what was said.
     fleet, limits = loop.fleet, loop.limits
