@@ -37,7 +37,8 @@ class Reading(NamedTuple):
 class ClosedLoop:
     """One hall. `poi_w`, `reference_w` hold a value a tick since the start; uncontrolled, set points do not change.
 
-    `meter` makes a reading of what the meter shows and the time, None: no answer; `frozen` racks repeat their readings.
+    `meter` makes a reading of what the meter shows and the time, None: no answer; `frozen` racks repeat their readings,
+    `silent` ones are not read any more.
     """
 
     def __init__(
@@ -55,9 +56,8 @@ class ClosedLoop:
             type(spec)(racks, spec.nodes, spec.loops, spec.import_limit_w, spec.losses, spec.nominal_hz, 0.1), seed,
             dt_s=self.dt_s, jobs=jobs, noise=noise,
         )  # fmt: skip
-        self.wall, self.out, self.memory = InputWall(limits), OutputWall(limits), Memory(limits)
-        self.tape = Tape(limits, self.wall, self.memory) if recorded else None
-        self.loop = Loop(limits, self.wall, self.out, self.memory, -1, self.tape)
+        self.wall = InputWall(limits)
+        self.recorded = recorded
         self.inputs, self.limits = views.inputs(self.wall), views.limits(limits)
         count, slots = len(racks), self.composed.slots
         self.count = count
@@ -68,7 +68,7 @@ class ClosedLoop:
         self.power_slot = np.array([self.limits.power_slot[i] for i in range(count)])
         self.limit_slot = np.array([self.limits.limit_slot[i] for i in range(count)])
         self.setpoint_w = self.fleet.max_w.copy()
-        self.asked_at = np.full(count, -1)
+        self.silent = np.zeros(count, dtype=bool)
         self.tick = 0
         self.hz: Callable[[float], float] = lambda _: float(config.site.nominal_hz)
         self.meter: Callable[[float, int], Reading | None] = Reading
@@ -76,6 +76,17 @@ class ClosedLoop:
         self.poi_w: list[float] = []
         self.reference_w: list[float] = []
         self.controlled = True
+        self.restart()
+
+    def restart(self) -> None:
+        """The core starts anew, with nothing read and nothing remembered; plant, set points and command stay."""
+        limits = self.composed.limits
+        self.out, self.memory = OutputWall(limits), Memory(limits)
+        self.tape = Tape(limits, self.wall, self.memory) if self.recorded else None
+        self.loop = Loop(limits, self.wall, self.out, self.memory, -1, self.tape)
+        self.quality[:] = codes.NEVER
+        self.state[:] = codes.AVAILABLE
+        self.asked_at = np.full(self.count, -1)
         self._views: dict[int, Any] = {}
 
     @property
@@ -113,7 +124,8 @@ class ClosedLoop:
     def _read(self, now_ns: int) -> None:
         fleet, site = self.fleet, self.limits.site
         every = round(self.config.control.hz / READS_PER_S)
-        part = slice(self.tick % every, None, every)
+        part = np.arange(self.tick % every, self.count, every)
+        part = part[~self.silent[part]]
         power, limit = self.power_slot[part], self.limit_slot[part]
         self.value[power] = np.where(self.frozen[part], self.value[power], fleet.power_w[part])
         self.value[limit] = self.setpoint_w[part]

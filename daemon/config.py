@@ -36,7 +36,11 @@ class _Section(BaseModel):
 
 
 class Site(_Section):
-    """What the site may purchase: `max_mw` is 100 % of a percent command, `import_limit_mw` is never exceeded."""
+    """What the site may purchase: `max_mw` is 100 % of a percent command, `import_limit_mw` is never exceeded.
+
+    `max_deadman_mw` limits what racks may draw in sum that hold their limit for ever when rampd dies; without it they
+    are only named.
+    """
 
     id: Id
     name: str = ""
@@ -45,6 +49,7 @@ class Site(_Section):
     min_mw: Annotated[float, Field(ge=0, le=2000)] = 0.0
     import_limit_mw: SiteMw
     default_mw: SiteMw
+    max_deadman_mw: Annotated[float, Field(ge=0, le=2000)] | None = None
     nominal_hz: Literal[50, 60] = 60
     losses_percent: Annotated[float, Field(ge=0, le=20)] = 0.0
     map_folder: Path | None = None

@@ -285,20 +285,26 @@ class _SiteCollector(Collector):
         limit = GaugeMetricFamily("rampd_site_limit_watts", "Limits of the site's purchase.", labels=["kind"])
         firm = GaugeMetricFamily(
             "rampd_firm_capacity_watts",
-            "Change of the purchase the racks could deliver.",
+            "Change of the purchase within a horizon that 19 of 20 calls of everything would exceed.",
             labels=["direction", "horizon"],
         )
         error = GaugeMetricFamily("rampd_ramp_error_watts", "Meter minus reference.")
         if out.started:
             for kind, value in (("requested", out.goal_w), ("reference", out.reference_w), ("applied", out.total_w)):
                 setpoint.add_metric([kind], value)
-            firm.add_metric(["down", "5s"], out.firm_down_w)
-            firm.add_metric(["up", "5s"], out.firm_up_w)
+            for way, horizon, firm_w in (
+                ("down", "5s", out.firm_down_w), ("down", "60s", out.firm_down_60_w),
+                ("down", "600s", out.firm_down_600_w), ("up", "5s", out.firm_up_w), ("up", "60s", out.firm_up_60_w),
+                ("up", "600s", out.firm_up_600_w),
+            ):  # fmt: skip
+                firm.add_metric([way, horizon], firm_w)
             if out.meter_good:
                 error.add_metric([], out.power_w - out.reference_w)
+        if site.max_deadman_mw is not None:
+            limit.add_metric(["deadman"], site.max_deadman_mw * 1e6)
         for kind, mw in (("import", site.import_limit_mw), ("max", site.max_mw), ("min", site.min_mw)):
             limit.add_metric([kind], mw * 1e6)
-        yield from (setpoint, limit, firm, error)
+        yield from (setpoint, limit, firm, error, self._deadman(out))
         frequency = GaugeMetricFamily("rampd_frequency_hertz", "Grid frequency at the site meter.")
         slot = self.s.composed.meter.slots.get("frequency_hz")
         stale_ns = round(self.s.composed.config.control.meter_stale_s * 1e9)
@@ -309,6 +315,16 @@ class _SiteCollector(Collector):
         ):
             frequency.add_metric([], self.s.inputs.value[slot])
         yield frequency
+
+    def _deadman(self, out: views.Outputs) -> Metric:
+        """Racks whose dead-man does not read back as programmed hold, whatever their map says."""
+        holding = set(self.s.actuation.unarmed())
+        held_w = sum(
+            out.setpoint_w[i] for i, rack in enumerate(self.s.composed.racks) if out.active[i] and rack.id in holding
+        )
+        return GaugeMetricFamily(
+            "rampd_deadman_watts", "Limits that racks would hold for ever if rampd died now.", value=held_w
+        )
 
     def _loop(self, out: views.Outputs) -> Iterator[Metric]:
         late = [out.late_bins[k] for k in range(32)]

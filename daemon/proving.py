@@ -52,10 +52,10 @@ def trace(title: str, loop: ClosedLoop, first_s: float = 0.0, last_s: float | No
     return Trace(title, loop.dt_s * np.arange(first, last, part.step, dtype=np.float64), mw)
 
 
-def hall(seed: int, dead_s: tuple[float, float] = DEAD_S, grid: Grid | None = None) -> Config:
-    """48 MW of racks, half of it ASIC racks, dead times uniform, floors at 30 %."""
+def hall(seed: int, dead_s: tuple[float, float] = DEAD_S, grid: Grid | None = None, *, racks_of: int = RACKS) -> Config:
+    """48 MW of racks, or less in a smaller hall, half of it ASIC racks, dead times uniform, floors at 30 %."""
     with tempfile.TemporaryDirectory() as folder:
-        config = sitecheck.load(halls.write(halls.Hall("qualify", RACKS), Path(folder)))
+        config = sitecheck.load(halls.write(halls.Hall("qualify", racks_of), Path(folder)))
     random = np.random.default_rng(seed)
     racks = []
     for rack in config.racks:

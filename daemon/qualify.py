@@ -6,14 +6,15 @@ extra `report`).
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rampd.daemon import adversity, halls, margins, scores
+from rampd.daemon import adversity, calls, halls, margins, scores
 from rampd.daemon.closed import ClosedLoop
 from rampd.daemon.config import Grid
 from rampd.daemon.proving import Figures, Keep, hall, ignore, trace, training
@@ -27,6 +28,9 @@ BAND: Final = 0.01
 # MW of each training job in the noisy hall.
 JOBS_MW: Final = (8.0, 4.0, *[1.0] * 11)
 DROOP_PERCENT: Final = 5.0
+# Racks of the hall that is called again and again, and the jobs in every other one.
+CALLED: Final = 120
+CALLED_JOBS_MW: Final = (1.0, 0.5, 0.5)
 
 
 def regulation_signal(hours: float, seed: int) -> Floats:
@@ -232,6 +236,18 @@ def cooling(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     return {"cooling": {"max_supply_c": round(hottest_c, 2), "trip_c": config.loops[failed].max_supply_c}}
 
 
+def firm(seed: int, hours: float, keep: Keep = ignore) -> Figures:
+    """Firm capacity against a thousand random calls, fewer in less than an hour; every other hall has training jobs."""
+
+    def lives() -> Iterator[ClosedLoop]:
+        for life in itertools.count(1000 * seed):
+            config = hall(life, racks_of=CALLED)
+            config = config.model_copy(update={"control": config.control.model_copy(update={"hz": 10.0})})
+            yield ClosedLoop(config, life, jobs=training(config, CALLED_JOBS_MW, life) if life % 2 else ())
+
+    return {"firm": calls.score(calls.calls(lives(), seed, round(1000 * min(1.0, hours))))}
+
+
 def stability(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     """Maximum sensitivity of the feedback loop, nominal and over the corners."""
     table = margins.table(hall(seed))
@@ -240,7 +256,7 @@ def stability(seed: int, hours: float, keep: Keep = ignore) -> Figures:
 
 YARDSTICKS: Final[dict[str, Callable[[int, float, Keep], Figures]]] = {
     "steps": steps, "regulation": regulation, "udsp": base_points, "pfr": primary, "normal": normal,
-    "cooling": cooling, "sensors": adversity.sensors, "crash": adversity.crash, "margins": stability,
+    "cooling": cooling, "sensors": adversity.sensors, "crash": adversity.crash, "firm": firm, "margins": stability,
 }  # fmt: skip
 
 

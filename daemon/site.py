@@ -175,7 +175,8 @@ def _limits(
     longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
     configuration = Configuration(
         slots=slots, racks=len(racks), nodes=len(nodes), loops=len(config.loops), groups=len(groups), tiers=len(tiers),
-        history=math.ceil((longest_s + config.control.meter_stale_s + 1.0) * hz) + 2,
+        # A rack may turn out to answer later than it was said to: by as much again, and a second.
+        history=math.ceil((2.0 * longest_s + 1.0 + config.control.meter_stale_s + 1.0) * hz) + 2,
         levels=sum(len(rack.levels_kw) for rack in racks), under_steps=len(config.under),
         windows=len(config.normal.window) + len(config.dispatched.window),
     )  # fmt: skip

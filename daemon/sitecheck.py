@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
-from rampd.daemon import sitefile
+from rampd.daemon import deadman, sitefile
 from rampd.daemon.config import Config, Device, Rack
 from rampd.daemon.filecheck import Places, files
 from rampd.daemon.sitefile import ConfigError, Problem, nth
@@ -239,6 +239,7 @@ def limits(config: Config, places: Places) -> Iterator[Problem]:
     if site.max_mw > 3 * top:
         message = f"max_mw {site.max_mw:g} is far above what the racks can draw, {top:g} MW"
         yield Problem(*places["[site]"], message, "out of reason: is max_mw given in MW and max_kw in kW?")
+    yield from _dead_men(config, places)
     period = 1.0 / config.control.hz
     yield from _periods(config, places)
     yield from _pauses(config, places)
@@ -248,6 +249,19 @@ def limits(config: Config, places: Places) -> Iterator[Problem]:
     if config.control.deadman_s <= config.control.actuation_deadline_s:
         message = "limits contradict: deadman_s must be longer than actuation_deadline_s"
         yield Problem(*places["[control]"], message, "a device must not fall back while rampd still writes")
+
+
+def _dead_men(config: Config, places: Places) -> Iterator[Problem]:
+    """Racks that hold their limit for ever when rampd dies draw no more than the site accepts."""
+    most_mw = config.site.max_deadman_mw
+    found = deadman.worst([(rack, maps.load(rack.map, config.map_folder)) for rack in config.racks])
+    if most_mw is not None and found.held_mw > most_mw:
+        names = ", ".join(found.holding[:5]) + (", ..." if len(found.holding) > 5 else "")
+        message = (
+            f"limits contradict: when rampd dies, racks hold {found.held_mw:g} MW for ever, max_deadman_mw is "
+            f"{most_mw:g}: {names}"
+        )
+        yield Problem(*places["[site]"], message, "give them controllers that fall back, or raise the limit on purpose")
 
 
 def _periods(config: Config, places: Places) -> Iterator[Problem]:

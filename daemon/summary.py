@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import Any, Final
 
+from rampd.daemon import deadman
 from rampd.daemon.site import Composed
 from rampd.daemon.traffic import traffic
 from rampd.drivers.modbus import Pace
@@ -19,13 +20,7 @@ def summary(composed: Composed) -> dict[str, Any]:
     config = composed.config
     kinds = Counter(rack.kind for rack in composed.racks)
     watts = {kind: sum(r.max_kw for r in composed.racks if r.kind == kind) / 1e3 for kind in kinds}
-    armed = [(policy := point.map.policy) is not None and policy.falls_back for point in composed.rack_points]
-    holding = [rack for rack, has in zip(composed.racks, armed, strict=True) if not has]
-    falls = sum(
-        rack.max_kw - (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw)
-        for rack, has in zip(composed.racks, armed, strict=True)
-        if has
-    )
+    silent = deadman.worst([(r, point.map) for r, point in zip(composed.racks, composed.rack_points, strict=True)])
     links = traffic((point.device, point.map) for point in composed.points)
     busiest = max(links.values(), key=lambda link: link.requests_per_s)
     return {
@@ -56,9 +51,11 @@ def summary(composed: Composed) -> dict[str, Any]:
             for rack, point in zip(composed.racks, composed.rack_points, strict=True)
             if point.map.policy is not None and point.map.policy.storage == "nvm"
         ],
-        "without_dead_man": [rack.id for rack in holding],
-        "without_dead_man_mw": round(sum(rack.max_kw for rack in holding) / 1e3, 3),
-        "dead_man_falls_mw": round(falls / 1e3, 3),
+        "without_dead_man": list(silent.holding),
+        "without_dead_man_mw": round(silent.held_mw, 3),
+        "max_deadman_mw": config.site.max_deadman_mw,
+        "dead_man_falls_mw": round(silent.falls_mw, 3),
+        "dead_man_rises_mw": round(silent.rises_mw, 3),
         "dead_man_s": config.control.deadman_s,
     }
 
@@ -80,10 +77,13 @@ def lines(composed: Composed) -> list[str]:
     kinds = ", ".join(f"{n} {kind} ({s['it_mw'][kind]:g} MW)" for kind, n in s["kinds"].items())
     holding = s["without_dead_man"]
     barred = s["never_written"]
+    most_mw = s["max_deadman_mw"]
+    limit = "which nothing limits: set max_deadman_mw" if most_mw is None else f"of {most_mw:g} MW allowed"
     silent = (
-        f"all racks fall back after {s['dead_man_s']} s, {s['dead_man_falls_mw']:g} MW at most"
+        f"all racks fall back after {s['dead_man_s']} s, by {s['dead_man_falls_mw']:g} MW at most, or rise by "
+        f"{s['dead_man_rises_mw']:g} MW"
         if not holding
-        else f"{len(holding)} racks hold for ever ({s['without_dead_man_mw']:g} MW): {', '.join(holding[:5])}"
+        else f"{len(holding)} racks hold for ever ({s['without_dead_man_mw']:g} MW, {limit}): {', '.join(holding[:5])}"
         f"{', ...' if len(holding) > 5 else ''}"
     )
     return [

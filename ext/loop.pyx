@@ -64,8 +64,12 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.model_w = state.model_w
     out.least_w = state.least_w
     out.most_w = state.most_w
-    out.firm_up_w = state.firm_up_w
-    out.firm_down_w = state.firm_down_w
+    out.firm_down_w = state.firm_w[0]
+    out.firm_down_60_w = state.firm_w[1]
+    out.firm_down_600_w = state.firm_w[2]
+    out.firm_up_w = state.firm_w[3]
+    out.firm_up_60_w = state.firm_w[4]
+    out.firm_up_600_w = state.firm_w[5]
     for i in range(VETOES):
         out.vetoes[i] = watch.vetoes[i]
     for i in range(limits.site.racks):

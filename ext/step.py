@@ -53,7 +53,9 @@ if not cython.compiled:
         WHY_UNRESPONSIVE,
     )
     from rampd.ext.failsafe import judge
+    from rampd.ext.firm import firm, span
     from rampd.ext.grid import observe
+    from rampd.ext.identify import begin
     from rampd.ext.levels import below, quantise
     from rampd.ext.model import advance, compare
     from rampd.ext.ramp import follow
@@ -119,6 +121,9 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         reserve_w = 0.0
         applied_w = state.applied_w[i]
         lo_w = limits.min_w[i]
+        if state.action[i] < ACT_NO_RAISE and state.verb != ESTOP:
+            # Lower it does not go: others make up for it.
+            lo_w = state.bottom_w[i]
         hi_w = min(limits.max_w[i], max(lo_w, state.demand_w[i]))
         why = WHY_MAX if hi_w == limits.max_w[i] else WHY_DEMAND
         # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
@@ -196,7 +201,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
     give_way(limits, state, state.lo_w, state.hi_w)
     fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
-    if limits.site.slow:
+    if state.slow_count:
         ahead(limits, state, (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio))
     sum_w = 0.0
     turn = (state.tick - 1) % limits.site.phases
@@ -213,7 +218,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
             explain(limits, state, i)
         state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
         sum_w += state.share_w[i]
-    if limits.site.slow or abs(sum_w - fair_w) > 2e-4 * fair_w:
+    if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, expect(limits, state), fair_w)
     grain_w = quantise(limits, state)
     if grain_w <= 0.0 and sum_w != fair_w:
@@ -251,7 +256,7 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
             turn = 0
         state.asked_w[i] = state.applied_w[i]
         # Slow racks begin with the command that moves them, not at their next turn.
-        prompt = state.taken_tick == state.tick and limits.slow[i]
+        prompt = state.taken_tick == state.tick and state.slow[i]
         if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:
             continue
         if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
@@ -283,30 +288,6 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
     return FAULT_NONE
 
 
-def firm(inputs: Inputs, limits: Limits, state: State) -> None:
-    """What the racks could deliver within five seconds, down and up, and the meter's range given time."""
-    least_w = 0.0
-    most_w = 0.0
-    up_w = 0.0
-    down_w = 0.0
-    period_s = limits.site.period_ns * 1e-9
-    for i in range(limits.site.racks):
-        least_w += state.lo_w[i]
-        most_w += state.hi_w[i]
-        if state.stale[i] or not state.known[i] or inputs.rack_state[i] != AVAILABLE:
-            continue
-        down_s = max(0.0, 5.0 - limits.dead_down[i] * period_s)
-        up_s = max(0.0, 5.0 - limits.dead_up[i] * period_s)
-        down_w += min(max(0.0, state.power_w[i] - limits.min_w[i]), limits.down_w_per_s[i] * down_s)
-        if state.action[i] < ACT_NO_RAISE:
-            up_w += min(max(0.0, state.hi_w[i] - state.power_w[i]), limits.up_w_per_s[i] * up_s)
-    gain = 1.0 + limits.site.loss_ratio
-    state.least_w = gain * least_w + state.disturbance_w
-    state.most_w = min(gain * most_w + state.disturbance_w, limits.site.import_w)
-    state.firm_up_w = min(gain * up_w, max(0.0, limits.site.import_w - inputs.value[limits.site.power_slot]))
-    state.firm_down_w = gain * down_w
-
-
 def waiting(limits: Limits, state: State) -> bool:
     """Whether the hall is still being taken over: racks are missing, and have not been missing for long.
 
@@ -325,6 +306,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     dt_s = limits.site.period_ns * 1e-9
     if state.now_ns == 0:
         state.first_ns = now_ns
+        begin(limits, state)
         state.shown_ns = now_ns
     else:
         if now_ns <= state.now_ns:
@@ -355,5 +337,6 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     if not state.fault_hold:
         state.total_w = total_w
     if state.tick % limits.site.phases == 0:
-        firm(inputs, limits, state)
+        span(limits, state)
+    firm(inputs, limits, state)
     return move(inputs, limits, state)

@@ -74,6 +74,14 @@ def test_pumps_fail() -> None:
     assert found["max_supply_c"] < found["trip_c"]
 
 
+def test_firm_capacity_holds_and_is_worth_something() -> None:
+    # A hundred calls: 0.96 of them are 90 to 100, 24 of 25 in a class are 21 at least (binomial, 1 in 300).
+    found = qualify.firm(1, 0.1)["firm"]
+    assert 0.90 <= found["coverage"] <= 1.0
+    assert found["worst_class_coverage"] >= 0.84
+    assert 0.88 <= found["sharpness"] <= 1.02
+
+
 @pytest.fixture(scope="module")
 def sensors() -> dict[str, Any]:
     return adversity.sensors(1, HOURS)["sensors"]

@@ -104,6 +104,28 @@ def test_a_tree_carries_what_its_racks_need_and_no_less(tmp_path: Path, limit_kw
             load(tmp_path, edit)
 
 
+@pytest.mark.parametrize(("limit_mw", "fits"), [(0.13, False), (0.14, True)])
+def test_racks_without_a_dead_man_have_a_limit(tmp_path: Path, limit_mw: float, fits: bool) -> None:
+    # Miners of a maker hold what they were told; all racks of the example's own map fall back.
+    edits = [
+        (SITE, "min_mw = 0", f"min_mw = 0\nmax_deadman_mw = {limit_mw}"),
+        (RACKS, "66,rack-power,127.23.0.1:1502", ",luxos,192.0.2.1"),
+    ]
+    if fits:
+        assert load(tmp_path, *edits).site.max_deadman_mw == limit_mw
+    else:
+        with pytest.raises(ConfigError, match=r"racks hold 0\.132 MW for ever, max_deadman_mw is 0\.13: gpu-001"):
+            load(tmp_path, *edits)
+
+
+def test_what_happens_when_rampd_dies_is_told_in_mw(tmp_path: Path) -> None:
+    found = summary.summary(compose(load(tmp_path)))
+    # Five GPU racks fall from 132 to 66 kW or rise from 40, seven ASIC racks fall from 109 kW to nothing.
+    assert (found["without_dead_man_mw"], found["dead_man_falls_mw"], found["dead_man_rises_mw"]) == (0.0, 1.093, 0.13)
+    text = "\n".join(summary.lines(compose(load(tmp_path))))
+    assert "all racks fall back after 30 s, by 1.093 MW at most, or rise by 0.13 MW" in text
+
+
 @pytest.mark.parametrize("gap_s", [0.3, 0.5])
 def test_pauses_leave_time_to_read_every_device_of_a_link(tmp_path: Path, gap_s: float) -> None:
     """Twice a second each: 0.6 of the time is told and taken, the whole of it is refused."""
