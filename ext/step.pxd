@@ -11,7 +11,7 @@ from rampd.ext.codes cimport (
     WHY_REST, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.grid cimport observe
-from rampd.ext.levels cimport below, quantise
+from rampd.ext.levels cimport above, below, quantise
 from rampd.ext.model cimport advance, compare
 from rampd.ext.ramp cimport follow
 from rampd.ext.thermal cimport caps, narrow
@@ -25,6 +25,7 @@ cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noe
 @cython.locals(turn=int64_t)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
+cdef double afford(const image.Limits *limits, image.State *state, int64_t i, double share_w, bint safe) noexcept nogil
 @cython.locals(small=bint, turn=int64_t, stopping=bint, prompt=bint)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef void firm(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

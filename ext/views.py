@@ -127,6 +127,7 @@ class Site(ctypes.Structure):
     hold_hz: float
     quiet_w: float
     grain_w: float
+    jump_w: float
 
 
 @_struct
