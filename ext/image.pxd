@@ -70,6 +70,7 @@ cdef struct Site:
     double quiet_w              # peak to peak in 15 s that is let stand while dispatched
     double grain_w              # the largest step of a rack
     double freeze_w             # by so much: more than any one rack could pretend
+    double jump_w               # the most that one rack moves at once: a step, or from off to its least
 
 cdef struct Limits:             # configuration; written once, read by step and guard
     Site site

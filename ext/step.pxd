@@ -13,7 +13,7 @@ from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe
 from rampd.ext.identify cimport begin
-from rampd.ext.levels cimport below, quantise
+from rampd.ext.levels cimport above, below, quantise
 from rampd.ext.model cimport advance, compare
 from rampd.ext.ramp cimport follow
 from rampd.ext.thermal cimport caps, narrow
@@ -27,6 +27,7 @@ cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noe
 @cython.locals(turn=int64_t)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
+cdef double afford(const image.Limits *limits, image.State *state, int64_t i, double share_w, bint safe) noexcept nogil
 @cython.locals(small=bint, turn=int64_t, stopping=bint, prompt=bint)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil

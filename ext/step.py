@@ -56,7 +56,7 @@ if not cython.compiled:
     from rampd.ext.firm import firm, span
     from rampd.ext.grid import observe
     from rampd.ext.identify import begin
-    from rampd.ext.levels import below, quantise
+    from rampd.ext.levels import above, below, quantise
     from rampd.ext.model import advance, compare
     from rampd.ext.ramp import follow
     from rampd.ext.thermal import caps, narrow
@@ -156,7 +156,7 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
                 reserve_w = max(0.0, inputs.value[limits.power_slot[i]] - max(applied_w, lo_w))
                 reserve_w += state.head_w[i]
             if applied_w <= 0.0 and lo_w > 0.0:
-                if hi_w > lo_w and wake_w >= lo_w:
+                if hi_w > lo_w and wake_w >= lo_w and state.rise_w >= lo_w:
                     wake_w -= lo_w
                 else:
                     lo_w = 0.0
@@ -221,10 +221,10 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, expect(limits, state), fair_w)
     grain_w = quantise(limits, state)
-    if grain_w <= 0.0 and sum_w != fair_w:
-        make_up(limits, state, expect(limits, state), fair_w)
     # Racks that move freely make up for the rounding as far as they can.
-    if grain_w > 0.0 and abs(make_up(limits, state, expect(limits, state), fair_w) - fair_w) < 1.0:
+    if limits.stepped_first[limits.site.tiers] > 0 or sum_w != fair_w:
+        sum_w = make_up(limits, state, expect(limits, state), fair_w)
+    if abs(sum_w - fair_w) < 1.0:
         grain_w = 0.0
     state.grain_w = grain_w
     if fair_w < total_w - 1.0 and state.site_why == SITE_REFERENCE:
@@ -234,12 +234,32 @@ def share(limits: Limits, state: State, total_w: float) -> None:
 
 
 def refill(limits: Limits, state: State) -> None:
-    """How far the set points may rise and fall in sum: a second's worth of the envelope, refilled tick by tick."""
+    """How far the set points may rise and fall in sum: a second's worth of the envelope, refilled tick by tick.
+
+    It holds at least what one rack must take at once, which would never come otherwise.
+    """
     site = limits.site
     up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    down = site.dispatched_down
     dt_s = site.period_ns * 1e-9
-    state.rise_w = min(state.rise_w + 1.2 * up * dt_s, 1.2 * max(up, 0.1 * site.dispatched_up))
-    state.fall_w = min(state.fall_w + 1.2 * site.dispatched_down * dt_s, 1.2 * site.dispatched_down)
+    state.rise_w = min(state.rise_w + 1.2 * up * dt_s, 1.2 * max(up, 0.1 * site.dispatched_up, site.jump_w))
+    state.fall_w = min(state.fall_w + 1.2 * down * dt_s, 1.2 * max(down, site.jump_w))
+
+
+def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> float:
+    """A rack's share, or as much of its way there as the sum may take now; safety waits for nothing on the way down."""
+    applied_w = state.applied_w[i]
+    if share_w - applied_w > state.rise_w or (applied_w - share_w > state.fall_w and not safe):
+        if min(share_w, applied_w) < limits.min_w[i]:
+            return applied_w
+        part_w = state.rise_w if share_w > applied_w else -state.fall_w
+        share_w = applied_w + (0.0 if abs(part_w) < 0.001 * limits.max_w[i] else part_w)
+        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+            level_w = below(limits, i, share_w)
+            share_w = max(applied_w, level_w) if part_w > 0.0 else min(applied_w, above(limits, i, level_w))
+    state.rise_w -= max(0.0, share_w - applied_w)
+    state.fall_w -= min(state.fall_w, max(0.0, applied_w - share_w))
+    return share_w
 
 
 def move(inputs: Inputs, limits: Limits, state: State) -> int:
@@ -249,6 +269,7 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
     """
     turn = (state.tick - 1) % limits.site.phases
     refill(limits, state)
+    left_w = 0.0
     stopping = state.verb == ESTOP or state.shedding != 0 or state.site_why == SITE_IMPORT
     for i in range(limits.site.racks):
         turn += 1
@@ -272,19 +293,19 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
             share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
             if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
                 share_w = max(state.lo_w[i], below(limits, i, share_w))
+        elif limits.quantum_w[i] > 0.0 and state.lo_w[i] < share_w < state.hi_w[i]:
+            # Steps so fine that they were not rounded yet; what one leaves the next takes up.
+            near_w = min(share_w + left_w + 0.5 * limits.quantum_w[i], state.hi_w[i])
+            whole_w = max(state.lo_w[i], below(limits, i, near_w))
+            left_w += share_w - whole_w
+            share_w = whole_w
         share_w = min(share_w, limits.max_w[i])
         if turn != 0 and share_w >= state.applied_w[i] and not prompt:
             continue
         small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]
         if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
             continue
-        # What would be too much at once waits for the rack's next turn; safety does not.
-        change_w = share_w - state.applied_w[i]
-        if change_w > state.rise_w or (-change_w > state.fall_w and state.action[i] < ACT_SAFE and not stopping):
-            continue
-        state.rise_w -= max(0.0, change_w)
-        state.fall_w -= max(0.0, -change_w)
-        state.asked_w[i] = share_w
+        state.asked_w[i] = afford(limits, state, i, share_w, stopping or state.action[i] >= ACT_SAFE)
     return FAULT_NONE
 
 

@@ -129,6 +129,7 @@ class Site(ctypes.Structure):
     quiet_w: float
     grain_w: float
     freeze_w: float
+    jump_w: float
 
 
 @_struct
