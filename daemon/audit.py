@@ -55,7 +55,7 @@ class Trail:
     def note(self, now_s: float, *, refused: bool = False, **facts: Any) -> None:
         """One thing that happened. `facts` without a value are left out."""
         if refused:
-            self._budget = min(BURST, self._budget + now_s - self._budget_s)
+            self._budget = min(BURST, self._budget + max(0.0, now_s - self._budget_s))
             self._budget_s = now_s
             if self._budget < 1.0:
                 self.lost += 1

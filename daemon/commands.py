@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,10 +17,11 @@ from rampd.daemon import admit, arbitrate, kept, life, messages, schedule
 from rampd.daemon.answers import Answers, Reply, Sender
 from rampd.daemon.arbitrate import FOLLOWED, Mode, Source
 from rampd.daemon.channel import Channel
+from rampd.daemon.hands import Hands, News
 from rampd.daemon.journal import Journal
 from rampd.daemon.kept import Kept
 from rampd.daemon.life import Live
-from rampd.daemon.messages import Command, Envelope, ModeChange, Rejected, Schedule, Stage
+from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage
 from rampd.daemon.order import Order
 from rampd.daemon.schedule import Plan
 from rampd.daemon.site import Composed
@@ -60,6 +61,7 @@ class Desk:
         self.reference_w = 0.0
         self.range_w = (0.0, math.inf)
         self.waiting = Waiting()
+        self.hands = Hands(composed)
         self.observe: Callable[[float], None] = lambda _: None
         control = composed.config.control
         hold_max_ns = views.limits(composed.limits).site.hold_max_ns
@@ -119,6 +121,27 @@ class Desk:
             self._plan(command, sender)
         elif isinstance(command, ModeChange):
             self._change_mode(command, sender)
+        elif isinstance(command, RackUse):
+            self._use_rack(verb, command, sender)
+
+    def _use_rack(self, verb: str, asked: RackUse, sender: Sender) -> None:
+        """A rack goes into hand or is given back. Raises Rejected."""
+        until_s = time.time() + admit.plain_lease_s(asked.lease_s, self.composed.config.lease, asked.id)
+        news = self.hands.ask(verb.removeprefix("rack/"), asked, until_s, sender.topic)
+        self.answers.say(verb, asked.id, "accepted", sender, message=asked.use, asked={"power_w": asked.power_w})
+        self._tell_of_racks(news)
+        if asked.use == "auto":
+            self.answers.say(verb, asked.id, "reached", sender)
+        self.journal.stand(racks=self.hands.record())
+
+    def _tell_of_racks(self, news: Iterable[News]) -> None:
+        for one in news:
+            use = one.use
+            self.journal.remember(use.id, one.stage)
+            sender = Sender(use.who, topic=use.topic)
+            self.answers.say(f"rack/{use.rack}", use.id, one.stage, sender, code=one.code, message=one.message)
+            if one.stage == "ended":
+                self.journal.stand(racks=self.hands.record())
 
     def _begin(self, verb: str, command: Command, sender: Sender) -> None:
         """The command holds from here on. Raises Rejected."""
@@ -158,7 +181,9 @@ class Desk:
         live.topic, live.correlation = sender.topic, sender.correlation
         live.best_effort = best_effort
         self._keep(lease_s)
-        asked = {"target_w": round(order.target_w, 1), "ramp_s": order.ramp_s or None, "lease_s": round(lease_s, 1)}
+        asked: dict[str, float] = {"lease_s": round(lease_s, 1)}
+        if order.verb == codes.TRACK:
+            asked |= {"target_w": round(order.target_w, 1), "ramp_s": order.ramp_s, "w_per_s": order.rate_w_per_s}
         message = self._promise(order)
         self._stage("accepted", message=message, asked=asked, replaced=replaced)
 
@@ -240,17 +265,18 @@ class Desk:
                 self._drop_plan("schedule_ended")
             return
         k = plan.at(now_s)
-        if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
-            return
-        if self._interval_before is not None and self._interval_before != k:
+        if self._interval_before not in (None, k) and k is not None:
             # It began while rampd was away: a restart raises nothing.
             self._lid = Lid(self.reference_w, k)
         self._interval_before = None
+        if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
+            return
         if self._lid is not None and self._lid.interval not in (-1, k):
             self._lid = None
         order = plan.order(k, self.site)
         if self._lid is not None:
             order = replace(order, target_w=min(order.target_w, self._lid.power_w))
+            self._lid = replace(self._lid, power_w=order.target_w)
         if self.holder is not Source.SCHEDULE:
             self._end("released")
         self.live = self._follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s))
@@ -282,6 +308,7 @@ class Desk:
             self.answers.say(
                 verb, command.id, "failed", Sender(command.who, topic=topic), code="missed", message=message
             )
+        self.hands.restore(rest.get("racks"), time.time(), self.composed.config.lease.max_s)
         if self.journal.live is not None:
             self._resume_live(self.journal.live)
 
@@ -326,6 +353,7 @@ class Desk:
             except Rejected as error:
                 self.answers.say(one.verb, one.command.id, "failed", sender, code=error.code, message=str(error))
         self._heed_plan()
+        self._tell_of_racks(self.hands.tick(out, self.inputs, time.time()))
         live = self.live
         if live is None or out.seq != live.seq:
             return

@@ -49,7 +49,7 @@ class Kept:
         order, source, topic = Order.restored(found, now_s), Source(found["source"]), found["topic"]
         good = isinstance(topic, str) and messages.may_answer_on(topic)
         return cls(
-            str(found["id"]), order, source, Source(found["stopped_by"]) if order.verb == codes.ESTOP else None,
+            str(found["id"]), order, source, _stopped_by(found) if order.verb == codes.ESTOP else None,
             min(float(found["until"]) - now_s + lost_s, longest_s), lost_s, topic if good else None, str(found["who"]),
         )  # fmt: skip
 
@@ -57,3 +57,11 @@ class Kept:
     def over(self) -> bool:
         """Whether its lease ended meanwhile; a stop has none."""
         return self.left_s <= 0 and self.stopped_by is None
+
+
+def _stopped_by(found: Mapping[str, Any]) -> Source:
+    """Who stopped the site. A stop that does not say is the operator's to reset."""
+    try:
+        return Source(found["stopped_by"])
+    except (KeyError, ValueError):
+        return Source.OPERATOR

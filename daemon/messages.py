@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 Stage = Literal["received", "accepted", "rejected", "started", "reached", "partial", "failed", "ended"]
 VERBS: Final = ("setpoint", "release", "hold", "estop", "reset")
-KNOWN: Final = (*VERBS, "schedule", "mode")
+KNOWN: Final = (*VERBS, "schedule", "mode", "rack/ID")
 LARGEST_PLAIN: Final = 16384
 LARGEST: Final = 65536
 LONGEST_INTERVAL: Final = timedelta(days=1)
@@ -132,6 +132,22 @@ class ModeChange(Envelope):
     lease_s: Annotated[float, Field(gt=0)] | None = None
 
 
+class RackUse(Envelope):
+    """A rack in hand: at a set point for `lease_s`, or not touched at all until it is given back to auto."""
+
+    use: Literal["setpoint", "hands_off", "auto"]
+    power_w: Annotated[float, Field(ge=0)] | None = None
+    lease_s: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.power_w is not None) != (self.use == "setpoint"):
+            raise ValueError("power_w belongs to use setpoint, and to that only")
+        if self.lease_s is not None and self.use != "setpoint":
+            raise ValueError("lease_s belongs to use setpoint")
+        return self
+
+
 def _not_two_ramps(ramp_s: float | None, ramp_w_per_s: float | None) -> None:
     if ramp_s is not None and ramp_w_per_s is not None:
         raise ValueError("give ramp_s or ramp_w_per_s, not both")
@@ -141,6 +157,8 @@ def model_of(verb: str) -> type[Envelope] | None:
     """What the payload of cmd/{verb} must be; None where there is no such command."""
     if verb in VERBS:
         return Command
+    if verb.startswith("rack/") and verb.count("/") == 1 and len(verb) > len("rack/"):
+        return RackUse
     if verb == "schedule":
         return Schedule
     return ModeChange if verb == "mode" else None

@@ -73,6 +73,7 @@ class Daemon:
         self._group: asyncio.TaskGroup | None = None
         deadline_ns = round(config.control.actuation_deadline_s * 1e9)
         self.actuation = Actuation(self.outputs, self.inputs, self.field.targets(), deadline_ns, self._spawn)
+        self.desk.hands.actuators = self.actuation
         self.sources = Sources(
             self.composed, self.inputs, self.snapshot, self.field,
             self.actuation, self.desk, lambda: self.bus.connected, lambda: len(self.bus.outbox), self.recorder,

@@ -29,6 +29,7 @@ if not cython.compiled:
         FAULT_CLOCK,
         FAULT_NONE,
         FAULT_SETPOINT,
+        MANUAL,
         SITE_ESTOP,
         SITE_FAULT,
         SITE_FLOOR,
@@ -52,7 +53,7 @@ if not cython.compiled:
         WHY_STALE,
         WHY_UNRESPONSIVE,
     )
-    from rampd.ext.failsafe import judge
+    from rampd.ext.failsafe import fresh, judge, level
     from rampd.ext.firm import firm, span
     from rampd.ext.grid import observe
     from rampd.ext.identify import begin
@@ -136,7 +137,9 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         elif inputs.rack_state[i] != AVAILABLE:
             lo_w = min(state.power_w[i], limits.max_w[i])
             hi_w = lo_w
-            reserve_w = (limits.max_w[i] if state.stale[i] else max(applied_w, lo_w)) - hi_w
+            # Who holds it may raise it, and the guard counts it like this.
+            rated = state.stale[i] or inputs.rack_state[i] == MANUAL
+            reserve_w = (limits.max_w[i] if rated else max(applied_w, lo_w)) - hi_w
             why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
         elif state.action[i] >= ACT_SAFE:
             hi_w = lo_w
@@ -262,6 +265,31 @@ def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> 
     return share_w
 
 
+def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
+    """The set point of a rack that others hold: what it shows, so that it comes back from there.
+
+    It goes up only where the rack might be raised, and no further than what the envelope has left. Its demand is what
+    it was given, so that it rises from there like any rack that wants more, and no other falls to make room for it.
+    """
+    applied_w = state.applied_w[i]
+    if not state.known[i] or not fresh(inputs, limits.limit_slot[i], limits.stale_ns[i], state.now_ns):
+        return applied_w
+    shown_w = level(limits, i, inputs.value[limits.limit_slot[i]])
+    if limits.level_first[i] < limits.level_first[i + 1]:
+        shown_w = max(0.0, below(limits, i, shown_w))
+    if shown_w > applied_w and (state.action[i] >= ACT_NO_RAISE or not state.meter_good or state.fault_hold):
+        return applied_w
+    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+        if shown_w > applied_w + state.rise_w or shown_w < applied_w - state.fall_w:
+            return applied_w
+    else:
+        shown_w = max(min(shown_w, applied_w + state.rise_w), applied_w - state.fall_w)
+    state.demand_w[i] = min(state.demand_w[i], max(shown_w, limits.min_w[i]))
+    state.rise_w -= max(0.0, shown_w - applied_w)
+    state.fall_w -= max(0.0, applied_w - shown_w)
+    return shown_w
+
+
 def move(inputs: Inputs, limits: Limits, state: State) -> int:
     """Set points of the racks whose turn it is; each rack moves on its own phase, so that the sum is smooth.
 
@@ -276,6 +304,9 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
         if turn == limits.site.phases:
             turn = 0
         state.asked_w[i] = state.applied_w[i]
+        if inputs.rack_state[i] == MANUAL:
+            state.asked_w[i] = in_hand(inputs, limits, state, i)
+            continue
         # Slow racks begin with the command that moves them, not at their next turn.
         prompt = state.taken_tick == state.tick and state.slow[i]
         if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:

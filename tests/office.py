@@ -13,7 +13,7 @@ from rampd.daemon.commands import Desk
 from rampd.daemon.journal import Journal
 from rampd.daemon.site import Composed
 from rampd.ext import codes, views
-from rampd.ext.image import InputWall
+from rampd.ext.image import InputWall, OutputWall
 
 S: Final = 1_000_000_000
 NUMBERS: Final = count(1)
@@ -49,7 +49,8 @@ class Office:
         self.said: list[Reply] = []
         self.silent = False
         self.desk = Desk(composed, self.inputs, kept, self.said.append)
-        self.out = views.Outputs()
+        self.outputs = OutputWall(composed.limits)
+        self.out = views.outputs(self.outputs)
         self.out.started = self.out.meter_good = 1
         self.out.power_w = self.out.reference_w = self.out.goal_w = 496e3
         self.out.least_w, self.out.most_w = 95e3, 496e3

@@ -80,6 +80,7 @@ def test_a_flood_of_refusals_is_counted(tmp_path: Path) -> None:
     assert len(found) <= BURST + 11
     assert len(found) + sum(line.get("left_out", 0) for line in found) == 1001
     assert found[-1]["id"] == "good"
+    trail.note(NOW_S - 1e6, refused=True, id="a clock set back")
     trail.note(NOW_S + 100, refused=True, id="later")
     assert '"later"' in trail.take(), "after a pause they are written again"
 

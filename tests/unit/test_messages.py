@@ -23,6 +23,7 @@ from rampd.daemon.messages import (
     Interval,
     ModeChange,
     Planned,
+    RackUse,
     Rejected,
     Schedule,
     ack,
@@ -221,7 +222,7 @@ def test_too_large(verb: str, most: int) -> None:
     assert refused.value.code == "malformed"
 
 
-@pytest.mark.parametrize("verb", ["dance", "", "setpoint/x", "rack/gpu-001", "SETPOINT"])
+@pytest.mark.parametrize("verb", ["dance", "", "setpoint/x", "rack", "rack/", "rack/a/b", "SETPOINT"])
 def test_an_unknown_verb_is_answered_to_its_sender(verb: str) -> None:
     with pytest.raises(Rejected, match="known: setpoint") as refused:
         parse(verb, payload(power_w=1))
@@ -258,7 +259,7 @@ def test_stamps_are_rfc_3339_in_utc() -> None:
 def test_the_page_on_commands_names_all_of_them() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
     words = set(re.findall(r"`([^`\s]+)`", page))
-    for model in (Command, Schedule, Planned, ModeChange, Interval):
+    for model in (Command, Schedule, Planned, ModeChange, RackUse, Interval):
         assert words >= set(model.model_fields), model.__name__
     assert words >= {f"cmd/{verb}" for verb in KNOWN}
     assert words >= {str(mode) for mode in Mode}

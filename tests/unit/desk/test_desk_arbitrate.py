@@ -164,7 +164,7 @@ def test_the_trail_says_who_did_what_and_what_it_replaced(office: Office) -> Non
         (4, second, "ended", "operator"),
     ]  # fmt: skip
     assert (lines[0]["who"], lines[0]["reason"], lines[0]["verb"]) == ("iso", "peak", "setpoint")
-    assert lines[0]["asked"] == {"target_w": 297600.0, "ramp_s": None, "lease_s": 60.0}
+    assert lines[0]["asked"] == {"lease_s": 60.0, "target_w": 297600.0, "ramp_s": 0.0, "w_per_s": 0.0}
     assert (lines[1]["replaced"], lines[1]["who"], lines[1]["reason"]) == (first, "operator:ann", "test")
     assert (lines[2]["code"], "outranks" in lines[2]["message"]) == ("outranked", True)
     assert lines[3]["code"] == "lease_ended"

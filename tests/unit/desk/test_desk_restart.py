@@ -92,7 +92,7 @@ def test_a_stop_outlasts_everything(office: Office, composed: Composed, clock: C
         {}, {"id": "a"}, *(SOUND | wrong for wrong in (
             {"target_w": "x"}, {"target_w": math.nan}, {"target_w": math.inf}, {"verb": None}, {"verb": 7}, {"verb": 0},
             {"envelope": 2}, {"shape": 9}, {"rate_w_per_s": -1.0}, {"ramp_until": None}, {"until": "later"},
-            {"source": "x"}, {"source": 9}, {"verb": 3, "stopped_by": None},
+            {"source": "x"}, {"source": 9},
         )),
     ],
 )  # fmt: skip
@@ -111,3 +111,14 @@ def test_a_live_command_that_makes_no_sense_is_dropped(
     assert office.slot()[0] == 0
     assert "not usable" in caplog.text
     assert not math.isnan(office.out.power_w)
+
+
+@pytest.mark.parametrize("by", [None, "x", 17])
+def test_a_stop_that_does_not_say_whose_it_was_stays_one(composed: Composed, clock: Clock, by: Any) -> None:
+    found = Journal(None)
+    found.live = SOUND | {"verb": 3, "stopped_by": by, "until": 0.0}
+    office = Office(composed, clock, found)
+    office.desk.resume()
+    assert office.slot()[1] == codes.ESTOP
+    assert office.last(office.send("reset")) == ("rejected", "authority")
+    assert office.last(office.send("reset", who="operator")) == ("accepted", "ok")

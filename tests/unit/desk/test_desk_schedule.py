@@ -115,7 +115,7 @@ def test_after_a_lost_channel_no_interval_raises_until_a_fresh_command(office: O
     for seconds in (100, 200, 300):
         office.run(seconds)
         seen.append(percent(office))
-    assert seen == [40, 40, 30, 40], "never above the level of the loss; down it may"
+    assert seen == [40, 40, 30, 30], "never above the present level; down it may"
     assert office.desk.channel_state == "fresh_command"
     office.send("release")
     assert (percent(office), office.desk.channel_state) == (80, "up")
@@ -207,6 +207,15 @@ def test_an_interval_that_began_meanwhile_does_not_raise(
     assert percent(restarted) == expected
     restarted.run(35)
     assert percent(restarted) == 70, "the next one is followed as it is"
+
+
+def test_an_interval_that_begins_after_a_restart_is_followed_as_it_is(
+    office: Office, composed: Composed, clock: Clock
+) -> None:
+    plan(office, (60, 120, 90))
+    restarted = kept(office)(composed, clock, power_w=297.6e3)
+    restarted.run(61)
+    assert percent(restarted) == 90
 
 
 @pytest.mark.parametrize(
