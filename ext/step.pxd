@@ -10,8 +10,10 @@ from rampd.ext.codes cimport (
     SITE_REFERENCE, SITE_ROOM, UNRESPONSIVE, WHY_COOLING, WHY_DEMAND, WHY_GRID, WHY_MANUAL, WHY_MAX, WHY_MIN, WHY_NODE,
     WHY_RATE, WHY_REST, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
 from rampd.ext.failsafe cimport fresh, judge, level
+from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe
-from rampd.ext.levels cimport below, quantise
+from rampd.ext.identify cimport begin
+from rampd.ext.levels cimport above, below, quantise
 from rampd.ext.model cimport advance, compare
 from rampd.ext.ramp cimport follow
 from rampd.ext.thermal cimport caps, narrow
@@ -25,11 +27,11 @@ cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noe
 @cython.locals(turn=int64_t)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
+cdef double afford(const image.Limits *limits, image.State *state, int64_t i, double share_w, bint safe) noexcept nogil
 cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                     int64_t i) noexcept nogil
 @cython.locals(small=bint, turn=int64_t, stopping=bint, prompt=bint)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
-cdef void firm(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef int64_t step(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil
