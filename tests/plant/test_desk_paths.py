@@ -88,7 +88,7 @@ class Site:
         self.loop.tick = round((self.loop.now_s - 1000.0) / self.loop.dt_s)
         self.loop.restart()
         self.open()
-        plan, live = self.desk.plan, self.desk.live
+        plan, live = self.desk.agenda.plan, self.desk.live
         now = -1 if plan is None else plan.at(self.time())
         self.away = -1 if now is None or now == self.interval else now
         self.ceiling_w = FREE_W if live is not None and live.verb == codes.TRACK else None
