@@ -43,13 +43,13 @@ def standing(hall: Hall, bus: Client) -> Client:
 
 
 @pytest.fixture
-def dispatched(standing: Client) -> Client:
+def dispatched(hall: Hall, standing: Client) -> Client:
     """The site at 80 %."""
     command_id = standing.command("setpoint", percent=80, ramp_s=2)
     standing.until_stage(command_id, "started", 5)
-    until(lambda: standing.state["reference_w"] == standing.state["requested_w"], 20, "the reference is at 80 %")
-    target_w = standing.state["requested_w"]
+    until(lambda: standing.state["command_id"] == command_id, 5, "a state message of the command")
+    target_w = 0.8 * hall.config.site.max_mw * 1e6
+    until(lambda: standing.state["reference_w"] == standing.state["requested_w"] == target_w, 20, "a reference of 80 %")
     # A miner that an earlier test put to sleep needs its time to come back.
     until(lambda: abs(standing.state["power_w"] - target_w) < 0.02 * target_w, 60, "the purchase is at 80 %")
-    assert standing.state["command_id"] == command_id
     return standing
