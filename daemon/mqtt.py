@@ -97,10 +97,12 @@ async def publish(
     """Publishes, and ends a task that was cancelled meanwhile.
 
     Until Python 3.12 `asyncio.wait_for`, in aiomqtt, loses a cancellation that comes together with what it waits for.
+    What was cancelled before stays counted in a task whose TaskGroup failed: it is no reason to end the next session.
     """
-    await client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    before = 0 if task is None else task.cancelling()
+    await client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+    if task is not None and task.cancelling() > before:
         raise asyncio.CancelledError
 
 
