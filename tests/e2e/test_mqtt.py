@@ -18,7 +18,7 @@ from tests.hall import RAMPD, Client, Hall, Message, after, envelope, ever, tool
 STATE_KEYS = {
     "seq", "at", "mode", "envelope", "command_id", "requested_w", "reference_w", "power_w", "frequency_hz", "min_w",
     "max_w", "firm_down_5s_w", "firm_up_5s_w", "in_flight", "compliant", "best_effort", "failsafe", "binding", "racks",
-    "channel", "control", "source",
+    "channel", "control", "source", "firm_down_60s_w", "firm_up_60s_w", "firm_down_600s_w", "firm_up_600s_w",
 }  # fmt: skip
 QUALITIES = {"good", "stale", "never", "sentinel", "range", "refused"}
 
