@@ -94,6 +94,10 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         sub.add_argument("--json", action="store_true", help="JSON on stdout")
         return sub
 
+    def record(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--reason", default="", help="for the record")
+        sub.add_argument("--operator", action="store_true", help="with the operator's authority: outranks the grid's")
+
     setter = add("set", "a set point over MQTT, then its life until reached, partial or failed")
     # A change downward is a power, not an option.
     setter._negative_number_matcher = re.compile(r"-\d+(\.\d+)?(MW|kW|W)?$")
@@ -102,7 +106,7 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     setter.add_argument("--shape", choices=("linear", "s-curve"), default="linear", help="of the ramp (default linear)")
     setter.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 15m")
     setter.add_argument("--best-effort", action="store_true", help="as far as the hall can go")
-    setter.add_argument("--reason", default="", help="for the record")
+    record(setter)
     setter.set_defaults(handler=lambda args: client.set_power(args, _site(args)))
     for verb, text in (
         ("release", "end the live command: back to the default"),
@@ -111,7 +115,7 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         ("reset", "end an emergency stop"),
     ):
         sub = add(verb, text)
-        sub.add_argument("--reason", default="", help="for the record")
+        record(sub)
         if verb == "hold":
             sub.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 15m")
         sub.set_defaults(handler=lambda args, verb=verb: client.verb(verb, args, _site(args)))

@@ -51,14 +51,14 @@ def power(text: str) -> dict[str, float]:
     return {"by_w": -watts if sign == "-" else watts} if sign else {"power_w": watts}
 
 
-def envelope(reason: str, valid_s: float = 30.0) -> dict[str, Any]:
-    """What every command carries."""
+def envelope(reason: str, valid_s: float = 30.0, *, operator: bool = False) -> dict[str, Any]:
+    """What every command carries; with the operator's authority where that is said."""
     now = datetime.now(UTC)
     return {
         "id": str(uuid.uuid4()),
         "issued_at": now.isoformat(timespec="milliseconds"),
         "expires_at": (now + timedelta(seconds=valid_s)).isoformat(timespec="milliseconds"),
-        "who": f"{_user()}@{os.uname().nodename}",
+        "who": f"{'operator:' if operator else ''}{_user()}@{os.uname().nodename}",
         "reason": reason,
     }
 
@@ -72,7 +72,12 @@ def _user() -> str:
 
 def set_power(args: argparse.Namespace, site: Path) -> int:
     """`rampd set`."""
-    command = envelope(args.reason) | power(args.power)
+    return _run(_command("setpoint", set_point(args), sitecheck.load(site), as_json=args.json))
+
+
+def set_point(args: argparse.Namespace) -> dict[str, Any]:
+    """The command of `rampd set`. Raises Usage."""
+    command = envelope(args.reason, operator=args.operator) | power(args.power)
     if args.ramp is not None:
         command["ramp_s"] = args.ramp
     if args.lease is not None:
@@ -81,12 +86,12 @@ def set_power(args: argparse.Namespace, site: Path) -> int:
         command["shape"] = args.shape
     if args.best_effort:
         command["best_effort"] = True
-    return _run(_command("setpoint", command, sitecheck.load(site), as_json=args.json))
+    return command
 
 
 def verb(name: str, args: argparse.Namespace, site: Path) -> int:
     """`rampd release`, `hold`, `estop`, `reset`."""
-    command = envelope(args.reason)
+    command = envelope(args.reason, operator=args.operator)
     if getattr(args, "lease", None) is not None:
         command["lease_s"] = args.lease
     return _run(_command(name, command, sitecheck.load(site), as_json=args.json))
@@ -194,6 +199,7 @@ def table(config: Config, seen: dict[str, dict[str, Any]]) -> Table:
     out.add_row("site", f"{config.site.id}  {seen['status'].get('state', '?')}  {state['at']}")
     out.add_row("power", f"{mw('power_w')}  reference {mw('reference_w')}  requested {mw('requested_w')}")
     out.add_row("mode", f"{state['mode']}, {state['envelope']} envelope, held by {state['binding']}")
+    out.add_row("followed", f"{state['source']}, control {state['control']}, channel {state['channel']}")
     out.add_row("range", f"{mw('min_w')} to {mw('max_w')}")
     out.add_row("in 5 s", f"{mw('firm_down_5s_w')} down, {mw('firm_up_5s_w')} up")
     hertz = state.get("frequency_hz")

@@ -10,10 +10,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from rampd.daemon import admit, arbitrate, kept, life, messages, schedule
+from rampd.daemon.agenda import Agenda
 from rampd.daemon.answers import Answers, Reply, Sender
 from rampd.daemon.arbitrate import FOLLOWED, Mode, Source
 from rampd.daemon.channel import Channel
@@ -23,7 +24,6 @@ from rampd.daemon.kept import Kept
 from rampd.daemon.life import Live
 from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage
 from rampd.daemon.order import Order
-from rampd.daemon.schedule import Plan
 from rampd.daemon.site import Composed
 from rampd.daemon.waiting import Waiting
 from rampd.ext import codes, views
@@ -32,14 +32,6 @@ log = logging.getLogger("rampd.commands")
 
 _NAMES: Final = {codes.STAND: "release", codes.TRACK: "setpoint", codes.HOLD: "hold", codes.ESTOP: "estop"}
 _SOURCES: Final = {codes.STAND: Source.DEFAULT, codes.ESTOP: Source.STOP}
-
-
-@dataclass(frozen=True, slots=True)
-class Lid:
-    """What was followed ended by itself: the schedule does not raise above that, in one interval or (-1) in any."""
-
-    power_w: float
-    interval: int
 
 
 class Desk:
@@ -55,7 +47,7 @@ class Desk:
         self.answers = Answers(send, journal.trail)
         self.live: Live | None = None
         self.mode = Mode.REMOTE
-        self.plan: Plan | None = None
+        self.agenda = Agenda(self.site, journal)
         self.stopped_by: Source | None = None
         self.mean_w = math.nan
         self.reference_w = 0.0
@@ -66,8 +58,6 @@ class Desk:
         control = composed.config.control
         hold_max_ns = views.limits(composed.limits).site.hold_max_ns
         self.channel = Channel(round(control.channel_grace_s * 1e9), hold_max_ns, time.monotonic_ns())
-        self._lid: Lid | None = None
-        self._interval_before: int | None = None  # the one followed before a restart
         self._mean_ns = 0
 
     # What comes in.
@@ -175,7 +165,7 @@ class Desk:
     ) -> None:
         """Replaces whatever is live by a fresh command."""
         replaced = self._end("replaced")
-        self._lid = None
+        self.agenda.lift()
         live = self.live = self._follow(command_id, order, source, lease_s)
         live.who, live.reason = sender.who, sender.reason
         live.topic, live.correlation = sender.topic, sender.correlation
@@ -229,7 +219,7 @@ class Desk:
             stand = Order(codes.STAND, self.site.default_mw * 1e6)
             self.live = self._follow(change.id, stand, Source.DEFAULT, 0.0)
             self._keep(0.0)
-        self._lid = None
+        self.agenda.lift()
         self._heed_plan()
         self.answers.say("mode", change.id, "reached", sender)
 
@@ -237,51 +227,44 @@ class Desk:
         """A schedule replaces the one that stands. Raises Rejected."""
         plan = schedule.accept(asked, self.site, time.time(), sender.topic)
         self._drop_plan("replaced")
-        self._lid = None
+        self.agenda.lift()
         followed = Source.SCHEDULE in FOLLOWED[self.mode]
         message = f"{len(plan.intervals)} intervals" + ("" if followed else f"; not followed while in {self.mode}")
         self.answers.say("schedule", plan.id, "accepted", sender, message=message)
+        followed = self.holder is Source.SCHEDULE
+        if followed:
+            self.live = None
         if plan.intervals:
-            self.plan = plan
-            self.journal.stand(schedule=plan.record(), interval=-1)
-        elif self.holder is Source.SCHEDULE:
-            self.live = self._follow(plan.id, Order(codes.STAND, self.site.default_mw * 1e6), Source.DEFAULT, 0.0)
+            self.agenda.take(plan)
         self._heed_plan()
+        if followed and self.live is None:
+            # What was followed is not planned any more, and nothing else is for now.
+            Order(codes.STAND, self.site.default_mw * 1e6).put(self.inputs.command, 0)
 
     def _drop_plan(self, code: str) -> None:
-        if self.plan is not None:
-            self.answers.say("schedule", self.plan.id, "ended", Sender(topic=self.plan.topic), code=code)
-            self.journal.remember(self.plan.id, "ended")
-            self.plan = None
-            self.journal.stand(schedule=None, interval=None)
+        plan = self.agenda.plan
+        if plan is not None:
+            self.answers.say("schedule", plan.id, "ended", Sender(topic=plan.topic), code=code)
+            self.journal.remember(plan.id, "ended")
+            self.agenda.take(None)
 
     def _heed_plan(self) -> None:
         """Follows the interval that is now, unless somebody with more authority holds."""
-        plan, now_s = self.plan, time.time()
+        plan, now_s = self.agenda.plan, time.time()
         if plan is None or Source.SCHEDULE not in FOLLOWED[self.mode] or math.isnan(self.mean_w):
             return
         if plan.over(now_s):
             if self.holder is not Source.SCHEDULE:
                 self._drop_plan("schedule_ended")
             return
-        k = plan.at(now_s)
-        if self._interval_before not in (None, k) and k is not None:
-            # It began while rampd was away: a restart raises nothing.
-            self._lid = Lid(self.reference_w, k)
-        self._interval_before = None
+        k = self.agenda.present(now_s, self.reference_w)
         if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
             return
-        if self._lid is not None and self._lid.interval not in (-1, k):
-            self._lid = None
-        order = plan.order(k, self.site)
-        if self._lid is not None:
-            order = replace(order, target_w=min(order.target_w, self._lid.power_w))
-            self._lid = replace(self._lid, power_w=order.target_w)
+        order = self.agenda.begin(plan, k)
         if self.holder is not Source.SCHEDULE:
             self._end("released")
         self.live = self._follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s))
         self.live.interval, self.live.topic, self.live.best_effort = k, plan.topic, True
-        self.journal.stand(interval=k)
         self.answers.note(
             id=plan.id, verb="schedule", source="schedule", stage="accepted",
             message=f"interval {k + 1} of {len(plan.intervals)}", asked={"target_w": round(order.target_w, 1)},
@@ -297,12 +280,7 @@ class Desk:
         except ValueError:
             self.mode = Mode.HAND
             log.error("the mode in the journal is none: in hand, until the operator says otherwise")
-        try:
-            if "schedule" in rest:
-                self.plan = Plan.restored(rest["schedule"])
-                self._interval_before = int(rest["interval"])
-        except (KeyError, TypeError, ValueError) as error:
-            log.error("the schedule in the journal is not usable, going on without it: %s", error)
+        self.agenda.restore(rest)
         for verb, command, topic in self.waiting.restore(rest.get("waiting", []), time.time()):
             message = "its time came while rampd was away"
             self.answers.say(
@@ -375,12 +353,11 @@ class Desk:
             self.live = None
         elif slot.lost_ns:
             self._end("channel_lost")
-            self._lid = Lid(self.reference_w, -1)
+            self.agenda.lost(self.reference_w)
         else:
             self._end("lease_ended")
-            k = None if self.plan is None else self.plan.at(time.time())
-            if k is not None and not self.composed.config.lease.raise_after:
-                self._lid = Lid(self.reference_w, k)
+            if not self.composed.config.lease.raise_after:
+                self.agenda.lapsed(self.reference_w, time.time())
         self.journal.keep(None)
         self._heed_plan()
 
@@ -390,7 +367,7 @@ class Desk:
         if self.channel.lost:
             return "lost"
         ended = self.live is None and self.inputs.command.lost_ns > 0
-        return "fresh_command" if ended or (self._lid is not None and self._lid.interval < 0) else "up"
+        return "fresh_command" if ended or self.agenda.fixed else "up"
 
     def _measure(self, out: views.Outputs, now_ns: int) -> None:
         """Mean of the meter over about a second, and the range the core says is reachable."""

@@ -60,7 +60,7 @@ class Journal:
         """The ids of the last day, with their last stage, from the trail."""
         for entry in self.trail.read():
             name, stage = entry.get("id"), entry.get("stage")
-            if not isinstance(name, str) or not isinstance(stage, str):
+            if not isinstance(name, str) or not isinstance(stage, str) or entry.get("code") == "repeated":
                 continue
             try:
                 at_s = datetime.fromisoformat(str(entry.get("at"))).timestamp()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from rampd.daemon import client, messages
+from rampd.daemon import cli, client, messages
+from rampd.daemon.arbitrate import Source, asked_by
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,18 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(client, "getuser", nobody)
     assert client.envelope("")["who"].split("@")[0].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("words", "fields", "source"),
+    [
+        ("40%", {"percent": 40}, Source.REMOTE),
+        ("8MW --in 5s --lease 15m --operator", {"power_w": 8e6, "ramp_s": 5, "lease_s": 900}, Source.OPERATOR),
+        ("-2MW --shape s-curve --best-effort", {"by_w": -2e6, "shape": "s-curve", "best_effort": True}, Source.REMOTE),
+    ],
+)
+def test_the_words_of_rampd_set(words: str, fields: dict[str, Any], source: Source) -> None:
+    made = client.set_point(cli.parser().parse_args(["set", *words.split()]))
+    command = messages.parse("setpoint", json.dumps(made).encode())
+    assert {name: getattr(command, name) for name in fields} == fields
+    assert asked_by(command.who) is source

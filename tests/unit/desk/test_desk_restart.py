@@ -29,6 +29,9 @@ def test_a_lease_goes_on_for_its_rest(office: Office, composed: Composed, clock:
     assert restarted.desk.live.id == live
     restarted.send("setpoint", percent=90, id=live)
     assert restarted.last(live) == ("rejected", "repeated")
+    third = kept(restarted)(composed, clock)
+    third.send("setpoint", percent=90, id=live)
+    assert "its last stage was started" in third.said[-1].payload["message"], "what was refused of it is no stage"
     restarted.run(5, power_w=248e3)
     assert ("over/there", "reached") in {(r.topic, r.payload["stage"]) for r in restarted.said}
 

@@ -48,7 +48,7 @@ def test_each_interval_is_followed_at_its_time(office: Office) -> None:
         (None, "DEFAULT"), (60, "SCHEDULE"), (80, "SCHEDULE"), (80, "DEFAULT"), (50, "SCHEDULE"), (50, "DEFAULT"),
     ]  # fmt: skip
     assert office.last(command) == ("ended", "schedule_ended")
-    assert office.desk.plan is None
+    assert office.desk.agenda.plan is None
 
 
 def test_an_interval_is_leased_to_its_end_and_over_a_seam(office: Office) -> None:
@@ -117,8 +117,11 @@ def test_after_a_lost_channel_no_interval_raises_until_a_fresh_command(office: O
         seen.append(percent(office))
     assert seen == [40, 40, 30, 30], "never above the present level; down it may"
     assert office.desk.channel_state == "fresh_command"
-    office.send("release")
-    assert (percent(office), office.desk.channel_state) == (80, "up")
+    restarted = kept(office)(office.desk.composed, office.clock, power_w=148.8e3)
+    restarted.run(1)
+    assert (percent(restarted), restarted.desk.channel_state) == (30, "fresh_command"), "nor after a restart"
+    restarted.send("release")
+    assert (percent(restarted), restarted.desk.channel_state) == (80, "up")
 
 
 def test_modes(office: Office) -> None:
@@ -132,8 +135,8 @@ def test_modes(office: Office) -> None:
     assert office.slot()[1] == codes.HOLD
     office.send("mode", mode="auto", who="operator")
     assert (percent(office), office.desk.holder) == (70, Source.SCHEDULE)
-    assert office.desk.plan is not None
-    assert office.desk.plan.id == second
+    assert office.desk.agenda.plan is not None
+    assert office.desk.agenda.plan.id == second
 
 
 def test_an_empty_schedule_ends_it(office: Office) -> None:
@@ -143,7 +146,19 @@ def test_an_empty_schedule_ends_it(office: Office) -> None:
     assert office.last(first) == ("ended", "replaced")
     assert office.stages(none)[:2] == ["received", "accepted"]
     assert office.slot()[1] == codes.STAND
-    assert office.desk.plan is None
+    assert office.desk.agenda.plan is None
+
+
+@pytest.mark.parametrize(("begins_s", "expected"), [(-1, 70), (30, None)])
+def test_a_new_schedule_ends_what_the_old_one_had_for_now(
+    office: Office, begins_s: float, expected: float | None
+) -> None:
+    plan(office, (-1, 600, 60))
+    office.tick()
+    plan(office, (begins_s, 600, 70))
+    assert percent(office) == expected
+    office.run(31)
+    assert percent(office) == 70
 
 
 @pytest.mark.parametrize(
@@ -167,8 +182,8 @@ def test_refused_and_the_one_that_stands_goes_on(
     command = office.send("schedule", **fields) if "intervals" in fields else plan(office, *slots, **fields)
     assert office.last(command) == ("rejected", code)
     assert bytes(office.inputs.command) == before
-    assert office.desk.plan is not None
-    assert office.desk.plan.id == standing
+    assert office.desk.agenda.plan is not None
+    assert office.desk.agenda.plan.id == standing
 
 
 def test_a_stop_ends_what_the_schedule_does_until_reset(office: Office) -> None:
@@ -227,8 +242,22 @@ def test_a_schedule_that_makes_no_sense_is_dropped(
 ) -> None:
     office.desk.journal.stand(schedule=wrong, interval=-1)
     restarted = kept(office)(composed, clock)
-    assert (restarted.desk.plan, restarted.slot()[0]) == (None, 0)
+    assert (restarted.desk.agenda.plan, restarted.slot()[0]) == (None, 0)
     assert "not usable" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [7, [], [1], ["x", 0], {"a": 1}])
+def test_a_lid_that_makes_no_sense_lets_nothing_rise(
+    office: Office, composed: Composed, clock: Clock, wrong: Any
+) -> None:
+    plan(office, (0, 600, 80))
+    office.tick()
+    office.desk.journal.stand(lid=wrong)
+    restarted = kept(office)(composed, clock, power_w=297.6e3)
+    restarted.run(1)
+    assert percent(restarted) == 0, "as low as the site goes"
+    restarted.send("release")
+    assert percent(restarted) == 80
 
 
 # What waits.

@@ -3,85 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from signal import SIGKILL, SIGTERM
-from typing import Any
 
 import pytest
 
 from tests.hall import RAMPD, Client, Hall, Message, after, envelope, ever, tool, until
+from tests.mqtt import refusal, said, stand
 
 STATE_KEYS = {
     "seq", "at", "mode", "envelope", "command_id", "requested_w", "reference_w", "power_w", "frequency_hz", "min_w",
-    "max_w", "firm_down_5s_w", "firm_up_5s_w", "in_flight", "compliant", "best_effort", "failsafe", "binding", "racks",
-    "channel", "control", "source", "firm_down_60s_w", "firm_up_60s_w", "firm_down_600s_w", "firm_up_600s_w",
+    "max_w", "firm_down_5s_w", "firm_up_5s_w", "firm_down_60s_w", "firm_up_60s_w", "firm_down_600s_w", "firm_up_600s_w",
+    "in_flight", "compliant", "best_effort", "failsafe", "binding", "racks",
+    "channel", "control", "source",
 }  # fmt: skip
 QUALITIES = {"good", "stale", "never", "sentinel", "range", "refused"}
-
-
-@pytest.fixture(scope="module")
-def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
-    """Twelve racks that all rise quickly, with a journal; before the daemon starts, a retained command lies in wait."""
-    edit = {"up_mw_per_min = 0.584\ndown_mw_per_min = 0.584": "up_mw_per_min = 30\ndown_mw_per_min = 30"}
-    with Hall(tmp_path_factory.mktemp("mqtt"), state=True, columns={"asic.up_kw_per_s": "109"}, edit=edit) as hall:
-        hall.start_sim()
-        hall.start_broker()
-        with hall.client() as client:
-            client.publish("cmd/setpoint", json.dumps(envelope(id="retained", percent=50)), retain=True)
-        yield hall
-
-
-@pytest.fixture(scope="module")
-def bus(hall: Hall) -> Iterator[Client]:
-    """A client that hears everything from before the daemon's first word."""
-    with hall.client() as client:
-        hall.start_daemon()
-        hall.until_ready()
-        until(lambda: client.of("state"), 10, "the first state message")
-        yield client
-
-
-@pytest.fixture
-def standing(hall: Hall, bus: Client) -> Client:
-    """The site at its default, without a live command."""
-    bus.command("reset")
-    bus.command("release")
-    stand(hall, bus)
-    return bus
-
-
-@pytest.fixture
-def dispatched(hall: Hall, standing: Client) -> Client:
-    """The site at 80 %."""
-    command_id = standing.command("setpoint", percent=80, ramp_s=2)
-    standing.until_stage(command_id, "started", 5)
-    until(lambda: standing.state["command_id"] == command_id, 5, "a state message of the command")
-    target_w = 0.8 * hall.config.site.max_mw * 1e6
-    until(lambda: standing.state["reference_w"] == standing.state["requested_w"] == target_w, 20, "a reference of 80 %")
-    # A miner that an earlier test put to sleep needs its time to come back.
-    until(lambda: abs(standing.state["power_w"] - target_w) < 0.02 * target_w, 60, "the purchase is at 80 %")
-    return standing
-
-
-def stand(hall: Hall, bus: Client) -> None:
-    default_w = hall.config.site.default_mw * 1e6
-
-    def there() -> bool:
-        hall.daemon.check()
-        state = bus.state
-        return state["mode"] == "default" and state["reference_w"] == default_w and not state["failsafe"]
-
-    until(there, 40, "the site stands at its default")
-
-
-def refusal(bus: Client, command_id: str) -> dict[str, Any]:
-    """What a command was refused with."""
-    until(lambda: "rejected" in bus.stages(command_id), 5, "the command is refused")
-    return bus.acks(command_id)[-1]
 
 
 # What it says.
@@ -339,109 +277,6 @@ def test_the_mirror_shows_what_the_site_does(hall: Hall, dispatched: Client) -> 
     )
     assert written.returncode != 0
     assert "Illegal function" in written.stderr
-
-
-# What it refuses. Every case: verb, payload, the code, and a word that the message must have.
-
-REFUSED: dict[str, tuple[str, Callable[[], dict[str, Any] | bytes], str, str]] = {
-    "expired": ("setpoint", lambda: envelope(percent=50, issued_at=after(-9), expires_at=after(-1)), "expired", "ago"),
-    "ends before it begins": ("setpoint", lambda: envelope(percent=50, expires_at=after(-9)), "malformed", "expires"),
-    "issued in the future": (
-        "setpoint", lambda: envelope(percent=50, issued_at=after(120), expires_at=after(150)), "clock", "future"
-    ),
-    "no issued_at": ("setpoint", lambda: envelope(percent=50, issued_at=None), "malformed", "issued_at"),
-    "a time without zone": (
-        "setpoint", lambda: envelope(percent=50, issued_at="2026-01-01T00:00:00"), "malformed", "issued_at"
-    ),
-    "no id": ("setpoint", lambda: envelope(percent=50, id=None), "malformed", "id"),
-    "an id with a topic's characters": ("setpoint", lambda: envelope(percent=50, id="a/#"), "malformed", "id"),
-    "no JSON": ("setpoint", lambda: b"60 %, please", "malformed", "JSON"),
-    "half of a JSON": ("setpoint", lambda: json.dumps(envelope(percent=50)).encode()[:-1], "malformed", "JSON"),
-    "an array": ("setpoint", lambda: b"[1]", "malformed", "object"),
-    "nothing": ("setpoint", lambda: b"", "malformed", "JSON"),
-    "deep nesting": ("setpoint", lambda: b"[" * 10000, "malformed", "payload"),
-    "unknown key": ("setpoint", lambda: envelope(percent=50, pace=1), "malformed", "pace"),
-    "two powers": ("setpoint", lambda: envelope(percent=50, power_w=5e5), "malformed", "exactly one"),
-    "no power": ("setpoint", envelope, "malformed", "exactly one"),
-    "hold with a power": ("hold", lambda: envelope(percent=50), "malformed", "percent"),
-    "power above the site": ("setpoint", lambda: envelope(power_w=9e6), "limit", "outside"),
-    "power below the site": ("setpoint", lambda: envelope(power_w=-1.0), "limit", "outside"),
-    "below what racks need": ("setpoint", lambda: envelope(percent=5), "unreachable", "best_effort"),
-    "percent 101": ("setpoint", lambda: envelope(percent=101), "malformed", "percent"),
-    "no number": ("setpoint", lambda: envelope(power_w=math.nan), "malformed", ""),
-    "endless": ("setpoint", lambda: envelope(power_w=math.inf), "malformed", ""),
-    "a lease too long": ("setpoint", lambda: envelope(percent=50, lease_s=20000), "lease", "14400"),
-    "a lease of nothing": ("setpoint", lambda: envelope(percent=50, lease_s=0), "malformed", "lease_s"),
-    "two ramps": ("setpoint", lambda: envelope(percent=50, ramp_s=5, ramp_w_per_s=1e5), "malformed", "ramp"),
-    "an emergency envelope": ("setpoint", lambda: envelope(percent=50, envelope="emergency"), "malformed", "envelope"),
-    "an interval that is over": (
-        "setpoint", lambda: envelope(percent=50, interval={"start": after(-9), "end": after(-5)}), "expired", "interval"
-    ),
-    "too large": ("setpoint", lambda: envelope(percent=50, reason="x" * 20000), "malformed", "bytes"),
-    "a long reason": ("setpoint", lambda: envelope(percent=50, reason="x" * 600), "malformed", "reason"),
-    "an unknown verb": ("dance", envelope, "unsupported", "known"),
-    "reset without a stop": ("reset", envelope, "nothing", "reset"),
-    "an answer to a command topic": (
-        "setpoint", lambda: envelope(percent=50, reply_to="rampd/v1/hall/cmd/release"), "malformed", "reply_to"
-    ),
-    "an answer to a wildcard": ("setpoint", lambda: envelope(percent=50, reply_to="over/#"), "malformed", "reply_to"),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def refusals(hall: Hall, bus: Client) -> dict[str, dict[str, Any]]:
-    """Sends all cases while the site stands at 80 %; for each its last answer and what changed by it."""
-    bus.command("release")
-    stand(hall, bus)
-    live = bus.command("setpoint", percent=80, ramp_s=2)
-    bus.until_stage(live, "started", 5)
-    until(lambda: bus.state["reference_w"] == bus.state["requested_w"], 20, "the reference is at 80 %")
-    before = bus.next_state()
-    assert before["command_id"] == live
-    found: dict[str, dict[str, Any]] = {}
-    for name, (verb, make, _, _) in REFUSED.items():
-        payload = make()
-        known = isinstance(payload, dict) and isinstance(payload.get("id"), str) and "#" not in payload["id"]
-        # What cannot be told by its id is answered under "invalid".
-        topic = f"ack/{payload['id'] if known and name != 'too large' else 'invalid'}"  # type: ignore[index]
-        since_s = time.monotonic()
-        bus.publish(f"cmd/{verb}", payload if isinstance(payload, bytes) else json.dumps(payload))
-        until(
-            lambda topic=topic, at=since_s: said(bus, topic, at) in ("rejected", "reached"), 5, f"an answer to {name}"
-        )
-        found[name] = bus.of(topic, since_s)[-1].payload
-    again = bus.command("setpoint", percent=50, id=live)
-    until(lambda: bus.stages(again)[-1] == "rejected", 5, "an answer to the repeated id")
-    found["repeated id"] = bus.acks(again)[-1]
-    state = bus.next_state()
-    changed = {key for key in ("command_id", "requested_w", "reference_w", "mode") if state[key] != before[key]}
-    assert changed == set(), "a refused command changed something"
-    return found
-
-
-def said(bus: Client, topic: str, since_s: float, key: str = "stage") -> str:
-    found = bus.of(topic, since_s)
-    return str(found[-1].payload[key]) if found else ""
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_refused_command_says_why(refusals: dict[str, dict[str, Any]], name: str) -> None:
-    _, _, code, word = REFUSED[name]
-    ack = refusals[name]
-    assert (ack["stage"], ack["code"]) == ("rejected", code), ack
-    assert word in ack["message"], ack
-
-
-def test_a_repeated_id_is_refused(refusals: dict[str, dict[str, Any]]) -> None:
-    ack = refusals["repeated id"]
-    assert (ack["stage"], ack["code"]) == ("rejected", "repeated")
-    assert "handled already" in ack["message"]
-
-
-def test_a_command_that_waited_at_the_broker_is_refused(hall: Hall, bus: Client) -> None:
-    assert [(ack["stage"], ack["code"]) for ack in bus.acks("retained")][:1] == [("rejected", "retained")]
-    assert all(state["requested_w"] != 0.5 * hall.config.site.max_mw * 1e6 for state in bus.states())
-    bus.publish("cmd/setpoint", b"", retain=True)
 
 
 def test_as_far_as_it_goes_is_not_refused(hall: Hall, dispatched: Client) -> None:

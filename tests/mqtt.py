@@ -1,0 +1,29 @@
+"""A site on a broker, as the tests of MQTT wait for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.hall import Client, Hall, until
+
+
+def stand(hall: Hall, bus: Client) -> None:
+    default_w = hall.config.site.default_mw * 1e6
+
+    def there() -> bool:
+        hall.daemon.check()
+        state = bus.state
+        return state["mode"] == "default" and state["reference_w"] == default_w and not state["failsafe"]
+
+    until(there, 40, "the site stands at its default")
+
+
+def refusal(bus: Client, command_id: str) -> dict[str, Any]:
+    """What a command was refused with."""
+    until(lambda: "rejected" in bus.stages(command_id), 5, "the command is refused")
+    return bus.acks(command_id)[-1]
+
+
+def said(bus: Client, topic: str, since_s: float, key: str = "stage") -> str:
+    found = bus.of(topic, since_s)
+    return str(found[-1].payload[key]) if found else ""
