@@ -75,6 +75,7 @@ class Desk:
         self.range_w = (0.0, math.inf)
         self.waiting: deque[tuple[float, str, Command, str | None, bytes | None]] = deque()
         self.observe: Callable[[float], None] = lambda _: None
+        self.latched: Callable[[], dict[str, list[str]]] = dict
         self._mean_ns = 0
 
     def receive(
@@ -132,7 +133,7 @@ class Desk:
         if command.issued_at.timestamp() > now + CLOCK_SLACK_S:
             early_s = command.issued_at.timestamp() - now
             raise Rejected("clock", f"issued {early_s:.0f} s in the future: check the clocks", command.id)
-        if not self.latched_stop and verb == "reset":
+        if verb == "reset" and not self.latched_stop and not self.latched():
             raise Rejected("nothing", "there is nothing to reset", command.id)
 
     def _start_in(self, command: Command) -> float:
@@ -177,6 +178,8 @@ class Desk:
         if self.latched_stop and verb not in ("estop", "reset"):
             # Here and not at the door: what was accepted for later comes through here as well.
             raise Rejected("estop", "the emergency stop holds: send reset first", command.id)
+        if verb == "reset" and self._reset(command, topic, correlation):
+            return
         lease_s = self._lease_s(command)
         kind = {"setpoint": codes.TRACK, "hold": codes.HOLD, "estop": codes.ESTOP}.get(verb, codes.STAND)
         target_w = self._target(command) if verb == "setpoint" else self.site.default_mw * 1e6
@@ -199,6 +202,19 @@ class Desk:
             }
         )  # fmt: skip
         self._stage("accepted", message=self._promise(verb, target_w, ramp_s))
+
+    def _reset(self, command: Command, topic: str | None, correlation: bytes | None) -> bool:
+        """Gives the core an operator's reset; whether that was all, because no emergency stop is to be ended."""
+        self.inputs.command.resets += 1
+        if self.latched_stop:
+            return False
+        held = ", ".join(f"{scope}: {' and '.join(names)}" for scope, names in self.latched().items())
+        self.journal.remember(command.id, "accepted")
+        self._say(
+            "reset", command.id, "accepted", topic=topic, correlation=correlation,
+            message=f"{held}: ends once the condition is gone for its time; what is still so stays latched",
+        )  # fmt: skip
+        return True
 
     def _follow(
         self, kind: int, command_id: str, *, target_w: float, ramp_s: float, rate: float, envelope: int, expires_ns: int

@@ -1,4 +1,4 @@
-"""What must survive a restart: ids of commands seen, and the command that is live. One file, replaced whole."""
+"""What must survive a restart: ids of commands seen, the live command, reasons that wait for a reset. One file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ MOST: Final = 10000
 
 @dataclass
 class Journal:
-    """Ids with the wall time until which they are remembered; `path` None keeps them in memory only."""
+    """Ids with the wall time until which they are remembered; `path` None keeps them in memory only.
+
+    `latched` are the names of failsafe reasons that wait for an operator's reset, by what they act for.
+    """
 
     path: Path | None
     seen: dict[str, tuple[float, str]] = field(default_factory=dict)
     live: dict[str, Any] | None = None
+    latched: dict[str, list[str]] = field(default_factory=dict)
     dirty: bool = False
 
     @classmethod
@@ -36,6 +40,7 @@ class Journal:
             journal.seen = {str(k): (float(v[0]), str(v[1])) for k, v in data["seen"].items()}
             live = data["live"]
             journal.live = live if isinstance(live, dict) else None
+            journal.latched = {str(k): [str(name) for name in v] for k, v in data.get("latched", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             log.error("%s: not readable, starting without it: %s", path, error)
         return journal
@@ -57,10 +62,16 @@ class Journal:
         self.live = live
         self.dirty = True
 
+    def hold(self, latched: dict[str, list[str]]) -> None:
+        """Notes which failsafe reasons wait for a reset."""
+        if latched != self.latched:
+            self.latched = latched
+            self.dirty = True
+
     def text(self) -> str:
         """The file's next content; marks it clean."""
         self.dirty = False
-        return json.dumps({"seen": self.seen, "live": self.live})
+        return json.dumps({"seen": self.seen, "live": self.live, "latched": self.latched})
 
     def write(self, text: str) -> None:
         """Replaces the file, durably. Blocks: call it off the event loop."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from rampd.daemon import sitecheck, supervise
+from rampd.daemon import ladder, sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation
 from rampd.daemon.commands import Desk, Reply
 from rampd.daemon.config import Config
@@ -28,7 +28,7 @@ from rampd.daemon.site import Composed, compose
 from rampd.daemon.sitefile import ConfigError
 from rampd.daemon.web import application, serve
 from rampd.drivers.server import ListenError
-from rampd.ext import views
+from rampd.ext import codes, views
 from rampd.ext.image import InputWall, Memory, OutputWall
 from rampd.ext.loop import Loop
 
@@ -58,6 +58,8 @@ class Daemon:
         self.field = Field(self.composed, self.wall, self.inputs, shadow=shadow)
         self.journal = Journal.open(None if state_dir is None else state_dir / "commands.json")
         self.desk = Desk(self.composed, self.inputs, self.journal, self._send)
+        self.desk.latched = lambda: ladder.latched(self.composed, self.snapshot())
+        self.ladder = ladder.Watch(self.composed)
         self.show = Show(self.composed, self.inputs, self.desk, self.field.nameplates)
         self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, config.control.deadman_s)
         self.bus.desk = self.desk
@@ -114,6 +116,9 @@ class Daemon:
         gc.collect()
         gc.freeze()
         self.desk.resume()
+        ladder.restore(self.composed, self.inputs, self.journal.latched)
+        # The first tick finds what was latched.
+        self.wall.publish(time.monotonic_ns())
         thread.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -176,6 +181,9 @@ class Daemon:
             if not self.shadow:
                 await self.actuation.check_all()
             self.desk.tick(self.snapshot(), time.monotonic_ns())
+            if (out := self.snapshot()).tick:
+                self.ladder.tick(out)
+                self.journal.hold(ladder.latched(self.composed, out))
             if self.journal.dirty:
                 await asyncio.to_thread(self.journal.write, self.journal.text())
 
@@ -211,7 +219,8 @@ class Daemon:
         if not out.started or math.isnan(self.desk.mean_w):
             return "the site meter has not been read yet"
         if not out.meter_good:
-            return "the site meter is frozen" if out.meter_frozen else "the site meter is stale"
+            frozen = out.zone_reasons[0] & 1 << codes.R_METER_FROZEN
+            return "the site meter is frozen" if frozen else "the site meter is stale"
         if not any(out.active[i] for i in range(len(self.composed.racks))):
             return "no rack answers yet"
         return self._health()

@@ -11,6 +11,7 @@ from rampd.ext.codes cimport (
     WHY_REST, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.grid cimport observe
+from rampd.ext.ladder cimport begin
 from rampd.ext.levels cimport below, quantise
 from rampd.ext.model cimport advance, compare
 from rampd.ext.ramp cimport follow

@@ -60,6 +60,7 @@ class Command(ctypes.Structure):
     expires_ns: int
     shape: int
     lost_ns: int
+    resets: int
     target_w: float
     ramp_s: float
     rate_w_per_s: float
@@ -75,6 +76,7 @@ class Inputs(ctypes.Structure):
     at_ns: Longs
     quality: Bytes
     rack_state: Bytes
+    latched: Ints
 
 
 @_struct
@@ -87,6 +89,9 @@ class Site(ctypes.Structure):
     loops: int
     groups: int
     tiers: int
+    feeders: int
+    links: int
+    zones: int
     levels: int
     history: int
     phases: int
@@ -159,6 +164,7 @@ class Limits(ctypes.Structure):
     loop: Ints
     group: Ints
     feeder: Ints
+    link: Ints
     level_first: Ints
     power_slot: Ints
     limit_slot: Ints
@@ -186,6 +192,10 @@ class Limits(ctypes.Structure):
     trip_c: Doubles
     return_c: Doubles
     min_flow_lpm: Doubles
+    zone_racks: Ints
+    reason_clear_ns: Longs
+    reason_action: Bytes
+    reason_latches: Bytes
 
 
 @_struct
@@ -203,19 +213,17 @@ class State(ctypes.Structure):
     lapsed: int
     meter_at_ns: int
     meter_good: int
-    meter_clear_ns: int
     meter_frozen: int
     shown_ns: int
     still_ns: int
-    thaw_ns: int
     blind_ns: int
     site_why: int
     fault: int
-    fault_ns: int
     fault_hold: int
     shedding: int
     shed_tier: int
-    shed_ns: int
+    resets: int
+    resetting: int
     returning: int
     return_ns: int
     base_at: int
@@ -286,7 +294,6 @@ class State(ctypes.Structure):
     loop_load_w: Doubles
     loop_floor_w: Doubles
     loop_part: Doubles
-    loop_clear_ns: Longs
     seen_ns: Longs
     seen_w: Doubles
     low_w: Doubles
@@ -301,6 +308,14 @@ class State(ctypes.Structure):
     stale: Bytes
     action: Bytes
     loop_action: Bytes
+    zone_action: Bytes
+    zone_reasons: Ints
+    zone_latched: Ints
+    zone_until_ns: Longs
+    zone_lost: Ints
+    zone_burst: Ints
+    zone_burst_ns: Longs
+    reason_racks: Longs
     bound_why: Bytes
     why: Bytes
 
@@ -347,7 +362,6 @@ class Outputs(ctypes.Structure):
     lapsed: int
     started: int
     meter_good: int
-    meter_frozen: int
     site_why: int
     reference_w: float
     goal_w: float
@@ -371,6 +385,10 @@ class Outputs(ctypes.Structure):
     why: Bytes
     loop_w: Doubles
     loop_action: Bytes
+    zone_reasons: Ints
+    zone_latched: Ints
+    zone_lost: Ints
+    reason_racks: Longs
 
 
 def limits(configuration: image.Configuration) -> Limits:

@@ -17,6 +17,7 @@ KERNELS: Final = (
     "allocate",
     "ballast",
     "bridge",
+    "ladder",
     "failsafe",
     "grid",
     "guard",
@@ -64,6 +65,7 @@ bridge = _LOADED["bridge"]
 failsafe = _LOADED["failsafe"]
 grid = _LOADED["grid"]
 guard = _LOADED["guard"]
+ladder = _LOADED["ladder"]
 levels = _LOADED["levels"]
 model = _LOADED["model"]
 ramp = _LOADED["ramp"]

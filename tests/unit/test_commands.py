@@ -334,6 +334,22 @@ def test_the_stop_holds_until_reset(office: Office) -> None:
     assert office.last(office.send("setpoint", percent=90)) == ("accepted", "ok")
 
 
+def test_a_reset_for_what_the_core_has_latched_leaves_the_live_command_alone(office: Office) -> None:
+    live = office.send("setpoint", percent=60)
+    before = office.slot()[:3]
+    office.desk.latched = lambda: {"gpu-loop-1": ["leak"]}
+    reset = office.send("reset")
+    assert office.stages(reset) == ["received", "accepted"]
+    assert "gpu-loop-1: leak" in office.said[-1].payload["message"]
+    assert office.inputs.command.resets == 1
+    assert office.slot()[:3] == before
+    assert office.stages(live) == ["received", "accepted"]
+    # One reset ends a stop as well.
+    office.send("estop")
+    assert office.last(office.send("reset")) == ("accepted", "ok")
+    assert (office.inputs.command.resets, office.slot()[1]) == (2, codes.STAND)
+
+
 def test_what_waited_does_not_end_the_stop(office: Office) -> None:
     waiting = office.send("setpoint", percent=90, interval={"start": office.clock.stamp(3)})
     office.send("estop")
