@@ -78,6 +78,8 @@ def set_power(args: argparse.Namespace, site: Path) -> int:
         command["ramp_s"] = args.ramp
     if args.lease is not None:
         command["lease_s"] = args.lease
+    if args.shape != "linear":
+        command["shape"] = args.shape
     if args.best_effort:
         command["best_effort"] = True
     return _run(_command("setpoint", command, sitecheck.load(site), as_json=args.json))
@@ -86,6 +88,9 @@ def set_power(args: argparse.Namespace, site: Path) -> int:
 def verb(name: str, args: argparse.Namespace, site: Path) -> int:
     """`rampd release`, `hold`, `estop`, `reset`."""
     command = envelope(args.reason)
+    if name == "reset":
+        # Who stands at the console resets as its operator.
+        command["who"] = f"operator:{command['who']}"
     if getattr(args, "lease", None) is not None:
         command["lease_s"] = args.lease
     return _run(_command(name, command, sitecheck.load(site), as_json=args.json))

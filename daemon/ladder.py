@@ -59,7 +59,7 @@ def latched(composed: Composed, out: views.Outputs) -> dict[str, list[str]]:
 
 def restore(composed: Composed, inputs: views.Inputs, held: dict[str, list[str]]) -> None:
     """Tells the core what was latched before a restart; what the site no longer has is said and left out."""
-    lines = {line.name: line for line in TABLE if line.reset}
+    lines = {line.name: line for line in TABLE if line.latches}
     zones = {scope: zone for zone, scope in enumerate(composed.zones)}
     for scope, names in held.items():
         for name in names:

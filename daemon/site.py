@@ -29,6 +29,7 @@ QUIET: Final = 0.012  # of the site: peak to peak in 15 s that is let stand whil
 BRIDGED_S: Final = 1.2  # racks with longer dead times are bridged by the others
 MANY: Final = 3  # racks on one address are a link of their own in the failsafe ladder
 DAY_NS: Final = 86_400_000_000_000
+ENDLESS_NS: Final = 1 << 62
 SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
 
 
@@ -190,7 +191,8 @@ def _limits(
     links = _links(racks, by_id)
     configuration = Configuration(
         slots=slots, racks=len(racks), nodes=len(nodes), loops=len(config.loops), groups=len(groups), tiers=len(tiers),
-        history=math.ceil((longest_s + config.control.meter_stale_s + 1.0) * hz) + 2,
+        # A rack may turn out to answer later than it was said to: by as much again, and a second.
+        history=math.ceil((2.0 * longest_s + 1.0 + config.control.meter_stale_s + 1.0) * hz) + 2,
         levels=sum(len(rack.levels_kw) for rack in racks), under_steps=len(config.under),
         windows=len(config.normal.window) + len(config.dispatched.window), feeders=len(feeders), links=len(links),
     )  # fmt: skip
@@ -296,7 +298,7 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     site.loop_stale_ns = round(control.loop_stale_s * 1e9)
     site.meter_delay_ns = round(control.meter_delay_s * 1e9)
     site.align_ticks = max(1, round((0.5 * delay_s + 0.3) * control.hz))
-    site.hold_max_ns = round(control.hold_max_s * 1e9)
+    site.hold_max_ns = ENDLESS_NS if control.hold_max_s == "unlimited" else round(control.hold_max_s * 1e9)
     site.stagger_ns = round(config.restore.stagger_s * 1e9)
     site.return_up = config.restore.up_mw_per_min * 1e6 / 60
     site.after_hold = config.lease.after == "hold"

@@ -158,6 +158,7 @@ def rack(
 def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
     """The sum rises and falls no faster than its envelope, over the tick and over any second.
 
+    What one rack cannot take but at once may be saved up for over a longer time.
     A quarter is left for the feedback, which moves the racks against the rest of the load. Falling is free while the
     meter is above the import limit, below the first under-frequency step, with the breaker open, and after an estop.
     """
@@ -166,8 +167,9 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
     since_s = min((now_ns - watch.last_ns) * 1e-9, 1.0)
     leased = command.verb != STAND and now_ns < command.expires_ns
     up = site.dispatched_up if leased and command.envelope == DISPATCHED else site.normal_up
-    watch.rise_w = min(watch.rise_w + 1.25 * up * since_s, 1.25 * max(up, 0.1 * site.dispatched_up))
-    watch.fall_w = min(watch.fall_w + 1.25 * site.dispatched_down * since_s, 1.25 * site.dispatched_down)
+    down = site.dispatched_down
+    watch.rise_w = min(watch.rise_w + 1.25 * up * since_s, 1.25 * max(up, 0.1 * site.dispatched_up, site.jump_w))
+    watch.fall_w = min(watch.fall_w + 1.25 * down * since_s, 1.25 * max(down, site.jump_w))
     change_w = 0.0
     for i in range(site.racks):
         if watch.known[i]:

@@ -75,6 +75,7 @@ cdef struct Site:
     double quiet_w              # peak to peak in 15 s that is let stand while dispatched
     double grain_w              # the largest step of a rack
     double freeze_w             # by so much: more than any one rack could pretend
+    double jump_w               # the most that one rack moves at once: a step, or from off to its least
 
 cdef struct Limits:             # configuration; written once, read by step and guard
     Site site
@@ -164,6 +165,8 @@ cdef struct State:              # the step's own memory
     int64_t base_n
     int64_t noise_at
     int64_t ballast_ns
+    int64_t slow_count          # racks that are slow, by configuration or by what they showed
+    int64_t firm_turn           # where the round of firm capacity stands
     double shown_w              # what the meter shows
     double own_w                # what the racks moved by since it was first read, by their own readings
     double away_hz
@@ -188,8 +191,7 @@ cdef struct State:              # the step's own memory
     double stand_w              # what the set points that stand allow the racks to draw in sum
     double least_w              # what the meter could be brought to, given time
     double most_w
-    double firm_up_w            # deliverable within five seconds
-    double firm_down_w
+    double loss_p               # how likely a call is held to find a node's racks lost together
     double grain_w              # step that only stepped racks could take
     double *asked_w             # [racks] set points of this tick, before the guard
     double *applied_w           # [racks] set points after the guard
@@ -223,18 +225,52 @@ cdef struct State:              # the step's own memory
     double *full_w
     double *fill
     double *reserve_w           # [nodes] what may still be drawn beyond the set points
+    double *firm_w              # [FIRMS] firm capacity: three horizons down, then three up
+    double *firm_mean_w         # [FIRMS] scratch of its round: the racks' sum
+    double *firm_var            # [FIRMS] and its variance
+    double *firm_vague_w        # [FIRMS] what of it nobody has seen drawn yet
+    double *firm_node_w         # [FIRMS * nodes] a node's part of it
+    double *lump_p              # [LUMPS] lost nodes by size: chance
+    double *lump_w              # [LUMPS] and mean size
+    int64_t *node_in            # [nodes] racks that can be counted on
+    int64_t *node_out           # [nodes] and those that cannot
     double *loop_w              # [loops] thermal cap of the racks' sum
     double *loop_load_w
     double *loop_floor_w
     double *loop_part
     int64_t *seen_ns            # [racks] time of the last reading used
     double *seen_w              # [racks] and its value
+    double *peak_w              # [racks] the most of late: what it is known to want
+    double *dead_up_s           # [racks] what it has shown, the configuration until then
+    double *dead_down_s
+    double *up_w_per_s
+    double *down_w_per_s
+    double *bottom_w            # [racks] the least it goes to
+    double *step_w              # [racks] what it stays below its set point at most: its step
+    double *success             # [racks] share of moves that it follows
+    double *error_w             # [racks] delivered less asked
+    double *start_w             # [racks] of the present excursion: where the power was
+    double *mark_w              # [racks] what it must pass
+    double *lead_w              # [racks] how far its cap must go for that
+    double *aim_w               # [racks] and where that part goes
+    double *pace_w_per_s        # [racks] slope seen in it; 0: none
+    double *after_w             # [racks] the reading that passed the mark
+    int64_t *before_ns          # [racks] the readings between which it passed
+    int64_t *after_ns
+    int64_t *dead_up            # [racks] dead times as ticks
+    int64_t *dead_down
+    int64_t *led_ns             # [racks] when that part was given; 0: not yet
+    int64_t *moved_ns           # [racks] when the set point last changed
+    int64_t *gap_ns             # [racks] how far apart its readings come
     double *low_w               # [racks] trough of one that swings
     int64_t *bound_ns           # [racks] when its cap last bound it
     int64_t *slack_ns           # [racks] and left it slack
     int64_t *free_ns            # [racks] before this time it does not change, safety apart
     int64_t *worn_ns            # [racks] when its budget of changes will be whole again
     uint8_t *swings             # [racks] its job swings
+    uint8_t *slow               # [racks] its dead time is too long to follow tick by tick
+    uint8_t *excursion          # [racks]
+    uint8_t *passed             # [racks] it passed the mark
     uint8_t *rising             # [racks] it was more than the one before
     uint8_t *known              # [racks] a set point was adopted
     uint8_t *ours               # [racks] the model follows its cap, else its reading
@@ -249,6 +285,7 @@ cdef struct State:              # the step's own memory
     int32_t *zone_burst         # [zones] that became so within a short time
     int64_t *zone_burst_ns      # [zones] which began then
     int64_t *reason_racks       # [REASONS] racks that have a reason of their own
+    uint8_t *node_lost          # [nodes] most of its racks went at once
     uint8_t *bound_why          # [racks] what set its upper bound in this tick
     uint8_t *why                # [racks] as of its last turn
 
@@ -296,8 +333,12 @@ cdef struct Outputs:            # the read-only snapshot
     double model_w
     double least_w              # what the meter could be brought to, given time
     double most_w
-    double firm_up_w            # what the racks could deliver within five seconds
+    double firm_up_w            # change of the purchase that 19 of 20 calls exceed, within five seconds
+    double firm_up_60_w         # within 60 s
+    double firm_up_600_w        # within ten minutes
     double firm_down_w
+    double firm_down_60_w
+    double firm_down_600_w
     int64_t *vetoes             # [VETOES]
     int64_t *late_bins          # [BINS] histogram of late_ns, see loop
     int64_t *busy_bins
@@ -345,6 +386,7 @@ cdef extern from *:
 cdef class Configuration:
     cdef Limits limits
     cdef void *memory
+    cdef size_t size
 
 cdef class InputWall:
     cdef Wall wall
@@ -368,3 +410,5 @@ cdef class Memory:
     cdef Watch watch
     cdef void *state_memory
     cdef void *watch_memory
+    cdef size_t state_size
+    cdef size_t watch_size

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
 
-def begin(inputs: Inputs, limits: Limits, state: State) -> None:
-    """Begins a tick: whether an operator has reset, and at the first what was latched before a restart."""
+def attend(inputs: Inputs, limits: Limits, state: State) -> None:
+    """At the begin of a tick: whether an operator has reset, and at the first what was latched before a restart."""
     if state.tick <= 1:
         state.resets = inputs.command.resets
         for zone in range(limits.site.zones):

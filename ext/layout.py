@@ -9,11 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Final
 
 from rampd.ext import reasons
 from rampd.ext.views import Limits
 
 Group = tuple[int, int, float]
+FINE: Final = 0.005
+"""Steps of at most this part of a rack's most are no steps."""
 
 
 def groups(racks: Sequence[Group]) -> list[Group]:
@@ -66,14 +69,17 @@ def _tree(limits: Limits) -> None:
         limits.node_end[parent] = max(limits.node_end[parent], limits.node_end[v])
 
 
+def _coarse(limits: Limits, i: int) -> bool:
+    """Whether a rack's steps count: finer ones are met by moving freely and rounding at the end."""
+    if limits.level_first[i] < limits.level_first[i + 1] or limits.on_ns[i] + limits.off_ns[i] + limits.wear_ns[i] > 0:
+        return True
+    return limits.quantum_w[i] > FINE * limits.max_w[i]
+
+
 def _stepped(limits: Limits) -> None:
     """Racks that move in steps, by tier; their largest step, and whether some of them must rest between changes."""
     site = limits.site
-    stepped = sorted(
-        (limits.tier[i], i)
-        for i in range(site.racks)
-        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
-    )
+    stepped = sorted((limits.tier[i], i) for i in range(site.racks) if _coarse(limits, i))
     for k, (_, i) in enumerate(stepped):
         limits.stepped[k] = i
     for tier in range(site.tiers + 1):
@@ -83,6 +89,7 @@ def _stepped(limits: Limits) -> None:
         levels = [limits.level_w[k] for k in range(limits.level_first[i], limits.level_first[i + 1])]
         steps = [b - a for a, b in pairwise(levels)] or [limits.quantum_w[i]]
         site.grain_w = max(site.grain_w, *steps)
+    site.jump_w = max(site.grain_w, *(limits.min_w[i] for i in range(site.racks)))
     site.resting = any(limits.on_ns[i] + limits.off_ns[i] + limits.wear_ns[i] > 0 for _, i in stepped)
 
 

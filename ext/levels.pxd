@@ -10,7 +10,7 @@ cdef double above(const image.Limits *limits, int64_t i, double level_w) noexcep
 cdef bint room(const image.Limits *limits, const image.State *state, int64_t i, double by_w) noexcept nogil
 @cython.locals(v=int64_t)
 cdef double give(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
-@cython.locals(i=int64_t)
+@cython.locals(i=int64_t, scarce=bint)
 cdef double round_down(const image.Limits *limits, image.State *state, int64_t tier) noexcept nogil
 @cython.locals(i=int64_t, has_it=bint)
 cdef double give_back(const image.Limits *limits, image.State *state, int64_t tier, double spare_w,

@@ -73,24 +73,30 @@ def give(limits: Limits, state: State, i: int) -> float:
 
 
 def round_down(limits: Limits, state: State, tier: int) -> float:
-    """Rounds the shares of a tier down and notes what that leaves and which levels may go back; the largest of these.
+    """Rounds the shares of a tier down and notes what that leaves and which levels may go back; the smallest of these.
 
     A rack that has all it wants is left alone: its set point stands above that, see step.move.
     """
-    grain_w = 0.0
+    grain_w = ENDLESS
+    scarce = state.rise_w < limits.site.grain_w
     state.tier_spare_w[tier] = 0.0
     for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
         i = limits.stepped[k]
         state.next_w[i] = 0.0
         share_w = state.share_w[i]
-        if state.lo_w[i] < state.hi_w[i] and not (state.head_w[i] > 0.0 and share_w >= state.hi_w[i]):
+        applied_w = state.applied_w[i]
+        if scarce and share_w > applied_w >= state.lo_w[i] and above(limits, i, applied_w) - applied_w > state.rise_w:
+            # Its next level is more than the sum may rise by now: others follow meanwhile.
+            state.tier_spare_w[tier] += share_w - applied_w
+            state.share_w[i] = applied_w
+        elif state.lo_w[i] < state.hi_w[i] and not (state.head_w[i] > 0.0 and share_w >= state.hi_w[i]):
             whole_w = max(below(limits, i, share_w), state.lo_w[i])
             next_w = above(limits, i, whole_w)
             state.tier_spare_w[tier] += share_w - whole_w
             state.share_w[i] = whole_w
-            grain_w = max(grain_w, min(next_w, limits.max_w[i]) - whole_w)
             if next_w <= min(state.hi_w[i], state.reach_w[i]) * (1.0 + 1e-12):
                 state.next_w[i] = next_w
+                grain_w = min(grain_w, next_w - whole_w)
     return grain_w
 
 
@@ -108,11 +114,13 @@ def give_back(limits: Limits, state: State, tier: int, spare_w: float, held: boo
 
 
 def quantise(limits: Limits, state: State) -> float:
-    """Rounds `share_w` of stepped racks and pins their bounds there; returns the largest step, 0 where none moves."""
-    grain_w = 0.0
+    """Rounds `share_w` of stepped racks and pins their bounds there; the smallest step that one may take, 0: none."""
+    grain_w = ENDLESS
     for tier in range(limits.site.tiers):
-        grain_w = max(grain_w, round_down(limits, state, tier))
-    if grain_w > 0.0:
+        grain_w = min(grain_w, round_down(limits, state, tier))
+    if grain_w == ENDLESS:
+        grain_w = 0.0
+    else:
         load(limits, state, state.share_w)
         spare_w = 0.0
         for tier in range(limits.site.tiers):

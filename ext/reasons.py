@@ -34,6 +34,11 @@ class Line:
     reset: bool = False
     steers: bool = False
 
+    @property
+    def latches(self) -> bool:
+        """Whether the core waits for the reset; what steers is ended by whoever commanded it."""
+        return self.reset and not self.steers
+
 
 TABLE: Final = (
     Line(Reason.R_NEVER_READ, "never_read", "rack", NO_RAISE,
@@ -103,4 +108,4 @@ def fill(limits: Limits) -> None:
     for line in TABLE:
         limits.reason_action[line.reason] = NONE if line.steers else line.action
         limits.reason_clear_ns[line.reason] = round(line.clear_s * codes.SECOND_NS)
-        limits.reason_latches[line.reason] = line.reset
+        limits.reason_latches[line.reason] = line.latches

@@ -29,6 +29,7 @@ if not cython.compiled:
         FAULT_CLOCK,
         FAULT_NONE,
         FAULT_SETPOINT,
+        MANUAL,
         SITE_ESTOP,
         SITE_FAULT,
         SITE_FLOOR,
@@ -52,10 +53,12 @@ if not cython.compiled:
         WHY_STALE,
         WHY_UNRESPONSIVE,
     )
-    from rampd.ext.failsafe import judge
+    from rampd.ext.failsafe import fresh, judge, level
+    from rampd.ext.firm import firm, span
     from rampd.ext.grid import observe
-    from rampd.ext.ladder import begin
-    from rampd.ext.levels import below, quantise
+    from rampd.ext.identify import begin
+    from rampd.ext.ladder import attend
+    from rampd.ext.levels import above, below, quantise
     from rampd.ext.model import advance, compare
     from rampd.ext.ramp import follow
     from rampd.ext.thermal import caps, narrow
@@ -120,6 +123,9 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         reserve_w = 0.0
         applied_w = state.applied_w[i]
         lo_w = limits.min_w[i]
+        if state.action[i] < ACT_NO_RAISE and state.verb != ESTOP:
+            # Lower it does not go: others make up for it.
+            lo_w = state.bottom_w[i]
         hi_w = min(limits.max_w[i], max(lo_w, state.demand_w[i]))
         why = WHY_MAX if hi_w == limits.max_w[i] else WHY_DEMAND
         # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
@@ -132,7 +138,9 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         elif inputs.rack_state[i] != AVAILABLE:
             lo_w = min(state.power_w[i], limits.max_w[i])
             hi_w = lo_w
-            reserve_w = (limits.max_w[i] if state.stale[i] else max(applied_w, lo_w)) - hi_w
+            # Who holds it may raise it, and the guard counts it like this.
+            rated = state.stale[i] or inputs.rack_state[i] == MANUAL
+            reserve_w = (limits.max_w[i] if rated else max(applied_w, lo_w)) - hi_w
             why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
         elif state.action[i] >= ACT_SAFE:
             hi_w = lo_w
@@ -152,7 +160,7 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
                 reserve_w = max(0.0, inputs.value[limits.power_slot[i]] - max(applied_w, lo_w))
                 reserve_w += state.head_w[i]
             if applied_w <= 0.0 and lo_w > 0.0:
-                if hi_w > lo_w and wake_w >= lo_w:
+                if hi_w > lo_w and wake_w >= lo_w and state.rise_w >= lo_w:
                     wake_w -= lo_w
                 else:
                     lo_w = 0.0
@@ -182,7 +190,8 @@ def explain(limits: Limits, state: State, i: int) -> None:
     """Says what holds a rack whose turn it is where it is."""
     share_w = state.share_w[i]
     why = state.bound_why[i]
-    if share_w < state.hi_w[i] and why != WHY_COOLING and why != WHY_GRID:
+    if share_w < state.hi_w[i]:
+        # What bounds it from above does not bind.
         node_bound = state.fill[limits.node[i]] < state.fill[0]
         why = WHY_NODE if node_bound else (WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE)
     if share_w > state.reach_w[i] or share_w < state.floor_w[i]:
@@ -196,7 +205,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
     give_way(limits, state, state.lo_w, state.hi_w)
     fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
-    if limits.site.slow:
+    if state.slow_count:
         ahead(limits, state, (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio))
     sum_w = 0.0
     turn = (state.tick - 1) % limits.site.phases
@@ -213,13 +222,13 @@ def share(limits: Limits, state: State, total_w: float) -> None:
             explain(limits, state, i)
         state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
         sum_w += state.share_w[i]
-    if limits.site.slow or abs(sum_w - fair_w) > 2e-4 * fair_w:
+    if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, expect(limits, state), fair_w)
     grain_w = quantise(limits, state)
-    if grain_w <= 0.0 and sum_w != fair_w:
-        make_up(limits, state, expect(limits, state), fair_w)
     # Racks that move freely make up for the rounding as far as they can.
-    if grain_w > 0.0 and abs(make_up(limits, state, expect(limits, state), fair_w) - fair_w) < 1.0:
+    if limits.stepped_first[limits.site.tiers] > 0 or sum_w != fair_w:
+        sum_w = make_up(limits, state, expect(limits, state), fair_w)
+    if abs(sum_w - fair_w) < 1.0:
         grain_w = 0.0
     state.grain_w = grain_w
     if fair_w < total_w - 1.0 and state.site_why == SITE_REFERENCE:
@@ -229,12 +238,57 @@ def share(limits: Limits, state: State, total_w: float) -> None:
 
 
 def refill(limits: Limits, state: State) -> None:
-    """How far the set points may rise and fall in sum: a second's worth of the envelope, refilled tick by tick."""
+    """How far the set points may rise and fall in sum: a second's worth of the envelope, refilled tick by tick.
+
+    It holds at least what one rack must take at once, which would never come otherwise.
+    """
     site = limits.site
     up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    down = site.dispatched_down
     dt_s = site.period_ns * 1e-9
-    state.rise_w = min(state.rise_w + 1.2 * up * dt_s, 1.2 * max(up, 0.1 * site.dispatched_up))
-    state.fall_w = min(state.fall_w + 1.2 * site.dispatched_down * dt_s, 1.2 * site.dispatched_down)
+    state.rise_w = min(state.rise_w + 1.2 * up * dt_s, 1.2 * max(up, 0.1 * site.dispatched_up, site.jump_w))
+    state.fall_w = min(state.fall_w + 1.2 * down * dt_s, 1.2 * max(down, site.jump_w))
+
+
+def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> float:
+    """A rack's share, or as much of its way there as the sum may take now; safety waits for nothing on the way down."""
+    applied_w = state.applied_w[i]
+    if share_w - applied_w > state.rise_w or (applied_w - share_w > state.fall_w and not safe):
+        if min(share_w, applied_w) < limits.min_w[i]:
+            return applied_w
+        part_w = state.rise_w if share_w > applied_w else -state.fall_w
+        share_w = applied_w + (0.0 if abs(part_w) < 0.001 * limits.max_w[i] else part_w)
+        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+            level_w = below(limits, i, share_w)
+            share_w = max(applied_w, level_w) if part_w > 0.0 else min(applied_w, above(limits, i, level_w))
+    state.rise_w -= max(0.0, share_w - applied_w)
+    state.fall_w -= min(state.fall_w, max(0.0, applied_w - share_w))
+    return share_w
+
+
+def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
+    """The set point of a rack that others hold: what it shows, so that it comes back from there.
+
+    It goes up only where the rack might be raised, and no further than what the envelope has left. Its demand is what
+    it was given, so that it rises from there like any rack that wants more, and no other falls to make room for it.
+    """
+    applied_w = state.applied_w[i]
+    if not state.known[i] or not fresh(inputs, limits.limit_slot[i], limits.stale_ns[i], state.now_ns):
+        return applied_w
+    shown_w = level(limits, i, inputs.value[limits.limit_slot[i]])
+    if limits.level_first[i] < limits.level_first[i + 1]:
+        shown_w = max(0.0, below(limits, i, shown_w))
+    if shown_w > applied_w and (state.action[i] >= ACT_NO_RAISE or not state.meter_good or state.fault_hold):
+        return applied_w
+    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+        if shown_w > applied_w + state.rise_w or shown_w < applied_w - state.fall_w:
+            return applied_w
+    else:
+        shown_w = max(min(shown_w, applied_w + state.rise_w), applied_w - state.fall_w)
+    state.demand_w[i] = min(state.demand_w[i], max(shown_w, limits.min_w[i]))
+    state.rise_w -= max(0.0, shown_w - applied_w)
+    state.fall_w -= max(0.0, applied_w - shown_w)
+    return shown_w
 
 
 def move(inputs: Inputs, limits: Limits, state: State) -> int:
@@ -244,14 +298,18 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
     """
     turn = (state.tick - 1) % limits.site.phases
     refill(limits, state)
+    left_w = 0.0
     stopping = state.verb == ESTOP or state.shedding != 0 or state.site_why == SITE_IMPORT
     for i in range(limits.site.racks):
         turn += 1
         if turn == limits.site.phases:
             turn = 0
         state.asked_w[i] = state.applied_w[i]
+        if inputs.rack_state[i] == MANUAL:
+            state.asked_w[i] = in_hand(inputs, limits, state, i)
+            continue
         # Slow racks begin with the command that moves them, not at their next turn.
-        prompt = state.taken_tick == state.tick and limits.slow[i]
+        prompt = state.taken_tick == state.tick and state.slow[i]
         if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:
             continue
         if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
@@ -267,44 +325,20 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
             share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
             if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
                 share_w = max(state.lo_w[i], below(limits, i, share_w))
+        elif limits.quantum_w[i] > 0.0 and state.lo_w[i] < share_w < state.hi_w[i]:
+            # Steps so fine that they were not rounded yet; what one leaves the next takes up.
+            near_w = min(share_w + left_w + 0.5 * limits.quantum_w[i], state.hi_w[i])
+            whole_w = max(state.lo_w[i], below(limits, i, near_w))
+            left_w += share_w - whole_w
+            share_w = whole_w
         share_w = min(share_w, limits.max_w[i])
         if turn != 0 and share_w >= state.applied_w[i] and not prompt:
             continue
         small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]
         if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
             continue
-        # What would be too much at once waits for the rack's next turn; safety does not.
-        change_w = share_w - state.applied_w[i]
-        if change_w > state.rise_w or (-change_w > state.fall_w and state.action[i] < ACT_SAFE and not stopping):
-            continue
-        state.rise_w -= max(0.0, change_w)
-        state.fall_w -= max(0.0, -change_w)
-        state.asked_w[i] = share_w
+        state.asked_w[i] = afford(limits, state, i, share_w, stopping or state.action[i] >= ACT_SAFE)
     return FAULT_NONE
-
-
-def firm(inputs: Inputs, limits: Limits, state: State) -> None:
-    """What the racks could deliver within five seconds, down and up, and the meter's range given time."""
-    least_w = 0.0
-    most_w = 0.0
-    up_w = 0.0
-    down_w = 0.0
-    period_s = limits.site.period_ns * 1e-9
-    for i in range(limits.site.racks):
-        least_w += state.lo_w[i]
-        most_w += state.hi_w[i]
-        if state.stale[i] or not state.known[i] or inputs.rack_state[i] != AVAILABLE:
-            continue
-        down_s = max(0.0, 5.0 - limits.dead_down[i] * period_s)
-        up_s = max(0.0, 5.0 - limits.dead_up[i] * period_s)
-        down_w += min(max(0.0, state.power_w[i] - limits.min_w[i]), limits.down_w_per_s[i] * down_s)
-        if state.action[i] < ACT_NO_RAISE:
-            up_w += min(max(0.0, state.hi_w[i] - state.power_w[i]), limits.up_w_per_s[i] * up_s)
-    gain = 1.0 + limits.site.loss_ratio
-    state.least_w = gain * least_w + state.disturbance_w
-    state.most_w = min(gain * most_w + state.disturbance_w, limits.site.import_w)
-    state.firm_up_w = min(gain * up_w, max(0.0, limits.site.import_w - inputs.value[limits.site.power_slot]))
-    state.firm_down_w = gain * down_w
 
 
 def waiting(limits: Limits, state: State) -> bool:
@@ -325,6 +359,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     dt_s = limits.site.period_ns * 1e-9
     if state.now_ns == 0:
         state.first_ns = now_ns
+        begin(limits, state)
         state.shown_ns = now_ns
     else:
         if now_ns <= state.now_ns:
@@ -332,7 +367,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
         dt_s = min((now_ns - state.now_ns) * 1e-9, 1.0)
     state.now_ns = now_ns
     state.tick += 1
-    begin(inputs, limits, state)
+    attend(inputs, limits, state)
     observe(inputs, limits, state, now_ns)
     judge(inputs, limits, state, now_ns)
     advance(inputs, limits, state, now_ns, dt_s)
@@ -356,5 +391,6 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     if not state.fault_hold:
         state.total_w = total_w
     if state.tick % limits.site.phases == 0:
-        firm(inputs, limits, state)
+        span(limits, state)
+    firm(inputs, limits, state)
     return move(inputs, limits, state)

@@ -1,8 +1,6 @@
-"""The image's structs as Python sees them: the same memory, field by field.
+"""The image's structs as Python sees them: the same memory, field by field; `rampd.ext.image` is the C side.
 
-The composition fills `Limits` through these, asyncio writes `Inputs` and reads `Outputs`, and the interpreted kernels
-run on them in tests. `rampd.ext.image` is the C side; sizes are compared at import. Arrays are C pointers: indexing is
-not bounds-checked, so every index comes from the composition.
+Arrays are C pointers, not bounds-checked: every index comes from the composition.
 """
 
 from __future__ import annotations
@@ -12,33 +10,27 @@ from typing import Any, Protocol, TypeVar
 
 from rampd.ext import image
 
-
-class Doubles(Protocol):
-    """A C array of double."""
-
-    def __getitem__(self, i: int, /) -> float: ...
-    def __setitem__(self, i: int, value: float, /) -> None: ...
+Item = TypeVar("Item")
 
 
-class Longs(Protocol):
-    """A C array of integers: int64_t, int32_t or uint8_t."""
+class Array(Protocol[Item]):
+    """A C array: of double, or of int64_t, int32_t or uint8_t."""
 
-    def __getitem__(self, i: int, /) -> int: ...
-    def __setitem__(self, i: int, value: int, /) -> None: ...
+    def __getitem__(self, i: int, /) -> Item: ...
+    def __setitem__(self, i: int, value: Item, /) -> None: ...
 
 
-Ints = Longs
-Bytes = Longs
+Doubles = Array[float]
+Longs = Array[int]
+Ints = Array[int]
+Bytes = Array[int]
 Struct = TypeVar("Struct", bound=type[ctypes.Structure])
 
 _TYPES: dict[str, Any] = {
-    "int": ctypes.c_int64,
-    "float": ctypes.c_double,
-    "Doubles": ctypes.POINTER(ctypes.c_double),
-    "Longs": ctypes.POINTER(ctypes.c_int64),
-    "Ints": ctypes.POINTER(ctypes.c_int32),
+    "int": ctypes.c_int64, "float": ctypes.c_double, "Doubles": ctypes.POINTER(ctypes.c_double),
+    "Longs": ctypes.POINTER(ctypes.c_int64), "Ints": ctypes.POINTER(ctypes.c_int32),
     "Bytes": ctypes.POINTER(ctypes.c_uint8),
-}
+}  # fmt: skip
 
 
 def _struct(cls: Struct) -> Struct:
@@ -134,6 +126,7 @@ class Site(ctypes.Structure):
     quiet_w: float
     grain_w: float
     freeze_w: float
+    jump_w: float
 
 
 @_struct
@@ -231,6 +224,8 @@ class State(ctypes.Structure):
     base_n: int
     noise_at: int
     ballast_ns: int
+    slow_count: int
+    firm_turn: int
     shown_w: float
     own_w: float
     away_hz: float
@@ -255,8 +250,7 @@ class State(ctypes.Structure):
     stand_w: float
     least_w: float
     most_w: float
-    firm_up_w: float
-    firm_down_w: float
+    loss_p: float
     grain_w: float
     asked_w: Doubles
     applied_w: Doubles
@@ -290,18 +284,52 @@ class State(ctypes.Structure):
     full_w: Doubles
     fill: Doubles
     reserve_w: Doubles
+    firm_w: Doubles
+    firm_mean_w: Doubles
+    firm_var: Doubles
+    firm_vague_w: Doubles
+    firm_node_w: Doubles
+    lump_p: Doubles
+    lump_w: Doubles
+    node_in: Longs
+    node_out: Longs
     loop_w: Doubles
     loop_load_w: Doubles
     loop_floor_w: Doubles
     loop_part: Doubles
     seen_ns: Longs
     seen_w: Doubles
+    peak_w: Doubles
+    dead_up_s: Doubles
+    dead_down_s: Doubles
+    up_w_per_s: Doubles
+    down_w_per_s: Doubles
+    bottom_w: Doubles
+    step_w: Doubles
+    success: Doubles
+    error_w: Doubles
+    start_w: Doubles
+    mark_w: Doubles
+    lead_w: Doubles
+    aim_w: Doubles
+    pace_w_per_s: Doubles
+    after_w: Doubles
+    before_ns: Longs
+    after_ns: Longs
+    dead_up: Longs
+    dead_down: Longs
+    led_ns: Longs
+    moved_ns: Longs
+    gap_ns: Longs
     low_w: Doubles
     bound_ns: Longs
     slack_ns: Longs
     free_ns: Longs
     worn_ns: Longs
     swings: Bytes
+    slow: Bytes
+    excursion: Bytes
+    passed: Bytes
     rising: Bytes
     known: Bytes
     ours: Bytes
@@ -316,6 +344,7 @@ class State(ctypes.Structure):
     zone_burst: Ints
     zone_burst_ns: Longs
     reason_racks: Longs
+    node_lost: Bytes
     bound_why: Bytes
     why: Bytes
 
@@ -372,7 +401,11 @@ class Outputs(ctypes.Structure):
     least_w: float
     most_w: float
     firm_up_w: float
+    firm_up_60_w: float
+    firm_up_600_w: float
     firm_down_w: float
+    firm_down_60_w: float
+    firm_down_600_w: float
     vetoes: Longs
     late_bins: Longs
     busy_bins: Longs

@@ -178,10 +178,19 @@ class World:
         racks = [
             "asked_w", "applied_w", "cap_w", "power_w", "demand_w", "lo_w", "hi_w", "share_w", "head_w",
             "floor_w", "reach_w", "ahead_w", "near_w", "far_w", "low_w", "bound_ns", "slack_ns", "swings",
-            "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "stale", "action",
-            "bound_why", "why", "last_w", "vetoed", "heard_w", "heard_ns",
+            "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "stale",
+            "action", "bound_why", "why", "last_w", "vetoed", "heard_w", "heard_ns",
         ]  # fmt: skip
-        nodes = ["used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach"]
+        racks += [
+            "peak_w", "gap_ns", "dead_up_s", "dead_down_s", "up_w_per_s", "down_w_per_s", "bottom_w", "step_w",
+            "success", "error_w", "start_w", "mark_w", "lead_w", "aim_w", "pace_w_per_s", "after_w", "before_ns",
+            "after_ns", "dead_up", "dead_down", "led_ns", "moved_ns",
+            "slow", "excursion", "passed",
+        ]  # fmt: skip
+        nodes = [
+            "used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach", "node_in",
+            "node_out", "node_lost",
+        ]  # fmt: skip
         loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_action"]
         zones = ["zone_action", "zone_reasons", "zone_latched", "zone_lost", "zone_burst", "zone_burst_ns"]
         return (
@@ -193,6 +202,9 @@ class World:
             | {"past_w": site.history * site.racks, "past_model_w": site.history, "range_w": site.groups}
             | {"group_fill": site.groups, "vetoes": int(codes.VETOES), "tier_spare_w": site.tiers}
             | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows}
+            | dict.fromkeys(["firm_w", "firm_mean_w", "firm_var", "firm_vague_w"], int(codes.FIRMS))
+            | dict.fromkeys(["lump_p", "lump_w"], int(codes.LUMPS))
+            | {"firm_node_w": codes.FIRMS * site.nodes}
             | dict.fromkeys(["noise_low_w", "noise_high_w"], int(codes.WINDOW_SLOTS))
             | dict.fromkeys(["window_low_w", "window_high_w"], site.windows * codes.WINDOW_SLOTS)
         )
@@ -287,6 +299,7 @@ def world(
         configuration, wall, out, memory, Loop(configuration, wall, out, memory, -1), limits, views.inputs(wall),
         views.state(memory), views.watch(memory),
     )  # fmt: skip
+    interpreted.identify.begin(limits, made.state)
     made.meter(800e3)
     if measured:
         made.grid()

@@ -22,10 +22,12 @@ KERNELS: Final = (
     "grid",
     "guard",
     "levels",
+    "identify",
     "window",
     "model",
     "ramp",
     "thermal",
+    "firm",
     "step",
 )
 
@@ -63,9 +65,11 @@ allocate = _LOADED["allocate"]
 ballast = _LOADED["ballast"]
 bridge = _LOADED["bridge"]
 failsafe = _LOADED["failsafe"]
+firm = _LOADED["firm"]
 grid = _LOADED["grid"]
 guard = _LOADED["guard"]
 ladder = _LOADED["ladder"]
+identify = _LOADED["identify"]
 levels = _LOADED["levels"]
 model = _LOADED["model"]
 ramp = _LOADED["ramp"]

@@ -20,13 +20,15 @@ NAN, INF = float("nan"), float("inf")
 
 
 def hall(pdu_kw: float = 1000.0, main_kw: float = 1000.0, **rack: bool) -> World:
-    return world(
+    made = world(
         [Rack(node=1, **rack), Rack(node=1), Rack(node=2, loop=1)],
         [Node(main_kw * 1e3), Node(pdu_kw * 1e3, 0), Node(1e12, 0)],
         [Cooling(), Cooling(leak=False)],
         dispatched_up=80e3, dispatched_down=80e3, normal_up=8e3, normal_down=8e3, import_w=500e3, measured=True,
         under=[(59.7, 1), (59.5, 0)],
     )  # fmt: skip
+    made.limits.site.jump_w = 0.0
+    return made
 
 
 def standing(made: World, *last_kw: float) -> World:
@@ -327,6 +329,37 @@ def test_a_pause_saves_up_no_more_than_a_second() -> None:
     made.refresh()
     assert made.guard(50e3, 45.1e3, 40e3) == [50e3, 40e3, 40e3]
     assert made.guard(50e3, 45e3, 40e3) == [50e3, 45e3, 40e3]
+
+
+def test_what_a_rack_takes_but_at_once_is_saved_up_for() -> None:
+    made = standing(hall(), 40.0, 40.0, 40.0)
+    made.limits.site.jump_w = 40e3
+    no_lease(made)
+    # Fifty kW at most are there, ten grow in a second.
+    assert made.guard(90.1e3, 40e3, 40e3)[0] == 40e3
+    assert made.guard(90e3, 40e3, 40e3)[0] == 90e3
+    for seconds in range(1, 6):
+        made.now_s += 1.0
+        made.refresh()
+        assert made.guard(90e3, 90e3, 40e3)[1] == (90e3 if seconds == 5 else 40e3)
+    for _ in range(9):
+        made.now_s += 1.0
+        made.refresh()
+        made.guard(90e3, 90e3, 40e3)
+    assert made.guard(90e3, 90e3, 90.1e3)[2] == 40e3
+    assert made.guard(90e3, 90e3, 90e3)[2] == 90e3
+
+
+def test_a_fall_that_a_rack_takes_but_at_once_is_saved_up_for() -> None:
+    made = standing(hall(), 100.0, 100.0, 100.0)
+    made.limits.site.dispatched_down, made.limits.site.jump_w = 8e3, 40e3
+    assert made.guard(39e3, 100e3, 100e3)[0] == 100e3
+    for _ in range(9):
+        made.now_s += 1.0
+        made.refresh()
+        made.guard(100e3, 100e3, 100e3)
+    assert made.guard(49.9e3, 100e3, 100e3)[0] == 100e3
+    assert made.guard(50e3, 100e3, 100e3)[0] == 50e3
 
 
 def test_the_smallest_raise_is_counted() -> None:

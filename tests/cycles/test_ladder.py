@@ -136,8 +136,8 @@ def test_a_reason_acts_at_once_and_ends_as_its_line_says(play: Play, name: str, 
         play.run(line.clear_s - 0.1, end)
         assert name in play.zone(zone)
     play.run(0.2, end)
-    assert (name in play.zone(zone)) == line.reset
-    if line.reset:
+    assert (name in play.zone(zone)) == line.latches
+    if line.latches:
         play.run(30.0, end)
         assert name in play.zone(zone)
         play.reset()
@@ -269,7 +269,7 @@ def test_the_table_is_in_the_order_of_its_numbers_and_says_everything() -> None:
         assert line.does
         assert made.limits.reason_action[line.reason] == (NONE if line.steers else line.action)
         assert made.limits.reason_clear_ns[line.reason] == round(line.clear_s * NS)
-        assert made.limits.reason_latches[line.reason] == line.reset
+        assert made.limits.reason_latches[line.reason] == line.latches
         # A rack keeps no timers.
         assert line.scope != "rack" or (line.clear_s == 0.0 and not line.reset)
         assert line.scope in ("rack", "loop", "feeder", "feeder, link", "site")

@@ -8,10 +8,10 @@ from rampd.ext import codes
 from tests import interpreted
 from tests.core import Node, Rack, World, world
 
-STEP = Rack(min_w=0.0, quantum_w=10.0)
+STEP = Rack(min_w=0.0, max_w=100.0, quantum_w=10.0)
 FREE = Rack(min_w=0.0)
 LIST = Rack(min_w=0.0, max_w=100.0, levels_w=(0.0, 40.0, 60.0, 100.0))
-LAST = Rack(min_w=0.0, quantum_w=10.0, tier=1)
+LAST = Rack(min_w=0.0, max_w=100.0, quantum_w=10.0, tier=1)
 WIDE = [Node()]
 ROWS = {
     # racks, nodes, share, applied -> share, largest step
@@ -38,6 +38,7 @@ ROWS = {
 
 
 def placed(made: World, share: list[float], applied: list[float]) -> None:
+    made.state.rise_w = codes.ENDLESS
     for i in range(made.limits.site.racks):
         made.state.share_w[i], made.state.applied_w[i] = share[i], applied[i]
         made.state.lo_w[i], made.state.hi_w[i], made.state.reach_w[i] = 0.0, 100.0, 100.0
@@ -57,6 +58,7 @@ def test_row(
 def test_racks_that_may_not_move_stay_and_out_of_reach_is_out_of_reach() -> None:
     made = world([STEP, STEP, STEP])
     state = made.state
+    state.rise_w = codes.ENDLESS
     for i, (lo_w, hi_w, reach_w) in enumerate([(34.0, 34.0, 34.0), (0.0, 100.0, 35.0), (0.0, 100.0, 100.0)]):
         state.lo_w[i], state.hi_w[i], state.reach_w[i], state.share_w[i] = lo_w, hi_w, reach_w, 34.0 + (i > 0)
     interpreted.levels.quantise(made.limits, state)
@@ -115,3 +117,34 @@ def test_a_budget_of_changes_is_spent_and_grows_again() -> None:
     assert switched(made, 0.0, 3.0) == [0.0]
     assert switched(made, 100e3, begin_s + 98.0 - made.now_s) == [0.0]
     assert switched(made, 100e3, 6.0) == [100e3]
+
+
+def test_a_level_that_the_sum_may_not_rise_by_yet_is_left_to_others() -> None:
+    made = world([LIST, STEP, STEP])
+    placed(made, [65.0, 40.0, 40.0], [40.0, 40.0, 40.0])
+    made.state.rise_w = 19.0
+    interpreted.levels.quantise(made.limits, made.state)
+    assert made.state.share_w[:3] == [40.0, 50.0, 50.0]
+
+
+def test_what_rises_slowly_saves_up_for_a_step() -> None:
+    """A step of 100 kW, while the sum may rise by 1 kW/s: it comes, and the site takes no more than that on average."""
+    step_w, up = 100e3, 1e3
+    made = world([Rack(min_w=0.0, levels_w=(0.0, step_w))] * 2, max_w=200e3, default_w=0.0, import_w=300e3,
+                 normal_up=up, normal_down=4e5, dispatched_up=1e3, dispatched_down=4e5)  # fmt: skip
+    assert switched(made, 0.0, 5.0) == [0.0, 0.0]
+    begin_s = made.now_s
+    switched(made, 200e3, 85.0)
+    assert sorted(made.state.applied_w[:2]) == [0.0, step_w]
+    switched(made, 200e3, 100.0)
+    assert made.state.applied_w[:2] == [step_w] * 2
+    assert made.vetoes() == {}
+    assert made.now_s - begin_s < 200.0
+
+
+def test_steps_too_fine_to_count_add_up() -> None:
+    made = world([Rack(min_w=0.0, quantum_w=100.0)] * 3, max_w=300e3, default_w=300e3, import_w=400e3)
+    assert made.limits.stepped_first[1] == 0
+    found_w = switched(made, 100e3, 10.0)
+    assert all(power_w % 100.0 == 0.0 for power_w in found_w)
+    assert sum(found_w) == pytest.approx(100e3, abs=100.0)

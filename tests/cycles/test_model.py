@@ -175,3 +175,16 @@ def test_half_a_step_of_miners_is_let_stand() -> None:
     assert compare(made, 105.9) == 30.0
     assert compare(made, 94.1) == 30.0
     assert compare(made, 108.0) == 31.0
+
+
+def test_a_rack_that_joins_is_no_noise_of_the_load() -> None:
+    made = one(Rack(), cap_kw=70, loss_ratio=0.02)
+    state = made.state
+    state.model_w = 70e3
+    for shown_kw in (100.0, 100.0, 102.0):
+        compare(made, shown_kw)
+    assert state.noise_w == pytest.approx(2e3)
+    state.model_w += 50e3
+    interpreted.model.shift(made.inputs, made.limits, state, 50e3)
+    compare(made, 102.0)
+    assert state.noise_w == pytest.approx(2e3)

@@ -374,3 +374,28 @@ def test_estop_and_its_release(config: Config) -> None:
     per_s = config.normal.up_mw_per_min * 1e6 / 60.0
     assert max(loop.since(released_s)) <= low_w + 15.0 * per_s + 0.01 * full_w(loop)
     nothing_broken(loop)
+
+
+@pytest.mark.parametrize("hand_kw", [60.0, 132.0])
+def test_into_hand_and_back_moves_nothing_but_that_rack(hand_kw: float) -> None:
+    """A GPU rack at a set point of the operator's: the purchase stays on its reference, also when it comes back."""
+    loop = ClosedLoop(example("bench-12"))
+    loop.run(15.0)
+    target_w = 0.7 * full_w(loop)
+    loop.command(target_w, ramp_s=5.0)
+    loop.run(30.0)
+    begin_s = loop.now_s
+    i = [rack.id for rack in loop.composed.racks].index("gpu-001")
+    loop.inputs.rack_state[i] = codes.MANUAL
+    loop.plant.set_limit(loop.index["gpu-001"], hand_kw * 1e3, loop.now_s)
+    loop.run(30.0)
+    assert views.outputs(loop.out).setpoint_w[i] == pytest.approx(hand_kw * 1e3)
+    loop.inputs.rack_state[i] = codes.AVAILABLE
+    loop.written[i] = -1.0
+    returned_s = loop.now_s
+    loop.run(90.0)
+    step_w = 132e3
+    assert max(abs(poi_w - target_w) for poi_w in loop.since(begin_s)) <= step_w, "others make up for what was done"
+    assert max(abs(poi_w - target_w) for poi_w in loop.since(returned_s)) <= 0.01 * full_w(loop)
+    nothing_broken(loop)
+    assert loop.vetoes() == 0

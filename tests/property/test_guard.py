@@ -104,7 +104,8 @@ def play(random: Random) -> int:
         up = up and made.now_ns < made.inputs.command.expires_ns
         rate = site.dispatched_up if up else site.normal_up
         since_s = min(1.0, (made.now_ns - made.watch.last_ns) * 1e-9) if made.watch.last_ns else 0.0
-        budget_w = min(made.watch.rise_w + 1.25 * rate * since_s, 1.25 * max(rate, 0.1 * site.dispatched_up))
+        most_w = max(rate, 0.1 * site.dispatched_up, site.jump_w)
+        budget_w = min(made.watch.rise_w + 1.25 * rate * since_s, 1.25 * most_w)
         wanted_w = asked(random, made)
         out_w = made.guard(*wanted_w)
         meter_ns = made.now_ns - made.inputs.at_ns[site.power_slot]
@@ -170,7 +171,7 @@ def test_a_minute_of_raises_stays_within_its_envelope(seed: int) -> None:
         ]
         sums.append(sum(made.guard(*[0.0 if w < made.limits.min_w[i] else w for i, w in enumerate(levels)])))
         times.append(made.now_s)
-    burst_w = 1.25 * max(rate, 0.1 * site.dispatched_up)
+    burst_w = 1.25 * max(rate, 0.1 * site.dispatched_up, site.jump_w)
     for k, (a_w, a_s) in enumerate(zip(sums, times, strict=True)):
         for b_w, b_s in zip(sums[k:], times[k:], strict=True):
             assert b_w - a_w <= burst_w + 1.25 * rate * (b_s - a_s) + 1e-3

@@ -53,6 +53,7 @@ def shared(of: Case) -> tuple[list[float], list[float]]:
     for i in range(count):
         state.floor_w[i], state.reach_w[i] = of.lo_w[i], of.hi_w[i]
         state.applied_w[i] = of.racks[i].levels_w[0] if of.racks[i].levels_w else of.lo_w[i]
+    state.rise_w = codes.ENDLESS
     interpreted.step.share(made.limits, state, of.total_w)
     return state.share_w[:count], relaxed_w
 

@@ -114,7 +114,7 @@ class Ledger:
         if key in self.acted and not acts:
             since_s = now_s - self.last_s.get(key, float("-inf"))
             assert since_s >= line.clear_s - 0.05 - EPS_S, f"{key} ended after {since_s} s"
-            assert not line.reset or key in self.reset_s, f"{key} ended without a reset"
+            assert not line.latches or key in self.reset_s, f"{key} ended without a reset"
 
     def reset(self) -> None:
         """An operator's reset, which counts for what is not so."""

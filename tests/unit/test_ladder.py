@@ -98,10 +98,10 @@ def test_what_waits_for_a_reset_is_said_kept_and_restored(core: Core, tmp_path: 
     held = ladder.latched(core.composed, out)
     assert held == {"gpu-loop-1": ["leak"]}
     journal = Journal.open(tmp_path / "kept.json")
-    journal.hold(held)
+    journal.latch(held)
     assert journal.dirty
-    journal.write(journal.text())
-    journal.hold(held)
+    journal.write(journal.take())
+    journal.latch(held)
     assert not journal.dirty
     again = Core(tmp_path)
     ladder.restore(again.composed, again.inputs, Journal.open(tmp_path / "kept.json").latched)
