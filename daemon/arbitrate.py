@@ -51,6 +51,15 @@ def asked_by(who: str) -> Source:
     return Source.OPERATOR if who == "operator" or who.startswith("operator:") else Source.REMOTE
 
 
+def admit_reset(by: Source, command_id: str) -> None:
+    """Whether an authority may reset the failsafe ladder. Raises Rejected."""
+    if by < Source.OPERATOR:
+        raise Rejected(
+            "authority", 'what is latched is for the operator to reset: who must be "operator" or "operator:NAME"',
+            command_id,
+        )  # fmt: skip
+
+
 def admit(verb: str, by: Source, mode: Mode, live: Source, stopped_by: Source | None, command_id: str) -> None:
     """Whether an authority may ask for that now. `live` is whose command holds. Raises Rejected."""
     kind = kind_of(verb)

@@ -23,6 +23,7 @@ from rich.table import Table
 from rampd.daemon import sitecheck
 from rampd.daemon.config import Config
 from rampd.daemon.mqtt import connect, reply_payload
+from rampd.ext.reasons import TABLE
 
 FAILED: Final = 1
 ANSWER_S: Final = 5.0
@@ -91,7 +92,8 @@ def set_point(args: argparse.Namespace) -> dict[str, Any]:
 
 def verb(name: str, args: argparse.Namespace, site: Path) -> int:
     """`rampd release`, `hold`, `estop`, `reset`."""
-    command = envelope(args.reason, operator=args.operator)
+    # Who stands at the console resets as its operator.
+    command = envelope(args.reason, operator=args.operator or name == "reset")
     if getattr(args, "lease", None) is not None:
         command["lease_s"] = args.lease
     return _run(_command(name, command, sitecheck.load(site), as_json=args.json))
@@ -205,8 +207,16 @@ def table(config: Config, seen: dict[str, dict[str, Any]]) -> Table:
     hertz = state.get("frequency_hz")
     out.add_row("frequency", "-" if hertz is None else f"{hertz:.3f} Hz")
     out.add_row("racks", ", ".join(f"{n} {name}" for name, n in state["racks"].items() if n))
-    safe = ", ".join(f"{f['scope']}: {f['reason']} ({f['action']})" for f in state["failsafe"])
-    out.add_row("failsafe", safe or "none")
+    out.add_row("failsafe", "\n".join(failsafe_words(one) for one in state["failsafe"]) or "none")
     if state.get("command_id"):
         out.add_row("command", state["command_id"])
     return out
+
+
+def failsafe_words(one: dict[str, Any]) -> str:
+    """A reason of the ladder in words; one that this version does not know by its name."""
+    line = next((line for line in TABLE if line.name == one["reason"]), None)
+    count = f", {one['racks']} racks" if one.get("racks") else ""
+    reset = "; needs rampd reset" if one.get("needs_reset") else ""
+    words = f": {line.when}" if line is not None else ""
+    return f"{one['scope']}: {one['reason']} ({one['action']}{count}){words}{reset}"

@@ -55,6 +55,7 @@ class Desk:
         self.waiting = Waiting()
         self.hands = Hands(composed)
         self.observe: Callable[[float], None] = lambda _: None
+        self.latched: Callable[[], dict[str, list[str]]] = dict
         control = composed.config.control
         hold_max_ns = views.limits(composed.limits).site.hold_max_ns
         self.channel = Channel(round(control.channel_grace_s * 1e9), hold_max_ns, time.monotonic_ns())
@@ -135,6 +136,9 @@ class Desk:
 
     def _begin(self, verb: str, command: Command, sender: Sender) -> None:
         """The command holds from here on. Raises Rejected."""
+        if verb == "reset" and self.stopped_by is None and (latched := self.latched()):
+            self._unlatch(latched, command, sender)
+            return
         # Here and not at the door: what was accepted for later comes through here as well.
         arbitrate.admit(verb, sender.source, self.mode, self.holder, self.stopped_by, command.id)
         lease_s = admit.lease_s(command, self.composed.config.lease, time.time())
@@ -149,9 +153,19 @@ class Desk:
             self.stopped_by = max(sender.source, self.stopped_by or sender.source)
         elif verb == "reset":
             self.stopped_by = None
+            self.inputs.command.resets += sender.source >= Source.OPERATOR
         self._hold(command.id, order, source, lease_s, sender, best_effort=command.best_effort)
         if order.verb == codes.STAND:
             self._heed_plan()
+
+    def _unlatch(self, latched: dict[str, list[str]], command: Command, sender: Sender) -> None:
+        """An operator's reset of the failsafe ladder; what is followed goes on. Raises Rejected."""
+        arbitrate.admit_reset(sender.source, command.id)
+        self.inputs.command.resets += 1
+        held = ", ".join(f"{scope}: {' and '.join(names)}" for scope, names in latched.items())
+        message = f"{held}: ends once its condition is gone for its time; what is still so stays latched"
+        self.journal.remember(command.id, "accepted")
+        self.answers.say("reset", command.id, "accepted", sender, message=message)
 
     def _hold(
         self,

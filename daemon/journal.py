@@ -23,7 +23,8 @@ MOST: Final = 30000
 class Journal:
     """Ids with the wall time until which they are remembered; `path` None keeps them in memory only.
 
-    `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand.
+    `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand, and by what they act for
+    the failsafe reasons that wait for a reset.
     """
 
     path: Path | None
@@ -93,6 +94,19 @@ class Journal:
         """Notes what else stands; a value of None takes away."""
         self.rest = {key: value for key, value in (self.rest | rest).items() if value is not None}
         self.dirty = True
+
+    @property
+    def latched(self) -> dict[str, list[str]]:
+        """The failsafe reasons that wait for a reset; none where the file says nothing usable."""
+        found = self.rest.get("latched")
+        if not isinstance(found, dict):
+            return {}
+        return {str(scope): [str(name) for name in names] for scope, names in found.items() if isinstance(names, list)}
+
+    def latch(self, latched: dict[str, list[str]]) -> None:
+        """Notes which of them wait now."""
+        if latched != self.latched:
+            self.stand(latched=latched or None)
 
     @property
     def pending(self) -> bool:

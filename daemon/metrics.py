@@ -27,6 +27,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 import rampd
+from rampd.daemon import ladder
 from rampd.daemon.actuate import Actuation
 from rampd.daemon.commands import Desk
 from rampd.daemon.field import Field
@@ -366,11 +367,11 @@ class _SiteCollector(Collector):
     def _failsafe(self, out: views.Outputs) -> Metric:
         family = GaugeMetricFamily(
             "rampd_failsafe_active",
-            "Failsafe conditions that hold, as steps of the ladder.",
+            "Failsafe reasons that act, as steps of the ladder.",
             labels=["scope", "reason"],
         )
-        for scope, reason, action in failsafes(self.s.composed, out, self.s.inputs):
-            family.add_metric([scope, reason], action)
+        for one in ladder.active(self.s.composed, out):
+            family.add_metric([one.scope, one.line.name], one.line.action)
         return family
 
     def _field(self) -> Iterator[Metric]:
@@ -433,17 +434,3 @@ class _SiteCollector(Collector):
         yield GaugeMetricFamily(
             "rampd_config_last_reload_successful", "1 when the last reload was good.", value=self.s.reload_good
         )
-
-
-def failsafes(composed: Composed, out: views.Outputs, inputs: views.Inputs) -> Iterator[tuple[str, str, int]]:
-    """The failsafe conditions that hold: (scope, reason, step of the ladder)."""
-    if not out.meter_good:
-        yield "site", "meter_frozen" if out.meter_frozen else "meter", int(codes.ACT_NO_RAISE)
-    for i, loop in enumerate(composed.config.loops):
-        if out.loop_action[i] > codes.ACT_NONE:
-            yield loop.id, "cooling", out.loop_action[i]
-    stale = sum(1 for i in range(len(composed.racks)) if out.stale[i])
-    if stale:
-        yield "racks", "stale", int(codes.ACT_NO_RAISE)
-    if any(inputs.rack_state[i] == codes.UNRESPONSIVE for i in range(len(composed.racks))):
-        yield "racks", "unresponsive", int(codes.ACT_HOLD)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from rampd.daemon import realtime, sitecheck, supervise
+from rampd.daemon import ladder, realtime, sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation
 from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
@@ -31,7 +31,7 @@ from rampd.daemon.site import Composed, compose
 from rampd.daemon.sitefile import ConfigError
 from rampd.daemon.web import application, serve
 from rampd.drivers.server import ListenError
-from rampd.ext import views
+from rampd.ext import codes, views
 from rampd.ext.image import InputWall, Memory, OutputWall
 from rampd.ext.loop import Loop
 from rampd.ext.tape import Tape
@@ -64,6 +64,8 @@ class Daemon:
         self.field = Field(self.composed, self.wall, self.inputs, shadow=shadow)
         self.journal = Journal.open(None if state_dir is None else state_dir / "commands.json")
         self.desk = Desk(self.composed, self.inputs, self.journal, self._send)
+        self.desk.latched = lambda: ladder.latched(self.composed, self.snapshot())
+        self.ladder = ladder.Watch(self.composed)
         self.show = Show(self.composed, self.inputs, self.desk, self.field.nameplates)
         self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, config.control.deadman_s)
         self.bus.desk = self.desk
@@ -131,6 +133,9 @@ class Daemon:
         gc.freeze()
         self._lock()
         self.desk.resume()
+        ladder.restore(self.composed, self.inputs, self.journal.latched)
+        # The first tick finds what was latched.
+        self.wall.publish(time.monotonic_ns())
         thread.start()
         if self.recorder is not None:
             self.recorder.start()
@@ -200,6 +205,9 @@ class Daemon:
             if not self.shadow:
                 await self.actuation.check_all()
             self.desk.tick(self.snapshot(), time.monotonic_ns())
+            if (out := self.snapshot()).tick:
+                self.ladder.tick(out)
+                self.journal.latch(ladder.latched(self.composed, out))
             self._note()
             if self.journal.pending:
                 await asyncio.to_thread(self.journal.write, self.journal.take())
@@ -245,7 +253,8 @@ class Daemon:
         if not out.started or math.isnan(self.desk.mean_w):
             return "the site meter has not been read yet"
         if not out.meter_good:
-            return "the site meter is frozen" if out.meter_frozen else "the site meter is stale"
+            frozen = out.zone_reasons[0] & 1 << codes.R_METER_FROZEN
+            return "the site meter is frozen" if frozen else "the site meter is stale"
         if not any(out.active[i] for i in range(len(self.composed.racks))):
             return "no rack answers yet"
         return self._health()

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from rampd.daemon import ladder
 from rampd.daemon.commands import Desk
 from rampd.daemon.messages import stamp
-from rampd.daemon.metrics import failsafes, rack_state
+from rampd.daemon.metrics import rack_state
 from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.site import Composed, Point
 from rampd.daemon.why import Asked, Moment, Names, wall_now
@@ -81,8 +82,14 @@ class Show:
             "compliant": bool(out.started and tracking),
             "best_effort": bool(live is not None and live.best_effort),
             "failsafe": [
-                {"scope": scope, "reason": reason, "action": codes.Action(action).name.removeprefix("ACT_").lower()}
-                for scope, reason, action in failsafes(self.composed, out, self.inputs)
+                {
+                    "scope": one.scope,
+                    "reason": one.line.name,
+                    "racks": one.racks,
+                    "needs_reset": one.latched,
+                    "action": one.line.action.name.removeprefix("ACT_").lower(),
+                }
+                for one in ladder.active(self.composed, out)
             ],
             "binding": codes.SiteWhy(out.site_why).name.removeprefix("SITE_").lower(),
             "channel": self.desk.channel_state,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,6 +27,7 @@ FREEZE: Final = (
 )
 QUIET: Final = 0.012  # of the site: peak to peak in 15 s that is let stand while a command is followed
 BRIDGED_S: Final = 1.2  # racks with longer dead times are bridged by the others
+MANY: Final = 3  # racks on one address are a link of their own in the failsafe ladder
 DAY_NS: Final = 86_400_000_000_000
 ENDLESS_NS: Final = 1 << 62
 SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
@@ -59,7 +61,8 @@ class Point:
 class Composed:
     """A site ready to run. `racks`, `nodes` and `loops` are in the order of the image's arrays.
 
-    `power_points` are what measures each rack's power: itself, or the meter that it names.
+    `power_points` are what measures each rack's power: itself, or the meter that it names. `zones` are the scopes of
+    the failsafe ladder in the order of the image: the site, feeders, links and loops.
     """
 
     config: Config
@@ -67,6 +70,7 @@ class Composed:
     racks: tuple[Rack, ...]
     nodes: tuple[Node, ...]
     feeders: tuple[str, ...]
+    zones: tuple[str, ...]
     rack_points: tuple[Point, ...]
     power_points: tuple[Point, ...]
     loop_points: tuple[Point, ...]
@@ -104,8 +108,11 @@ def compose(config: Config) -> Composed:
     order = {node.id: i for i, node in enumerate(nodes)}
     racks = tuple(sorted(config.racks, key=lambda rack: order[rack.node]))
     lead_s = _lead(config, racks)
+    feeders = _feeders(config, racks)
+    links = _links(racks, by_id)
     return Composed(
-        config=config, points=tuple(points), racks=racks, nodes=nodes, feeders=_feeders(config, racks),
+        config=config, points=tuple(points), racks=racks, nodes=nodes, feeders=feeders,
+        zones=("site", *dict.fromkeys(feeders), *links, *(loop.id for loop in config.loops)),
         rack_points=tuple(by_id[rack.id] for rack in racks),
         power_points=tuple(by_id[rack.power_from or rack.id] for rack in racks),
         loop_points=tuple(by_id[loop.id] for loop in config.loops),
@@ -138,6 +145,12 @@ def _feeders(config: Config, racks: tuple[Rack, ...]) -> tuple[str, ...]:
             node = nodes[node.parent]
         found.append(node.id)
     return tuple(found)
+
+
+def _links(racks: tuple[Rack, ...], by_id: dict[str, Point]) -> list[str]:
+    """Addresses through which several racks are read: a gateway, a line."""
+    count = Counter(by_id[rack.power_from or rack.id].device.address for rack in racks)
+    return [address for address, n in count.items() if address and n >= MANY]
 
 
 def is_slow(rack: Rack) -> bool:
@@ -173,16 +186,17 @@ def _limits(
     groups = layout.groups([(tiers.index(rack.tier), node_index[rack.node], rack.weight) for rack in racks])
     loop_index = {loop.id: i for i, loop in enumerate(config.loops)}
     longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
+    feeder_of = _feeders(config, racks)
+    feeders = list(dict.fromkeys(feeder_of))
+    links = _links(racks, by_id)
     configuration = Configuration(
         slots=slots, racks=len(racks), nodes=len(nodes), loops=len(config.loops), groups=len(groups), tiers=len(tiers),
         # A rack may turn out to answer later than it was said to: by as much again, and a second.
         history=math.ceil((2.0 * longest_s + 1.0 + config.control.meter_stale_s + 1.0) * hz) + 2,
         levels=sum(len(rack.levels_kw) for rack in racks), under_steps=len(config.under),
-        windows=len(config.normal.window) + len(config.dispatched.window),
+        windows=len(config.normal.window) + len(config.dispatched.window), feeders=len(feeders), links=len(links),
     )  # fmt: skip
     limits = views.limits(configuration)
-    feeder_of = _feeders(config, racks)
-    feeders = list(dict.fromkeys(feeder_of))
     _grid(limits, config, by_id[config.site.meter], tiers)
     _site(limits.site, config, by_id, racks, lead_s)
     for i, rack in enumerate(racks):
@@ -201,6 +215,8 @@ def _limits(
         limits.loop[i] = loop_index[rack.loop]
         limits.slow[i] = is_slow(rack)
         limits.feeder[i] = feeders.index(feeder_of[i])
+        address = by_id[rack.power_from or rack.id].device.address
+        limits.link[i] = links.index(address) if address in links else -1
         _steps(limits, i, rack)
         limits.stale_ns[i] = round(max(point.stale_s, by_id[rack.power_from or rack.id].stale_s) * 1e9)
         limits.power_slot[i] = by_id[rack.power_from or rack.id].slots["power_w"]

@@ -19,6 +19,8 @@ from rampd.daemon.config import Link, Login, Loop, Member, Meter, Mirror, Node, 
 from rampd.daemon.run import Daemon
 from rampd.drivers import maps
 from rampd.drivers.members import MemberMap
+from rampd.ext import reasons
+from rampd.ext.codes import Action
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = (halls.Hall("bench-12", 12), halls.Hall("hall-48mw", 400))
@@ -107,6 +109,30 @@ def metric_list() -> str:
     return "\n".join([*out, ""])
 
 
+def failsafe() -> str:
+    """The failsafe table as the core has it."""
+    out = [
+        NOTE,
+        "# The failsafe ladder\n",
+        inspect.cleandoc((reasons.__doc__ or "").split("\n\n", 1)[1]) + "\n",
+        "Steps: " + " < ".join(action.name.removeprefix("ACT_").lower() for action in Action) + ".\n",
+        "`rampd status`, `state.failsafe` on MQTT and `rampd_failsafe_active{scope,reason}` show which reasons act.\n"
+        "What needs a reset stays, over a restart as well, until `rampd reset` is given while its condition is gone.\n"
+        "Racks are counted, not listed; those of a common loss are counted there, and what a link explains is no\n"
+        "loss of its feeder.\n",
+        "| reason | acts for | when | step | what is done | clears after | reset |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for line in reasons.TABLE:
+        step = line.action.name.removeprefix("ACT_").lower()
+        clear = f"{line.clear_s:g} s" if line.clear_s else "at once"
+        out.append(
+            f"| `{line.name}` | {line.scope} | {line.when} | {step} | {line.does} | {clear} | "
+            f"{'yes' if line.reset else ''} |"
+        )
+    return "\n".join([*out, ""])
+
+
 def commands() -> str:
     top = cli.parser()
     out = [NOTE, "# The command rampd\n"]
@@ -124,6 +150,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "site-file.md": site_file(),
         ROOT / "docs" / "maps.md": map_list(),
         ROOT / "docs" / "metrics.md": metric_list(),
+        ROOT / "docs" / "failsafe.md": failsafe(),
         ROOT / "docs" / "cli.md": commands(),
         ROOT / "docs" / "mirror.md": NOTE + mirror.table(),
         ROOT / "docs" / "site.schema.json": json.dumps(SiteFile.model_json_schema(), indent=1) + "\n",

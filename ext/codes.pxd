@@ -37,6 +37,32 @@ cdef enum:
     ACT_TRIP = 7
 
 cdef enum:
+    R_NEVER_READ = 0
+    R_STALE = 1
+    R_UNRESPONSIVE = 2
+    R_SHED = 3
+    R_METER_NEVER = 4
+    R_METER_LOST = 5
+    R_METER_FROZEN = 6
+    R_FAULT = 7
+    R_UNDER_FREQUENCY = 8
+    R_RETURN = 9
+    R_RETURN_TURN = 10
+    R_IMPORT = 11
+    R_CHANNEL = 12
+    R_ESTOP = 13
+    R_COMMON = 14
+    R_CDU_NEVER = 15
+    R_CDU_STALE = 16
+    R_SUPPLY_WARN = 17
+    R_SUPPLY_DERATE = 18
+    R_SUPPLY_TRIP = 19
+    R_LOW_FLOW = 20
+    R_NO_FLOW = 21
+    R_LEAK = 22
+    REASONS = 23
+
+cdef enum:
     WHY_SHARE = 0
     WHY_MAX = 1
     WHY_MIN = 2

@@ -1,20 +1,36 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport ACT_DERATE, ACT_NO_RAISE, ACT_NONE, ACT_SAFE, ACT_SHED, ENDLESS, GOOD, SECOND_NS
+from rampd.ext.codes cimport (
+    ENDLESS, ESTOP, GOOD, REASONS, R_CDU_NEVER, R_CDU_STALE, R_CHANNEL, R_COMMON, R_ESTOP, R_IMPORT, R_LEAK,
+    R_LOW_FLOW, R_METER_FROZEN, R_METER_LOST, R_METER_NEVER, R_NEVER_READ, R_NO_FLOW, R_RETURN, R_RETURN_TURN,
+    R_SHED, R_STALE, R_SUPPLY_DERATE, R_SUPPLY_TRIP, R_SUPPLY_WARN, R_UNRESPONSIVE, SECOND_NS, SITE_IMPORT, STAND,
+    UNRESPONSIVE)
+from rampd.ext.ladder cimport acts, hold, worst
 
 cdef bint fresh(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
 cdef double level(const image.Limits *limits, int64_t i, double asked_w) noexcept nogil
 @cython.locals(at_ns=int64_t)
-cdef void freeze(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
-                 int64_t now_ns) noexcept nogil
-@cython.locals(is_fresh=bint)
+cdef void freeze(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(is_fresh=bint, never=bint, lost=bint, frozen=bint, good=bint)
 cdef void meter(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
-@cython.locals(action=int64_t, leak=int64_t)
-cdef int64_t cooling(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t loop,
-                     int64_t now_ns) noexcept nogil
-@cython.locals(action=int64_t, is_fresh=bint, slot=int64_t)
+@cython.locals(feeder=int64_t, waits=bint)
+cdef void steering(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                   int64_t now_ns) noexcept nogil
+@cython.locals(zone=int64_t, supply=int64_t, flow=int64_t, leak=int64_t, reason=int64_t, seen=bint, met=bint,
+               is_so=bint)
+cdef void cooling(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t loop,
+                  int64_t now_ns) noexcept nogil
+@cython.locals(many=int64_t, still=bint)
+cdef void common(const image.Limits *limits, image.State *state, int64_t zone, int64_t now_ns) noexcept nogil
+cdef void burst(image.State *state, int64_t zone, int64_t now_ns) noexcept nogil
+@cython.locals(feeder=int64_t, link=int64_t, since=bint, linked=bint)
+cdef int64_t silent(const image.Limits *limits, image.State *state, int64_t i, int64_t now_ns) noexcept nogil
+@cython.locals(zone=int64_t, loop=int64_t, reason=int64_t)
+cdef void zones(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                int64_t now_ns) noexcept nogil
+@cython.locals(action=int64_t, is_fresh=bint, links=int64_t)
 cdef void judge(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
 cdef void adopt(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,

@@ -1,9 +1,9 @@
 # cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""What may be believed and what must not rise: freshness of meter, racks and cooling, and the action that follows.
+"""What may be believed and what is so: the conditions of the failsafe table, and each rack's action.
 
-Guilty until fresh: a rack takes part once its power, and its read-back where it has one, were read. The worst action of
-a rack's own reading, its loop and the meter wins.
+Guilty until fresh: a rack takes part once its power, and its read-back where it has one, were read. What the reasons
+do and how they end stands in `ext/reasons.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,38 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import ACT_DERATE, ACT_NO_RAISE, ACT_NONE, ACT_SAFE, ACT_SHED, ENDLESS, GOOD, SECOND_NS
+    from rampd.ext.codes import (
+        ENDLESS,
+        ESTOP,
+        GOOD,
+        R_CDU_NEVER,
+        R_CDU_STALE,
+        R_CHANNEL,
+        R_COMMON,
+        R_ESTOP,
+        R_IMPORT,
+        R_LEAK,
+        R_LOW_FLOW,
+        R_METER_FROZEN,
+        R_METER_LOST,
+        R_METER_NEVER,
+        R_NEVER_READ,
+        R_NO_FLOW,
+        R_RETURN,
+        R_RETURN_TURN,
+        R_SHED,
+        R_STALE,
+        R_SUPPLY_DERATE,
+        R_SUPPLY_TRIP,
+        R_SUPPLY_WARN,
+        R_UNRESPONSIVE,
+        REASONS,
+        SECOND_NS,
+        SITE_IMPORT,
+        STAND,
+        UNRESPONSIVE,
+    )
+    from rampd.ext.ladder import acts, hold, worst
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -32,12 +63,11 @@ def level(limits: Limits, i: int, asked_w: float) -> float:
     return min(max(asked_w, limits.min_w[i]), limits.max_w[i])
 
 
-def freeze(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+def freeze(inputs: Inputs, limits: Limits, state: State) -> None:
     """Whether the meter shows the same to the last bit while the hall has moved by the racks' own readings.
 
     What counts is how far they moved since the meter last did (`own_w`, see model.learn): by more than any one rack
-    could pretend, and for longer than a reading may be old. It is over once the meter moves and ten seconds brought no
-    contradiction.
+    could pretend, and for longer than a reading may be old. It is over once the meter moves.
     """
     site = limits.site
     at_ns = inputs.at_ns[site.power_slot]
@@ -46,87 +76,156 @@ def freeze(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         state.shown_ns = at_ns
         state.own_w = 0.0
         state.still_ns = 0
-        if state.thaw_ns == 0:
-            state.thaw_ns = now_ns
+        state.meter_frozen = 0
     elif not abs(state.own_w) > site.freeze_w:
         state.still_ns = 0
     elif state.still_ns == 0:
         state.still_ns = at_ns
-        state.thaw_ns = 0
     elif at_ns - state.still_ns >= site.freeze_ns:
         state.meter_frozen = 1
-    if state.thaw_ns != 0 and now_ns - state.thaw_ns >= 10 * SECOND_NS:
-        state.meter_frozen = 0
 
 
 def meter(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """The meter is good when fresh and alive, and after a gap only once it stayed so for a second."""
+    """The meter is good when fresh and alive, and after a gap once that reason has ended."""
     is_fresh = fresh(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
     if is_fresh:
-        freeze(inputs, limits, state, now_ns)
-    if not is_fresh or state.meter_frozen:
-        if state.meter_good:
-            state.blind_ns = now_ns
-        state.meter_good = 0
-        state.meter_clear_ns = 0
-        return
-    if state.meter_clear_ns == 0:
-        state.meter_clear_ns = now_ns
-    if not state.started or now_ns - state.meter_clear_ns >= SECOND_NS:
-        state.meter_good = 1
+        freeze(inputs, limits, state)
+    # One that moved again and is doubted anew has not recovered.
+    frozen = state.meter_frozen != 0 or (acts(state, 0, R_METER_FROZEN) and state.still_ns != 0)
+    never = hold(limits, state, 0, R_METER_NEVER, not is_fresh and not state.started, now_ns)
+    lost = hold(limits, state, 0, R_METER_LOST, not is_fresh and state.started != 0, now_ns)
+    frozen = hold(limits, state, 0, R_METER_FROZEN, frozen, now_ns)
+    good = not never and not lost and not frozen
+    if state.meter_good and not good:
+        state.blind_ns = now_ns
+    state.meter_good = good
 
 
-def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int) -> int:
-    """The action of one loop from its supply temperature, flow, leak bits and the age of its readings."""
+def steering(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """The reasons of the site that the reference follows, and the feeders' turns on the return."""
+    command = inputs.command
+    hold(limits, state, 0, R_RETURN, state.returning != 0, now_ns)
+    hold(limits, state, 0, R_IMPORT, state.site_why == SITE_IMPORT, now_ns)
+    hold(limits, state, 0, R_CHANNEL, command.lost_ns > 0 and command.verb != STAND, now_ns)
+    hold(limits, state, 0, R_ESTOP, command.verb == ESTOP, now_ns)
+    for feeder in range(limits.site.feeders):
+        waits = state.returning != 0 and now_ns < state.return_ns + feeder * limits.site.stagger_ns
+        hold(limits, state, 1 + feeder, R_RETURN_TURN, waits, now_ns)
+
+
+def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int) -> None:
+    """The reasons of one loop: its supply temperature, flow, leak bits and the age of its readings.
+
+    While temperature and flow cannot be read, what they showed last still counts.
+    """
+    zone = 1 + limits.site.feeders + limits.site.links + loop
     stale_ns = limits.site.loop_stale_ns
-    action = ACT_NONE
-    if not (
-        fresh(inputs, limits.supply_slot[loop], stale_ns, now_ns)
-        and fresh(inputs, limits.flow_slot[loop], stale_ns, now_ns)
-    ):
-        action = ACT_NO_RAISE
-    else:
-        supply_c = inputs.value[limits.supply_slot[loop]]
-        if supply_c >= limits.trip_c[loop]:
-            action = ACT_SAFE
-        elif supply_c >= limits.derate_c[loop]:
-            action = ACT_DERATE
-        elif supply_c >= limits.warn_c[loop]:
-            action = ACT_NO_RAISE
-        if inputs.value[limits.flow_slot[loop]] < limits.min_flow_lpm[loop]:
-            action = max(action, ACT_DERATE)
+    supply = limits.supply_slot[loop]
+    flow = limits.flow_slot[loop]
+    seen = fresh(inputs, supply, stale_ns, now_ns) and fresh(inputs, flow, stale_ns, now_ns)
+    # Before its first good readings there is nothing to clear.
+    met = state.tick > 1 and state.loop_w[loop] < ENDLESS
+    hold(limits, state, zone, R_CDU_NEVER, not seen and not met, now_ns)
+    hold(limits, state, zone, R_CDU_STALE, not seen and met, now_ns)
+    supply_c = inputs.value[supply]
+    flow_lpm = inputs.value[flow]
+    least_lpm = limits.min_flow_lpm[loop]
+    for reason in range(R_SUPPLY_WARN, R_LEAK):
+        is_so = acts(state, zone, reason)
+        if seen:
+            is_so = (
+                (reason == R_SUPPLY_WARN and supply_c >= limits.warn_c[loop])
+                or (reason == R_SUPPLY_DERATE and supply_c >= limits.derate_c[loop])
+                or (reason == R_SUPPLY_TRIP and supply_c >= limits.trip_c[loop])
+                or (reason == R_LOW_FLOW and flow_lpm < least_lpm)
+                or (reason == R_NO_FLOW and flow_lpm < 0.1 * least_lpm)
+            )
+        hold(limits, state, zone, reason, is_so, now_ns)
     leak = limits.leak_slot[loop]
-    if leak >= 0 and inputs.quality[leak] == GOOD and inputs.value[leak] != 0.0:
-        action = ACT_SAFE
-    return action
+    if leak >= 0 and inputs.quality[leak] == GOOD:
+        hold(limits, state, zone, R_LEAK, inputs.value[leak] != 0.0, now_ns)
+
+
+def common(limits: Limits, state: State, zone: int, now_ns: int) -> None:
+    """The common loss of a feeder or link: many of its racks fell silent at once, and as many still are."""
+    many = max(3, (limits.zone_racks[zone] + 1) // 2)
+    still = state.zone_burst[zone] >= many or acts(state, zone, R_COMMON)
+    hold(limits, state, zone, R_COMMON, still and state.zone_lost[zone] >= many, now_ns)
+    state.zone_lost[zone] = 0
+
+
+def burst(state: State, zone: int, now_ns: int) -> None:
+    """A rack of a zone has just fallen silent: one of how many within five seconds."""
+    if now_ns - state.zone_burst_ns[zone] > 5 * SECOND_NS:
+        state.zone_burst_ns[zone] = now_ns
+        state.zone_burst[zone] = 0
+    state.zone_burst[zone] += 1
+
+
+def silent(limits: Limits, state: State, i: int, now_ns: int) -> int:
+    """A rack without a fresh reading: counted where it belongs. Its action.
+
+    What the loss of a link explains is no loss of its feeder; whether it does is known in the next tick.
+    """
+    if not state.known[i]:
+        state.reason_racks[R_NEVER_READ] += 1
+        return limits.reason_action[R_NEVER_READ]
+    feeder = 1 + limits.feeder[i]
+    since = state.stale[i] == 0
+    linked = False
+    if since:
+        burst(state, feeder, now_ns)
+    if limits.link[i] >= 0:
+        link = 1 + limits.site.feeders + limits.link[i]
+        linked = acts(state, link, R_COMMON)
+        state.zone_lost[link] += 1
+        if since:
+            burst(state, link, now_ns)
+    if limits.link[i] < 0 or not (since or linked):
+        state.zone_lost[feeder] += 1
+    if not linked and not acts(state, feeder, R_COMMON):
+        state.reason_racks[R_STALE] += 1
+    return limits.reason_action[R_STALE]
+
+
+def zones(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """The reasons of the site, feeders, links and loops, and what they do to their racks."""
+    site = limits.site
+    meter(inputs, limits, state, now_ns)
+    steering(inputs, limits, state, now_ns)
+    for zone in range(1, 1 + site.feeders + site.links):
+        common(limits, state, zone, now_ns)
+    for loop in range(site.loops):
+        cooling(inputs, limits, state, loop, now_ns)
+    for zone in range(site.zones):
+        state.zone_action[zone] = worst(limits, state.zone_reasons[zone])
+    for loop in range(site.loops):
+        state.loop_action[loop] = state.zone_action[1 + site.feeders + site.links + loop]
+    for reason in range(REASONS):
+        state.reason_racks[reason] = 0
 
 
 def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """Sets what this tick may believe: meter, loop actions, racks' staleness and actions; adopts racks first seen."""
-    meter(inputs, limits, state, now_ns)
-    for loop in range(limits.site.loops):
-        action = cooling(inputs, limits, state, loop, now_ns)
-        if action >= state.loop_action[loop] or state.loop_w[loop] >= ENDLESS:
-            # Worse at once; and before its first good reading there is nothing to clear.
-            state.loop_action[loop] = action
-            state.loop_clear_ns[loop] = now_ns
-        elif now_ns - state.loop_clear_ns[loop] >= 10 * SECOND_NS:
-            # Down the ladder only after ten quiet seconds, so that a reading at the edge does not flap the hall.
-            state.loop_action[loop] = action
-            state.loop_clear_ns[loop] = now_ns
+    zones(inputs, limits, state, now_ns)
+    links = 1 + limits.site.feeders
     for i in range(limits.site.racks):
-        slot = limits.power_slot[i]
-        is_fresh = fresh(inputs, slot, limits.stale_ns[i], now_ns)
-        state.stale[i] = not is_fresh
+        is_fresh = fresh(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns)
         if is_fresh and not state.known[i]:
             adopt(inputs, limits, state, i, now_ns)
-        action = state.loop_action[limits.loop[i]]
-        if not is_fresh or not state.meter_good or state.shedding or state.fault_hold:
-            action = max(action, ACT_NO_RAISE)
+        action = max(state.zone_action[0], state.zone_action[1 + limits.feeder[i]])
+        action = max(action, state.loop_action[limits.loop[i]])
+        if limits.link[i] >= 0:
+            action = max(action, state.zone_action[links + limits.link[i]])
+        if not is_fresh:
+            action = max(action, silent(limits, state, i, now_ns))
+        if inputs.rack_state[i] == UNRESPONSIVE:
+            state.reason_racks[R_UNRESPONSIVE] += 1
+            action = max(action, limits.reason_action[R_UNRESPONSIVE])
         if state.shedding and limits.tier[i] >= state.shed_tier:
-            action = max(action, ACT_SHED)
-        if state.returning and now_ns < state.return_ns + limits.feeder[i] * limits.site.stagger_ns:
-            action = max(action, ACT_NO_RAISE)
+            state.reason_racks[R_SHED] += 1
+            action = max(action, limits.reason_action[R_SHED])
+        state.stale[i] = not is_fresh
         state.action[i] = action
 
 

@@ -1,8 +1,9 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport BASE_SLOTS, ESTOP, SECOND_NS
+from rampd.ext.codes cimport BASE_SLOTS, ESTOP, R_FAULT, R_UNDER_FREQUENCY, SECOND_NS
 from rampd.ext.failsafe cimport fresh
+from rampd.ext.ladder cimport hold
 
 @cython.locals(slot=int64_t)
 cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import BASE_SLOTS, ESTOP, SECOND_NS
+    from rampd.ext.codes import BASE_SLOTS, ESTOP, R_FAULT, R_UNDER_FREQUENCY, SECOND_NS
     from rampd.ext.failsafe import fresh
+    from rampd.ext.ladder import hold
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -51,7 +52,7 @@ def droop(limits: Limits, away_hz: float) -> float:
 
 
 def shed(limits: Limits, state: State, now_ns: int) -> None:
-    """Under-frequency steps: from which tier on racks go down; they stay so until ten seconds above the first step."""
+    """Under-frequency steps: from which tier on racks go down; they stay so until the frequency was above the first."""
     steps = limits.site.under_steps
     hz = limits.site.nominal_hz + state.away_hz
     if steps == 0 or (not state.shedding and hz > limits.under_hz[0]):
@@ -60,9 +61,7 @@ def shed(limits: Limits, state: State, now_ns: int) -> None:
         if hz <= limits.under_hz[k]:
             state.shed_tier = min(state.shed_tier, limits.under_tier[k]) if state.shedding else limits.under_tier[k]
             state.shedding = 1
-    if hz <= limits.under_hz[0]:
-        state.shed_ns = now_ns
-    elif now_ns - state.shed_ns >= 10 * SECOND_NS:
+    if not hold(limits, state, 0, R_UNDER_FREQUENCY, hz <= limits.under_hz[0], now_ns):
         state.shedding = 0
         come_back(limits, state, now_ns)
 
@@ -99,9 +98,7 @@ def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """One tick of what the grid shows."""
     site = limits.site
     state.fault = faulted(inputs, limits, now_ns)
-    if state.fault:
-        state.fault_ns = now_ns
-    state.fault_hold = state.fault or (state.fault_ns > 0 and now_ns - state.fault_ns < 10 * SECOND_NS)
+    state.fault_hold = hold(limits, state, 0, R_FAULT, state.fault, now_ns)
     if not state.fault_hold:
         state.away_hz = 0.0
         if fresh(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):

@@ -9,6 +9,7 @@ cdef struct Command:            # the one arbitrated command
     int64_t expires_ns          # end of its lease
     int64_t shape               # LINEAR or S_CURVE
     int64_t lost_ns             # since when its channel is silent; 0: it lives, or there is none
+    int64_t resets              # the operator's resets so far
     double target_w
     double ramp_s               # <= 0: not given
     double rate_w_per_s         # <= 0: not given
@@ -20,6 +21,7 @@ cdef struct Inputs:
     int64_t *at_ns              # [slots] when the request was sent
     uint8_t *quality            # [slots]
     uint8_t *rack_state         # [racks]
+    int32_t *latched            # [zones] reasons that were latched before a restart
 
 cdef struct Site:
     int64_t slots
@@ -28,6 +30,9 @@ cdef struct Site:
     int64_t loops
     int64_t groups
     int64_t tiers
+    int64_t feeders
+    int64_t links               # addresses that several racks share
+    int64_t zones               # the site, feeders, links and loops, in this order
     int64_t levels              # entries of level_w
     int64_t history             # ticks of set points kept for the dead times
     int64_t phases              # ticks between two moves of one rack
@@ -97,6 +102,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *loop
     int32_t *group
     int32_t *feeder             # [racks]
+    int32_t *link               # [racks] -1: an address of its own
     int32_t *level_first        # [racks + 1] the rack's levels in level_w; none: continuous or quantum_w
     int32_t *power_slot
     int32_t *limit_slot         # -1: no read-back
@@ -124,6 +130,10 @@ cdef struct Limits:             # configuration; written once, read by step and 
     double *trip_c
     double *return_c
     double *min_flow_lpm
+    int32_t *zone_racks         # [zones] racks of a feeder or link
+    int64_t *reason_clear_ns    # [REASONS]
+    uint8_t *reason_action      # [REASONS] what it does to racks
+    uint8_t *reason_latches     # [REASONS] it needs an operator's reset
 
 cdef struct State:              # the step's own memory
     int64_t tick
@@ -137,19 +147,17 @@ cdef struct State:              # the step's own memory
     int64_t lapsed              # the lease of seq has ended
     int64_t meter_at_ns
     int64_t meter_good          # fresh now
-    int64_t meter_clear_ns      # since when it is good without a break
-    int64_t meter_frozen        # it shows the same while the racks move
+    int64_t meter_frozen        # it shows the same while the racks move, and has not moved since
     int64_t shown_ns            # when what it shows was first read
     int64_t still_ns            # since when that contradicts the racks
-    int64_t thaw_ns             # since when it moves again
     int64_t blind_ns            # since when it is not good
     int64_t site_why
     int64_t fault               # voltage, breaker or frequency show one now
-    int64_t fault_ns            # when they last did
     int64_t fault_hold          # everything holds, for ten seconds after it as well
     int64_t shedding
     int64_t shed_tier
-    int64_t shed_ns
+    int64_t resets              # of operators, seen so far
+    int64_t resetting           # one came with this tick
     int64_t returning
     int64_t return_ns
     int64_t base_at
@@ -230,7 +238,6 @@ cdef struct State:              # the step's own memory
     double *loop_load_w
     double *loop_floor_w
     double *loop_part
-    int64_t *loop_clear_ns
     int64_t *seen_ns            # [racks] time of the last reading used
     double *seen_w              # [racks] and its value
     double *peak_w              # [racks] the most of late: what it is known to want
@@ -269,7 +276,15 @@ cdef struct State:              # the step's own memory
     uint8_t *ours               # [racks] the model follows its cap, else its reading
     uint8_t *stale
     uint8_t *action             # [racks]
-    uint8_t *loop_action        # [loops]
+    uint8_t *loop_action        # [loops] of the loop's own reasons
+    uint8_t *zone_action        # [zones] what its reasons do to its racks
+    int32_t *zone_reasons       # [zones] bits of the reasons that act
+    int32_t *zone_latched       # [zones] those of them that need a reset
+    int64_t *zone_until_ns      # [zones * REASONS] before this time one does not end
+    int32_t *zone_lost          # [zones] known racks of a feeder or link that are stale
+    int32_t *zone_burst         # [zones] that became so within a short time
+    int64_t *zone_burst_ns      # [zones] which began then
+    int64_t *reason_racks       # [REASONS] racks that have a reason of their own
     uint8_t *node_lost          # [nodes] most of its racks went at once
     uint8_t *bound_why          # [racks] what set its upper bound in this tick
     uint8_t *why                # [racks] as of its last turn
@@ -309,7 +324,6 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t lapsed
     int64_t started
     int64_t meter_good
-    int64_t meter_frozen
     int64_t site_why
     double reference_w
     double goal_w
@@ -337,6 +351,10 @@ cdef struct Outputs:            # the read-only snapshot
     uint8_t *why
     double *loop_w              # [loops]
     uint8_t *loop_action
+    int32_t *zone_reasons       # [zones]
+    int32_t *zone_latched
+    int32_t *zone_lost
+    int64_t *reason_racks       # [REASONS]
 
 cdef enum:
     BINS = 32                   # log2 microseconds

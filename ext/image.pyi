@@ -8,7 +8,7 @@ class Configuration:
     """Memory of the configuration that step and guard read; fill it once through `views.limits`.
 
     Counts are of readings, racks, tree nodes, cooling loops, allocation groups, tiers, ticks of history, listed
-    levels of racks, rolling windows and under-frequency steps.
+    levels of racks, rolling windows, under-frequency steps, feeders, and addresses that several racks share.
     Raises ValueError on a count below its least.
     """
 
@@ -25,6 +25,8 @@ class Configuration:
         levels: int = 0,
         windows: int = 0,
         under_steps: int = 0,
+        feeders: int = 1,
+        links: int = 0,
     ) -> Self: ...
     @property
     def address(self) -> int: ...

@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from rampd.ext.codes cimport BASE_SLOTS, FIRMS, LUMPS, VETOES, WINDOW_SLOTS
+from rampd.ext.codes cimport BASE_SLOTS, FIRMS, LUMPS, REASONS, VETOES, WINDOW_SLOTS
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -57,6 +57,7 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.loop = <int32_t *>take(base, &o, racks * 4)
     x.group = <int32_t *>take(base, &o, racks * 4)
     x.feeder = <int32_t *>take(base, &o, racks * 4)
+    x.link = <int32_t *>take(base, &o, racks * 4)
     x.level_first = <int32_t *>take(base, &o, (racks + 1) * 4)
     x.power_slot = <int32_t *>take(base, &o, racks * 4)
     x.limit_slot = <int32_t *>take(base, &o, racks * 4)
@@ -84,6 +85,10 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.trip_c = <double *>take(base, &o, loops * 8)
     x.return_c = <double *>take(base, &o, loops * 8)
     x.min_flow_lpm = <double *>take(base, &o, loops * 8)
+    x.zone_racks = <int32_t *>take(base, &o, x.site.zones * 4)
+    x.reason_clear_ns = <int64_t *>take(base, &o, REASONS * 8)
+    x.reason_action = <uint8_t *>take(base, &o, REASONS)
+    x.reason_latches = <uint8_t *>take(base, &o, REASONS)
     return o
 
 
@@ -93,6 +98,7 @@ cdef size_t lay_inputs(Inputs *x, char *base, const Site *site) noexcept:
     x.at_ns = <int64_t *>take(base, &o, site.slots * 8)
     x.quality = <uint8_t *>take(base, &o, site.slots)
     x.rack_state = <uint8_t *>take(base, &o, site.racks)
+    x.latched = <int32_t *>take(base, &o, site.zones * 4)
     return o
 
 
@@ -110,6 +116,10 @@ cdef size_t lay_outputs(Outputs *x, char *base, const Site *site) noexcept:
     x.why = <uint8_t *>take(base, &o, site.racks)
     x.loop_w = <double *>take(base, &o, site.loops * 8)
     x.loop_action = <uint8_t *>take(base, &o, site.loops)
+    x.zone_reasons = <int32_t *>take(base, &o, site.zones * 4)
+    x.zone_latched = <int32_t *>take(base, &o, site.zones * 4)
+    x.zone_lost = <int32_t *>take(base, &o, site.zones * 4)
+    x.reason_racks = <int64_t *>take(base, &o, REASONS * 8)
     return o
 
 
@@ -163,7 +173,6 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.loop_load_w = <double *>take(base, &o, loops)
     x.loop_floor_w = <double *>take(base, &o, loops)
     x.loop_part = <double *>take(base, &o, loops)
-    x.loop_clear_ns = <int64_t *>take(base, &o, loops)
     x.seen_ns = <int64_t *>take(base, &o, racks)
     x.seen_w = <double *>take(base, &o, racks)
     x.peak_w = <double *>take(base, &o, racks)
@@ -203,6 +212,14 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.stale = <uint8_t *>take(base, &o, site.racks)
     x.action = <uint8_t *>take(base, &o, site.racks)
     x.loop_action = <uint8_t *>take(base, &o, site.loops)
+    x.zone_action = <uint8_t *>take(base, &o, site.zones)
+    x.zone_reasons = <int32_t *>take(base, &o, site.zones * 4)
+    x.zone_latched = <int32_t *>take(base, &o, site.zones * 4)
+    x.zone_until_ns = <int64_t *>take(base, &o, site.zones * REASONS * 8)
+    x.zone_lost = <int32_t *>take(base, &o, site.zones * 4)
+    x.zone_burst = <int32_t *>take(base, &o, site.zones * 4)
+    x.zone_burst_ns = <int64_t *>take(base, &o, site.zones * 8)
+    x.reason_racks = <int64_t *>take(base, &o, REASONS * 8)
     x.node_lost = <uint8_t *>take(base, &o, site.nodes)
     x.bound_why = <uint8_t *>take(base, &o, site.racks)
     x.why = <uint8_t *>take(base, &o, site.racks)
@@ -225,15 +242,20 @@ cdef size_t lay_watch(Watch *x, char *base, const Site *site) noexcept:
 
 cdef class Configuration:
     def __cinit__(self, *, int64_t slots, int64_t racks, int64_t nodes, int64_t loops, int64_t groups, int64_t tiers,
-                  int64_t history, int64_t levels=0, int64_t windows=0, int64_t under_steps=0):
-        if min(slots, racks, nodes, loops, groups, tiers) < 1 or history < 2 or min(levels, windows, under_steps) < 0:
-            raise ValueError("an image has at least one slot, rack, node, loop, group and tier, and two ticks of past")
+                  int64_t history, int64_t levels=0, int64_t windows=0, int64_t under_steps=0, int64_t feeders=1,
+                  int64_t links=0):
+        if (min(slots, racks, nodes, loops, groups, tiers, feeders) < 1 or history < 2
+                or min(levels, windows, under_steps, links) < 0):
+            raise ValueError("an image has at least one slot, rack, node, loop, group, tier and feeder, and two ticks")
         self.limits.site.slots = slots
         self.limits.site.racks = racks
         self.limits.site.nodes = nodes
         self.limits.site.loops = loops
         self.limits.site.groups = groups
         self.limits.site.tiers = tiers
+        self.limits.site.feeders = feeders
+        self.limits.site.links = links
+        self.limits.site.zones = 1 + feeders + links + loops
         self.limits.site.levels = levels
         self.limits.site.windows = windows
         self.limits.site.under_steps = under_steps

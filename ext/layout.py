@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
+from rampd.ext import reasons
 from rampd.ext.views import Limits
 
 Group = tuple[int, int, float]
@@ -49,6 +50,8 @@ def arrange(limits: Limits) -> None:
         for v in range(site.nodes + 1):
             limits.group_first[tier * (site.nodes + 1) + v] = bisect_left(at, (tier, v))
     _stepped(limits)
+    _zones(limits)
+    reasons.fill(limits)
     move_s = site.phases * site.period_ns * 1e-9
     for i in racks:
         # It may well be faster than it was said to be.
@@ -88,3 +91,12 @@ def _stepped(limits: Limits) -> None:
         site.grain_w = max(site.grain_w, *steps)
     site.jump_w = max(site.grain_w, *(limits.min_w[i] for i in range(site.racks)))
     site.resting = any(limits.on_ns[i] + limits.off_ns[i] + limits.wear_ns[i] > 0 for _, i in stepped)
+
+
+def _zones(limits: Limits) -> None:
+    """How many racks each feeder and link has."""
+    site = limits.site
+    for i in range(site.racks):
+        limits.zone_racks[1 + limits.feeder[i]] += 1
+        if limits.link[i] >= 0:
+            limits.zone_racks[1 + site.feeders + limits.link[i]] += 1

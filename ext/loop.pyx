@@ -7,7 +7,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport write
 
 from rampd.ext cimport image
-from rampd.ext.codes cimport AVAILABLE, EMERGENCY, FAULT_NONE, VETOES
+from rampd.ext.codes cimport AVAILABLE, EMERGENCY, FAULT_NONE, REASONS, VETOES
 from rampd.ext.guard cimport check
 from rampd.ext.model cimport record
 from rampd.ext.step cimport step
@@ -54,7 +54,6 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.lapsed = state.lapsed
     out.started = state.started
     out.meter_good = state.meter_good
-    out.meter_frozen = state.meter_frozen
     out.site_why = state.site_why
     out.reference_w = state.reference_w
     out.goal_w = state.goal_w
@@ -82,6 +81,12 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     for i in range(limits.site.loops):
         out.loop_w[i] = state.loop_w[i]
         out.loop_action[i] = state.loop_action[i]
+    for i in range(limits.site.zones):
+        out.zone_reasons[i] = state.zone_reasons[i]
+        out.zone_latched[i] = state.zone_latched[i]
+        out.zone_lost[i] = state.zone_lost[i]
+    for i in range(REASONS):
+        out.reason_racks[i] = state.reason_racks[i]
 
 
 cdef class Loop:

@@ -13,6 +13,7 @@ from rampd.ext.failsafe cimport fresh, judge, level
 from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe
 from rampd.ext.identify cimport begin
+from rampd.ext.ladder cimport attend
 from rampd.ext.levels cimport above, below, quantise
 from rampd.ext.model cimport advance, compare
 from rampd.ext.ramp cimport follow

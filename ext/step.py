@@ -57,6 +57,7 @@ if not cython.compiled:
     from rampd.ext.firm import firm, span
     from rampd.ext.grid import observe
     from rampd.ext.identify import begin
+    from rampd.ext.ladder import attend
     from rampd.ext.levels import above, below, quantise
     from rampd.ext.model import advance, compare
     from rampd.ext.ramp import follow
@@ -366,6 +367,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
         dt_s = min((now_ns - state.now_ns) * 1e-9, 1.0)
     state.now_ns = now_ns
     state.tick += 1
+    attend(inputs, limits, state)
     observe(inputs, limits, state, now_ns)
     judge(inputs, limits, state, now_ns)
     advance(inputs, limits, state, now_ns, dt_s)

@@ -1,8 +1,6 @@
-"""The image's structs as Python sees them: the same memory, field by field.
+"""The image's structs as Python sees them: the same memory, field by field; `rampd.ext.image` is the C side.
 
-The composition fills `Limits` through these, asyncio writes `Inputs` and reads `Outputs`, and the interpreted kernels
-run on them in tests. `rampd.ext.image` is the C side; sizes are compared at import. Arrays are C pointers: indexing is
-not bounds-checked, so every index comes from the composition.
+Arrays are C pointers, not bounds-checked: every index comes from the composition.
 """
 
 from __future__ import annotations
@@ -12,33 +10,27 @@ from typing import Any, Protocol, TypeVar
 
 from rampd.ext import image
 
-
-class Doubles(Protocol):
-    """A C array of double."""
-
-    def __getitem__(self, i: int, /) -> float: ...
-    def __setitem__(self, i: int, value: float, /) -> None: ...
+Item = TypeVar("Item")
 
 
-class Longs(Protocol):
-    """A C array of integers: int64_t, int32_t or uint8_t."""
+class Array(Protocol[Item]):
+    """A C array: of double, or of int64_t, int32_t or uint8_t."""
 
-    def __getitem__(self, i: int, /) -> int: ...
-    def __setitem__(self, i: int, value: int, /) -> None: ...
+    def __getitem__(self, i: int, /) -> Item: ...
+    def __setitem__(self, i: int, value: Item, /) -> None: ...
 
 
-Ints = Longs
-Bytes = Longs
+Doubles = Array[float]
+Longs = Array[int]
+Ints = Array[int]
+Bytes = Array[int]
 Struct = TypeVar("Struct", bound=type[ctypes.Structure])
 
 _TYPES: dict[str, Any] = {
-    "int": ctypes.c_int64,
-    "float": ctypes.c_double,
-    "Doubles": ctypes.POINTER(ctypes.c_double),
-    "Longs": ctypes.POINTER(ctypes.c_int64),
-    "Ints": ctypes.POINTER(ctypes.c_int32),
+    "int": ctypes.c_int64, "float": ctypes.c_double, "Doubles": ctypes.POINTER(ctypes.c_double),
+    "Longs": ctypes.POINTER(ctypes.c_int64), "Ints": ctypes.POINTER(ctypes.c_int32),
     "Bytes": ctypes.POINTER(ctypes.c_uint8),
-}
+}  # fmt: skip
 
 
 def _struct(cls: Struct) -> Struct:
@@ -60,6 +52,7 @@ class Command(ctypes.Structure):
     expires_ns: int
     shape: int
     lost_ns: int
+    resets: int
     target_w: float
     ramp_s: float
     rate_w_per_s: float
@@ -75,6 +68,7 @@ class Inputs(ctypes.Structure):
     at_ns: Longs
     quality: Bytes
     rack_state: Bytes
+    latched: Ints
 
 
 @_struct
@@ -87,6 +81,9 @@ class Site(ctypes.Structure):
     loops: int
     groups: int
     tiers: int
+    feeders: int
+    links: int
+    zones: int
     levels: int
     history: int
     phases: int
@@ -160,6 +157,7 @@ class Limits(ctypes.Structure):
     loop: Ints
     group: Ints
     feeder: Ints
+    link: Ints
     level_first: Ints
     power_slot: Ints
     limit_slot: Ints
@@ -187,6 +185,10 @@ class Limits(ctypes.Structure):
     trip_c: Doubles
     return_c: Doubles
     min_flow_lpm: Doubles
+    zone_racks: Ints
+    reason_clear_ns: Longs
+    reason_action: Bytes
+    reason_latches: Bytes
 
 
 @_struct
@@ -204,19 +206,17 @@ class State(ctypes.Structure):
     lapsed: int
     meter_at_ns: int
     meter_good: int
-    meter_clear_ns: int
     meter_frozen: int
     shown_ns: int
     still_ns: int
-    thaw_ns: int
     blind_ns: int
     site_why: int
     fault: int
-    fault_ns: int
     fault_hold: int
     shedding: int
     shed_tier: int
-    shed_ns: int
+    resets: int
+    resetting: int
     returning: int
     return_ns: int
     base_at: int
@@ -297,7 +297,6 @@ class State(ctypes.Structure):
     loop_load_w: Doubles
     loop_floor_w: Doubles
     loop_part: Doubles
-    loop_clear_ns: Longs
     seen_ns: Longs
     seen_w: Doubles
     peak_w: Doubles
@@ -337,6 +336,14 @@ class State(ctypes.Structure):
     stale: Bytes
     action: Bytes
     loop_action: Bytes
+    zone_action: Bytes
+    zone_reasons: Ints
+    zone_latched: Ints
+    zone_until_ns: Longs
+    zone_lost: Ints
+    zone_burst: Ints
+    zone_burst_ns: Longs
+    reason_racks: Longs
     node_lost: Bytes
     bound_why: Bytes
     why: Bytes
@@ -384,7 +391,6 @@ class Outputs(ctypes.Structure):
     lapsed: int
     started: int
     meter_good: int
-    meter_frozen: int
     site_why: int
     reference_w: float
     goal_w: float
@@ -412,6 +418,10 @@ class Outputs(ctypes.Structure):
     why: Bytes
     loop_w: Doubles
     loop_action: Bytes
+    zone_reasons: Ints
+    zone_latched: Ints
+    zone_lost: Ints
+    reason_racks: Longs
 
 
 def limits(configuration: image.Configuration) -> Limits:

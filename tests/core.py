@@ -14,6 +14,7 @@ from typing import Any, Final
 from rampd.ext import codes, layout, views
 from rampd.ext.image import Configuration, InputWall, Memory, OutputWall
 from rampd.ext.loop import Loop
+from rampd.ext.reasons import TABLE
 from tests import interpreted
 
 NS: Final = 1_000_000_000
@@ -39,6 +40,7 @@ class Rack:
     readback: bool = True
     levels_w: tuple[float, ...] = ()
     feeder: int = 0
+    link: int = -1
     slow: bool = False
     on_s: float = 0.0
     off_s: float = 0.0
@@ -162,6 +164,14 @@ class World:
         """State and guard memory: scalars and arrays by name, pointers left out."""
         return dump(self.state, self.lengths()) | dump(self.watch, self.lengths())
 
+    def reasons(self, zone: int = 0) -> list[str]:
+        """The reasons that act for a zone, by their names: 0 the site, then feeders, links and loops."""
+        return [line.name for line in TABLE if self.state.zone_reasons[zone] & 1 << line.reason]
+
+    def loop_zone(self, loop: int) -> int:
+        """The zone of a cooling loop."""
+        return 1 + self.limits.site.feeders + self.limits.site.links + loop
+
     def lengths(self) -> dict[str, int]:
         """Elements of every array of State and Watch."""
         site = self.limits.site
@@ -181,11 +191,14 @@ class World:
             "used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach", "node_in",
             "node_out", "node_lost",
         ]  # fmt: skip
-        loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_clear_ns", "loop_action"]
+        loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_action"]
+        zones = ["zone_action", "zone_reasons", "zone_latched", "zone_lost", "zone_burst", "zone_burst_ns"]
         return (
             dict.fromkeys(racks, site.racks)
             | dict.fromkeys(nodes, site.nodes)
             | dict.fromkeys(loops, site.loops)
+            | dict.fromkeys(zones, site.zones)
+            | {"zone_until_ns": site.zones * codes.REASONS, "reason_racks": int(codes.REASONS)}
             | {"past_w": site.history * site.racks, "past_model_w": site.history, "range_w": site.groups}
             | {"group_fill": site.groups, "vetoes": int(codes.VETOES), "tier_spare_w": site.tiers}
             | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows}
@@ -213,7 +226,7 @@ def dump(struct: ctypes.Structure, lengths: dict[str, int]) -> dict[str, bytes]:
 
 def put_racks(limits: views.Limits, racks: Sequence[Rack], hz: float) -> None:
     for i, rack in enumerate(racks):
-        limits.feeder[i] = rack.feeder
+        limits.feeder[i], limits.link[i] = rack.feeder, rack.link
         limits.stale_ns[i] = limits.site.rack_stale_ns
         limits.slow[i] = rack.slow
         for name in ("min_w", "max_w", "up_w_per_s", "down_w_per_s", "weight", "quantum_w", "tier", "node", "loop"):
@@ -244,7 +257,7 @@ def world(
     longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
     configuration = Configuration(
         slots=grid_slot + 5, windows=len(windows), under_steps=len(under), racks=len(racks), nodes=len(nodes),
-        loops=len(loops),
+        loops=len(loops), feeders=max(rack.feeder for rack in racks) + 1, links=max(rack.link for rack in racks) + 1,
         groups=len(layout.groups([(rack.tier, rack.node, rack.weight) for rack in racks])), tiers=tiers,
         history=math.ceil((longest_s + 3.0) * hz) + 2, levels=sum(len(rack.levels_w) for rack in racks),
     )  # fmt: skip

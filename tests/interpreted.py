@@ -17,6 +17,7 @@ KERNELS: Final = (
     "allocate",
     "ballast",
     "bridge",
+    "ladder",
     "failsafe",
     "grid",
     "guard",
@@ -67,6 +68,7 @@ failsafe = _LOADED["failsafe"]
 firm = _LOADED["firm"]
 grid = _LOADED["grid"]
 guard = _LOADED["guard"]
+ladder = _LOADED["ladder"]
 identify = _LOADED["identify"]
 levels = _LOADED["levels"]
 model = _LOADED["model"]

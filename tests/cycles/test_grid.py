@@ -189,4 +189,5 @@ def test_in_a_fault_nothing_moves_but_what_must_fall() -> None:
     made.cool(1, supply_c=46.0)
     assert tick(1, 0.0) == [stood[0], 20e3]
     made.cool(1)
+    made.inputs.command.resets += 1
     assert sum(tick(450)) == pytest.approx(180e3, rel=0.01)

@@ -22,6 +22,7 @@ CORE = (
     "model",
     "thermal",
     "failsafe",
+    "ladder",
     "guard",
 )
 SIM_USERS = {"daemon.simulate", "daemon.demo", "daemon.cli", "daemon.closed", "daemon.proving",
@@ -132,6 +133,7 @@ def test_the_guard_is_a_second_program() -> None:
             "levels",
             "thermal",
             "failsafe",
+            "ladder",
         ):
             assert not uses(path, f"ext.{module}")
 

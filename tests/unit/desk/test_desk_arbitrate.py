@@ -169,3 +169,21 @@ def test_the_trail_says_who_did_what_and_what_it_replaced(office: Office) -> Non
     assert (lines[2]["code"], "outranks" in lines[2]["message"]) == ("outranked", True)
     assert lines[3]["code"] == "lease_ended"
     assert all(line["at"].endswith("Z") for line in lines)
+
+
+def test_the_operator_resets_what_the_core_has_latched_and_the_live_command_goes_on(office: Office) -> None:
+    live = office.send("setpoint", percent=60)
+    before = office.slot()[:3]
+    office.desk.latched = lambda: {"gpu-loop-1": ["leak"]}
+    assert office.last(office.send("reset", who="grid")) == ("rejected", "authority")
+    assert office.inputs.command.resets == 0
+    reset = office.send("reset", who="operator:ann")
+    assert office.stages(reset) == ["received", "accepted"]
+    assert office.inputs.command.resets == 1
+    assert office.slot()[:3] == before
+    assert office.stages(live) == ["received", "accepted"]
+    # The grid ends its own stop and nothing else; the operator both.
+    for who, resets in (("iso", 1), ("operator", 2)):
+        office.send("estop", who="iso")
+        assert office.last(office.send("reset", who=who)) == ("accepted", "ok")
+        assert office.inputs.command.resets == resets
