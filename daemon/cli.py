@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
+from rich.console import Console
+from rich.progress import Progress, TaskID
 
 import rampd
 from rampd.daemon import client, demo, halls, mapcli, probe, qualifycli, replay, simulate, sitecheck, summary, whycli
@@ -169,11 +171,17 @@ def _duration(text: str) -> float:
     return seconds
 
 
+def _shown(bar: Progress, task: TaskID) -> Callable[[float], None]:
+    return lambda share: bar.update(task, completed=share)
+
+
 def _replay(args: argparse.Namespace) -> int:
     found = []
     for path in replay.files(args.recording):
         try:
-            found.append(replay.replay(path, args.until))
+            with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+                task = bar.add_task(path.name, total=1.0)
+                found.append(replay.replay(path, args.until, _shown(bar, task)))
         except ValueError as error:
             return _fail(f"--until {args.until}: {error}; write +90, 16:45:00 or 2026-01-31T16:45:00", USAGE)
         if not args.json:

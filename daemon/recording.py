@@ -230,6 +230,11 @@ class Recording:
             raise RecordingError(f"{self.path}: broken at byte {place}: the checksum does not match")
         return zlib.decompress(packed)
 
+    @property
+    def share(self) -> float:
+        """How much of the file was read."""
+        return self._file.tell() / max(1, self.path.stat().st_size)
+
     def records(self) -> Iterator[bytes]:
         """The records in their order. Raises RecordingError where the file is cut off or broken."""
         while (data := self._chunk()) is not None:

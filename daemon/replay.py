@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from rampd.ext.tape import Player
 
 # A note of what a tick followed may stand so long after it.
 NOTED_NS: Final = 1_000_000_000
+SHOWN_TICKS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +101,19 @@ def files(path: Path) -> list[Path]:
     return found
 
 
-def replay(path: Path, until: str | None) -> dict[str, Any]:
-    """What came of one file, as an object for people and programs. Raises RecordingError and ValueError."""
+def replay(path: Path, until: str | None, shown: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
+    """What came of one file, as an object for people and programs; `shown` hears how far it is.
+
+    Raises RecordingError and ValueError.
+    """
     with Recording(path) as recording:
         head = recording.head
         run = Replay(recording)
         problem = ""
         try:
             for _ in run.run(None if until is None else head.moment(until)):
-                pass
+                if run.ticks % SHOWN_TICKS == 0:
+                    shown(recording.share)
         except RecordingError as error:
             problem = str(error)
         return {
