@@ -24,6 +24,11 @@ def travelled(limits: Limits, state: State, ticks: int) -> float:
     return min(abs(state.goal_w - state.reference_w), state.pace_w * ticks)
 
 
+def pressed(limits: Limits, state: State, i: int) -> bool:
+    """Whether a rack must begin with the command: it answers late, or rises so slowly that it needs all the time."""
+    return limits.slow[i] != 0 or state.ahead_w[i] - state.applied_w[i] > 4.0 * limits.up_w_per_s[i]
+
+
 def ahead(limits: Limits, state: State, cap_w: float) -> None:
     """Replaces the shares of slow racks by those of the reference to come."""
     site = limits.site
@@ -41,6 +46,8 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
             ticks = limits.dead_down[i] if down else limits.dead_up[i]
             part = travelled(limits, state, ticks) / span_w if span_w > 0.0 else 1.0
             state.share_w[i] += part * (state.ahead_w[i] - state.share_w[i])
+        elif pressed(limits, state, i):
+            state.share_w[i] = max(state.share_w[i], min(state.reach_w[i], state.hi_w[i]))
 
 
 def arriving(limits: Limits, state: State, i: int) -> float:

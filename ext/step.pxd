@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, give_way
 from rampd.ext.ballast cimport standing
-from rampd.ext.bridge cimport ahead, expect, make_up
+from rampd.ext.bridge cimport ahead, expect, make_up, pressed
 from rampd.ext.codes cimport (
     ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ACT_SHED, AVAILABLE, DISPATCHED, EMERGENCY, ENDLESS, ESTOP, FAULT_CLOCK,
     FAULT_NONE, FAULT_SETPOINT, SITE_ESTOP, SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE,

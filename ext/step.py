@@ -15,7 +15,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.allocate import allocate, give_way
     from rampd.ext.ballast import standing
-    from rampd.ext.bridge import ahead, expect, make_up
+    from rampd.ext.bridge import ahead, expect, make_up, pressed
     from rampd.ext.codes import (
         ACT_DERATE,
         ACT_NO_RAISE,
@@ -271,7 +271,7 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
             turn = 0
         state.asked_w[i] = state.applied_w[i]
         # Slow racks begin with the command that moves them, not at their next turn.
-        prompt = state.taken_tick == state.tick and limits.slow[i]
+        prompt = state.taken_tick == state.tick and limits.site.slow and pressed(limits, state, i)
         if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:
             continue
         if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
