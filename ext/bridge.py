@@ -38,7 +38,7 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
             longest = max(longest, max(limits.dead_up[i], limits.dead_down[i]))
     span_w = travelled(limits, state, longest)
     end_w = state.reference_w + (span_w if state.goal_w > state.reference_w else -span_w)
-    total_w = (end_w + state.response_w - state.calm_w) / (1.0 + site.loss_ratio)
+    total_w = (end_w + state.response_w - state.calm_w) / (1.0 + site.loss_ratio) + state.idle_w
     allocate(limits, state, state.lo_w, state.hi_w, max(0.0, min(total_w, cap_w)), state.ahead_w)
     for i in range(site.racks):
         if limits.slow[i]:
@@ -68,7 +68,7 @@ def arriving(limits: Limits, state: State, i: int) -> float:
     goal_w = min(up_w, down_w) if limits.dead_down[i] <= limits.dead_up[i] else max(up_w, down_w)
     time_s = limits.site.bridge_ticks * limits.site.period_ns * 1e-9
     cap_w = min(max(goal_w, cap_w - limits.down_w_per_s[i] * time_s), cap_w + limits.up_w_per_s[i] * time_s)
-    return min(cap_w, state.demand_w[i])
+    return min(cap_w, max(state.demand_w[i], limits.min_w[i]))
 
 
 def expect(limits: Limits, state: State) -> float:

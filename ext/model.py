@@ -110,6 +110,7 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
     """One tick of every rack's model, and their sum."""
     total_w = 0.0
     stand_w = 0.0
+    idle_w = 0.0
     row = state.tick % limits.site.history
     for i in range(limits.site.racks):
         if not state.known[i]:
@@ -138,11 +139,18 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
         state.power_w[i] = power_w
         total_w += power_w
         if ours:
+            # A rack whose job wants less than its least set point takes that set point all the same.
+            least_w = min(state.applied_w[i], limits.min_w[i])
+            idle_w += max(0.0, least_w - state.demand_w[i])
             # A slow rack was given what is to come: what it will draw in the meantime is what counts.
-            power_w = arriving(limits, state, i) if limits.slow[i] else min(state.applied_w[i], state.demand_w[i])
+            power_w = state.applied_w[i]
+            if limits.slow[i]:
+                power_w = arriving(limits, state, i)
+            power_w = min(power_w, max(state.demand_w[i], least_w))
         stand_w += power_w
     state.model_w = total_w
     state.stand_w = stand_w
+    state.idle_w = idle_w
     state.past_model_w[row] = total_w
 
 

@@ -25,6 +25,7 @@ cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noe
 @cython.locals(turn=int64_t)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(rises=bint)
 cdef double afford(const image.Limits *limits, image.State *state, int64_t i, double share_w, bint safe) noexcept nogil
 @cython.locals(small=bint, turn=int64_t, stopping=bint, prompt=bint)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
