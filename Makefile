@@ -13,7 +13,7 @@ TEST_PACKAGES := mosquitto mosquitto-clients prometheus mbpoll rt-tests libmodbu
 NODE_PACKAGES := "modbus-serial@^8"
 
 EXT_SOURCES := $(filter-out ext/codes.py ext/views.py ext/layout.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
-MODULES := image loop link units decode expose
+MODULES := image tape loop link units decode expose
 
 .PHONY: help setup test-setup demo test check format docs proto bench fuzz soak clean build dist
 .SILENT: help

@@ -58,7 +58,7 @@ class Actuation:
         if now_ns - out.at_ns > self.deadline_ns or out.fault:
             return
         self.pulse_ns = now_ns
-        moved = self.outputs.moved(self._last_w)
+        moved = [i for i in self.outputs.moved(self._last_w) if not self.targets[i].in_hand]
         for i in moved:
             target = self.targets[i]
             target.wanted_w = self._last_w[i]
@@ -76,7 +76,7 @@ class Actuation:
     @staticmethod
     def ready(target: Target, now_ns: int) -> bool:
         """Whether a write may go out now: none under way, no pause after a failed one, ours, within its budget."""
-        if target.busy or now_ns < target.retry_ns or target.yielded_ns or target.barred:
+        if target.busy or now_ns < target.retry_ns or target.yielded_ns or target.barred or target.hands_off:
             return False
         return target.may_write(now_ns)
 
@@ -146,9 +146,30 @@ class Actuation:
         """What the core may do with a rack."""
         target = self.targets[i]
         state = codes.UNRESPONSIVE if target.faults else codes.AVAILABLE
-        if target.barred or target.yielded_ns:
+        if target.barred or target.yielded_ns or target.in_hand:
             state = codes.MANUAL
         self.inputs.rack_state[i] = state
+
+    def take(self, i: int, limit_w: float) -> None:
+        """Puts a rack into the operator's hand: it is written that limit and no other, NaN: nothing at all."""
+        target = self.targets[i]
+        target.in_hand, target.hand_w = True, limit_w
+        if not math.isnan(limit_w):
+            target.wanted_w = limit_w
+            target.asked_ns = time.monotonic_ns()
+        self.tell(i)
+
+    def give_back(self, i: int) -> None:
+        """A rack is the core's again, which has followed what it shows; the next pulse writes what the core wants."""
+        target = self.targets[i]
+        target.in_hand = False
+        target.pending_ns = time.monotonic_ns()
+        self._last_w[i] = math.nan
+        self.tell(i)
+
+    def writable(self, i: int) -> bool:
+        """Whether a rack is written to at all."""
+        return not self.targets[i].barred
 
     async def check_all(self) -> None:
         """`check` of all racks, some at a time."""
@@ -161,7 +182,7 @@ class Actuation:
         good = now_ns - self.pulse_ns <= self.deadline_ns
         for i in range(begin, min(begin + AT_ONCE, len(self.targets))):
             target = self.targets[i]
-            if target.barred:
+            if target.barred or target.hands_off:
                 continue
             if math.isnan(target.wanted_w):
                 # Not taken over yet. Its dead-man is programmed all the same.
@@ -306,7 +327,7 @@ class Actuation:
             if t.responsive
             and not math.isnan(t.wanted_w)
             and t.wanted_w != t.sent_w
-            and not (t.busy or t.barred or t.yielded_ns)
+            and not (t.busy or t.barred or t.yielded_ns or t.hands_off)
             and now_ns - t.asked_ns > 2 * self.deadline_ns + 1e9 / t.writes_per_s
         )
 

@@ -19,7 +19,9 @@ from typing import Final
 import uvloop
 
 import rampd
-from rampd.daemon import client, demo, halls, mapcli, probe, simulate, sitecheck, summary
+from rampd.daemon import client, demo, halls, mapcli, probe, qualifycli, replay, simulate, sitecheck, summary, whycli
+from rampd.daemon.onsite import Refused
+from rampd.daemon.recording import RecordingError
 from rampd.daemon.run import Daemon
 from rampd.daemon.site import compose
 from rampd.daemon.sitefile import ConfigError
@@ -68,20 +70,16 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="only the summary, one JSON object")
     show.set_defaults(handler=_demo)
 
-    _qualify_command(commands)
+    qualifycli.add_command(commands)
+    again = commands.add_parser("replay", help="the same compiled step over a recording: whether the bits agree")
+    again.add_argument("recording", type=Path, metavar="RECORDING", help="a file, or a folder of them")
+    again.add_argument("--until", metavar="TIME", help="+90 (seconds from its beginning), 16:45:00 or a date; UTC")
+    again.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    again.set_defaults(handler=_replay)
     _client_commands(commands)
     mapcli.add_commands(commands)
     probe.add_command(commands)
     return top
-
-
-def _qualify_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    sub = commands.add_parser("qualify", help="the grid's yardsticks on a simulated hall, in simulated time")
-    sub.add_argument("yardsticks", nargs="*", metavar="YARDSTICK", help="some of them only (default: all)")
-    sub.add_argument("--hours", type=_hours, default=1.0, help="of signals and of the normal day (default 1)")
-    sub.add_argument("--seed", type=int, default=1, help="same seed, same hall and signals (default 1)")
-    sub.add_argument("--json", action="store_true", help="only the figures, one JSON object")
-    sub.set_defaults(handler=_qualify)
 
 
 def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -101,6 +99,7 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     setter._negative_number_matcher = re.compile(r"-\d+(\.\d+)?(MW|kW|W)?$")
     setter.add_argument("power", metavar="POWER", help="8MW, 800kW, 40%%, +2MW or -2MW")
     setter.add_argument("--in", dest="ramp", type=_duration, metavar="TIME", help="ramp in so long: 5s, 2min")
+    setter.add_argument("--shape", choices=("linear", "s-curve"), default="linear", help="of the ramp (default linear)")
     setter.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 15m")
     setter.add_argument("--best-effort", action="store_true", help="as far as the hall can go")
     setter.add_argument("--reason", default="", help="for the record")
@@ -116,6 +115,9 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         if verb == "hold":
             sub.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 15m")
         sub.set_defaults(handler=lambda args, verb=verb: client.verb(verb, args, _site(args)))
+    reason = add("why", "the binding constraint, from the site down to a rack")
+    whycli.add_arguments(reason)
+    reason.set_defaults(handler=lambda args: whycli.why(args, None if args.recording else _site(args)))
     status = add("status", "the hall at a glance")
     status.add_argument("--watch", action="store_true", help="until interrupted")
     status.set_defaults(handler=lambda args: client.status(args, _site(args)))
@@ -131,6 +133,8 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(f"{error}\n{len(error.problems)} problem{'s' * (len(error.problems) != 1)}", CONFIGURATION)
     except MapError as error:
         return _fail(str(error), CONFIGURATION)
+    except (RecordingError, Refused) as error:
+        return _fail(str(error), FAILED)
     except (client.Unavailable, WebError, ListenError, SimError, DeviceError) as error:
         return _fail(str(error), UNAVAILABLE)
     except client.Usage as error:
@@ -161,29 +165,18 @@ def _duration(text: str) -> float:
     return seconds
 
 
-def _qualify(args: argparse.Namespace) -> int:
-    try:
-        from rampd.daemon import qualify  # noqa: PLC0415 (numpy is needed for this command alone)
-    except ImportError as error:
-        print(f"rampd qualify: {error}: install rampd with its extra 'report'", file=sys.stderr)
-        return UNAVAILABLE
-    if wrong := [name for name in args.yardsticks if name not in qualify.YARDSTICKS]:
-        print(f"rampd qualify: no yardstick {wrong[0]!r}: {', '.join(qualify.YARDSTICKS)}", file=sys.stderr)
-        return USAGE
-    found = qualify.run(
-        args.yardsticks, seed=args.seed, hours=args.hours,
-        say=lambda line: print(line, file=sys.stderr if args.json else sys.stdout),
-    )  # fmt: skip
+def _replay(args: argparse.Namespace) -> int:
+    found = []
+    for path in replay.files(args.recording):
+        try:
+            found.append(replay.replay(path, args.until))
+        except ValueError as error:
+            return _fail(f"--until {args.until}: {error}; write +90, 16:45:00 or 2026-01-31T16:45:00", USAGE)
+        if not args.json:
+            print("\n".join(replay.lines(found[-1])), flush=True)
     if args.json:
-        print(json.dumps(found))
-    return 0
-
-
-def _hours(text: str) -> float:
-    hours = float(text)
-    if not 0.1 <= hours <= 48.0:
-        raise argparse.ArgumentTypeError("0.1 to 48 hours")
-    return hours
+        print(replay.as_json(found))
+    return 0 if all(one["agrees"] for one in found) else FAILED
 
 
 def _racks(text: str) -> int:

@@ -77,6 +77,8 @@ def set_power(args: argparse.Namespace, site: Path) -> int:
         command["ramp_s"] = args.ramp
     if args.lease is not None:
         command["lease_s"] = args.lease
+    if args.shape != "linear":
+        command["shape"] = args.shape
     if args.best_effort:
         command["best_effort"] = True
     return _run(_command("setpoint", command, sitecheck.load(site), as_json=args.json))

@@ -7,7 +7,7 @@ is called unresponsive after a while, as actuation does. Needs numpy (the extra 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from rampd.drivers.sim.fleet import Fleet, Job, pointer
 from rampd.ext import codes, views
 from rampd.ext.image import InputWall, Memory, OutputWall
 from rampd.ext.loop import Loop
+from rampd.ext.tape import Tape
 
 NS: Final = 1_000_000_000
 START_S: Final = 1000.0
@@ -25,10 +26,25 @@ READS_PER_S: Final = 2
 NOTICED_S: Final = 1.5
 
 
-class ClosedLoop:
-    """One hall. `poi_w`, `reference_w` hold a value a tick since the start; uncontrolled, set points do not change."""
+class Reading(NamedTuple):
+    """What a device said: W, the time of its request, and a `codes.Quality`."""
 
-    def __init__(self, config: Config, seed: int = 1, *, jobs: tuple[Job, ...] = (), noise: float = 0.002) -> None:
+    value_w: float
+    at_ns: int
+    quality: int = codes.GOOD
+
+
+class ClosedLoop:
+    """One hall. `poi_w`, `reference_w` hold a value a tick since the start; uncontrolled, set points do not change.
+
+    `meter` makes a reading of what the meter shows and the time, None: no answer; `frozen` racks repeat their readings,
+    `silent` ones are not read any more.
+    """
+
+    def __init__(
+        self, config: Config, seed: int = 1, *, jobs: tuple[Job, ...] = (), noise: float = 0.002,
+        recorded: bool = False,
+    ) -> None:  # fmt: skip
         self.config = config
         self.composed = compose(config)
         limits = self.composed.limits
@@ -40,8 +56,8 @@ class ClosedLoop:
             type(spec)(racks, spec.nodes, spec.loops, spec.import_limit_w, spec.losses, spec.nominal_hz, 0.1), seed,
             dt_s=self.dt_s, jobs=jobs, noise=noise,
         )  # fmt: skip
-        self.wall, self.out, self.memory = InputWall(limits), OutputWall(limits), Memory(limits)
-        self.loop = Loop(limits, self.wall, self.out, self.memory, -1)
+        self.wall = InputWall(limits)
+        self.recorded = recorded
         self.inputs, self.limits = views.inputs(self.wall), views.limits(limits)
         count, slots = len(racks), self.composed.slots
         self.count = count
@@ -52,12 +68,25 @@ class ClosedLoop:
         self.power_slot = np.array([self.limits.power_slot[i] for i in range(count)])
         self.limit_slot = np.array([self.limits.limit_slot[i] for i in range(count)])
         self.setpoint_w = self.fleet.max_w.copy()
-        self.asked_at = np.full(count, -1)
+        self.silent = np.zeros(count, dtype=bool)
         self.tick = 0
         self.hz: Callable[[float], float] = lambda _: float(config.site.nominal_hz)
+        self.meter: Callable[[float, int], Reading | None] = Reading
+        self.frozen = np.zeros(count, dtype=bool)
         self.poi_w: list[float] = []
         self.reference_w: list[float] = []
         self.controlled = True
+        self.restart()
+
+    def restart(self) -> None:
+        """The core starts anew, with nothing read and nothing remembered; plant, set points and command stay."""
+        limits = self.composed.limits
+        self.out, self.memory = OutputWall(limits), Memory(limits)
+        self.tape = Tape(limits, self.wall, self.memory) if self.recorded else None
+        self.loop = Loop(limits, self.wall, self.out, self.memory, -1, self.tape)
+        self.quality[:] = codes.NEVER
+        self.state[:] = codes.AVAILABLE
+        self.asked_at = np.full(self.count, -1)
         self._views: dict[int, Any] = {}
 
     @property
@@ -95,15 +124,17 @@ class ClosedLoop:
     def _read(self, now_ns: int) -> None:
         fleet, site = self.fleet, self.limits.site
         every = round(self.config.control.hz / READS_PER_S)
-        part = slice(self.tick % every, None, every)
+        part = np.arange(self.tick % every, self.count, every)
+        part = part[~self.silent[part]]
         power, limit = self.power_slot[part], self.limit_slot[part]
-        self.value[power] = fleet.power_w[part]
+        self.value[power] = np.where(self.frozen[part], self.value[power], fleet.power_w[part])
         self.value[limit] = self.setpoint_w[part]
         for slots in (power, limit):
             self.at_ns[slots] = now_ns
             self.quality[slots] = codes.GOOD
         if self.tick % 2 == 0:
-            self._put(site.power_slot, fleet.meter_w, now_ns)
+            if (reading := self.meter(fleet.meter_w, now_ns)) is not None:
+                self._put(site.power_slot, *reading)
             if site.frequency_slot >= 0:
                 self._put(site.frequency_slot, self.hz(self.now_s), now_ns)
         if self.tick % round(self.config.control.hz) == 1:
@@ -112,10 +143,10 @@ class ClosedLoop:
                 self._put(self.limits.return_slot[k], loop.return_c, now_ns)
                 self._put(self.limits.flow_slot[k], loop.flow_lpm, now_ns)
 
-    def _put(self, slot: int, value: float, now_ns: int) -> None:
+    def _put(self, slot: int, value: float, at_ns: int, quality: int = codes.GOOD) -> None:
         self.value[slot] = value
-        self.at_ns[slot] = now_ns
-        self.quality[slot] = codes.GOOD
+        self.at_ns[slot] = at_ns
+        self.quality[slot] = quality
 
     def _act(self, setpoint_w: Any, active: Any) -> None:
         """Hands the set points over; dead racks are noticed once one was asked to move."""

@@ -1,7 +1,7 @@
 """The command desk: what was asked, what holds now, and what became of it.
 
-A command is parsed, checked against clock, ids and limits, and becomes the one command that the core follows; the
-latest replaces. Its lease runs in the core on the monotonic clock; here its life is told to whoever sent it.
+A command is parsed, checked against clock, ids, authority and limits, and becomes the one order that the core follows.
+Its lease runs in the core on the monotonic clock; here its life is told to whoever sent it and to the audit trail.
 """
 
 from __future__ import annotations
@@ -9,51 +9,37 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rampd.daemon import messages
+from rampd.daemon import admit, arbitrate, kept, life, messages, schedule
+from rampd.daemon.answers import Answers, Reply, Sender
+from rampd.daemon.arbitrate import FOLLOWED, Mode, Source
+from rampd.daemon.channel import Channel
+from rampd.daemon.hands import Hands, News
 from rampd.daemon.journal import Journal
-from rampd.daemon.messages import Command, Rejected, Stage
+from rampd.daemon.kept import Kept
+from rampd.daemon.life import Live
+from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage
+from rampd.daemon.order import Order
+from rampd.daemon.schedule import Plan
 from rampd.daemon.site import Composed
+from rampd.daemon.waiting import Waiting
 from rampd.ext import codes, views
 
 log = logging.getLogger("rampd.commands")
 
-CLOCK_SLACK_S: Final = 30.0
-REACHED_S: Final = 1.0
-DEMAND_S: Final = 10.0
-MOST_WAITING: Final = 100
 _NAMES: Final = {codes.STAND: "release", codes.TRACK: "setpoint", codes.HOLD: "hold", codes.ESTOP: "estop"}
+_SOURCES: Final = {codes.STAND: Source.DEFAULT, codes.ESTOP: Source.STOP}
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An acknowledgement on its way; `topic` None is the site's own ack topic."""
+class Lid:
+    """What was followed ended by itself: the schedule does not raise above that, in one interval or (-1) in any."""
 
-    payload: dict[str, Any]
-    topic: str | None
-    correlation: bytes | None
-
-
-@dataclass(slots=True)
-class Live:
-    """The command that holds, and how far it has come. Powers in W, times CLOCK_MONOTONIC ns."""
-
-    id: str
-    seq: int
-    verb: int
-    target_w: float
-    from_w: float
-    begun_ns: int
-    deadline_ns: int
-    topic: str | None = None
-    correlation: bytes | None = None
-    best_effort: bool = False
-    stage: str = "accepted"
-    within_ns: int = 0
+    power_w: float
+    interval: int
 
 
 class Desk:
@@ -66,16 +52,25 @@ class Desk:
         self.site = composed.config.site
         self.inputs = inputs
         self.journal = journal
-        self.send = send
+        self.answers = Answers(send, journal.trail)
         self.live: Live | None = None
-        self.latched_stop = False
-        self.counts: Counter[tuple[str, str, str]] = Counter()
+        self.mode = Mode.REMOTE
+        self.plan: Plan | None = None
+        self.stopped_by: Source | None = None
         self.mean_w = math.nan
         self.reference_w = 0.0
         self.range_w = (0.0, math.inf)
-        self.waiting: deque[tuple[float, str, Command, str | None, bytes | None]] = deque()
+        self.waiting = Waiting()
+        self.hands = Hands(composed)
         self.observe: Callable[[float], None] = lambda _: None
+        control = composed.config.control
+        hold_max_ns = views.limits(composed.limits).site.hold_max_ns
+        self.channel = Channel(round(control.channel_grace_s * 1e9), hold_max_ns, time.monotonic_ns())
+        self._lid: Lid | None = None
+        self._interval_before: int | None = None  # the one followed before a restart
         self._mean_ns = 0
+
+    # What comes in.
 
     def receive(
         self, verb: str, payload: bytes, *, retained: bool = False, topic: str | None = None,
@@ -84,215 +79,318 @@ class Desk:
         """One message on cmd/{verb}; everything that happens to it is said through `send`."""
         command_id = "invalid"
         impossible = topic is not None and not messages.may_answer_on(topic)
-        if impossible:
-            topic = None
+        sender = Sender(topic=None if impossible else topic, correlation=correlation)
         try:
             command = messages.parse(verb, payload)
             command_id = command.id
+            sender = replace(
+                sender,
+                who=command.who,
+                reason=command.reason,
+                topic=sender.topic or (None if impossible else command.reply_to),
+            )
             if impossible:
                 raise Rejected("malformed", "the response topic is no plain topic, or one of commands", command_id)
-            topic = topic or command.reply_to
-            self._admit(verb, command, retained=retained)
-            self._say(verb, command_id, "received", topic=topic, correlation=correlation)
+            admit.check(command, self.journal.seen, retained=retained, now_s=time.time())
+            self.answers.say(verb, command_id, "received", sender)
             self.journal.remember(command_id, "received")
-            start_s = self._start_in(command)
-            if start_s > 0:
-                if len(self.waiting) >= MOST_WAITING:
-                    raise Rejected("busy", f"{MOST_WAITING} commands wait already", command_id)
-                self.waiting.append((time.monotonic() + start_s, verb, command, topic, correlation))
-                self._say(
-                    verb, command_id, "accepted", topic=topic, correlation=correlation,
-                    message=f"begins in {start_s:.0f} s",
-                )  # fmt: skip
-                return
-            self._begin(verb, command, topic, correlation)
+            self._take(verb, command, sender)
         except Rejected as error:
             command_id = error.command_id if command_id == "invalid" else command_id
             log.warning("command %s %s rejected: %s: %s", verb, command_id, error.code, error)
             if error.code != "repeated":
                 self.journal.remember(command_id, "rejected")
-            self._say(
-                verb if verb in messages.VERBS else "unknown", command_id, "rejected", code=error.code,
-                message=str(error), topic=topic, correlation=correlation,
-            )  # fmt: skip
-
-    def _admit(self, verb: str, command: Command, *, retained: bool) -> None:
-        """Clock, retention, ids and the stop latch. Raises Rejected."""
-        now = time.time()
-        if retained:
-            raise Rejected("retained", "a retained command is never followed: publish it without retain", command.id)
-        if command.id in self.journal.seen:
-            stage = self.journal.seen[command.id][1]
-            raise Rejected("repeated", f"this id was handled already, its last stage was {stage}", command.id)
-        if command.expires_at.timestamp() <= now:
-            late_s = now - command.expires_at.timestamp()
-            raise Rejected(
-                "expired", f"expired {late_s:.1f} s ago: check the sender's clock or send it sooner", command.id
+            known = messages.model_of(verb) is not None
+            self.answers.say(
+                verb if known else "unknown", command_id, "rejected", sender, code=error.code, message=str(error)
             )
-        if command.issued_at.timestamp() > now + CLOCK_SLACK_S:
-            early_s = command.issued_at.timestamp() - now
-            raise Rejected("clock", f"issued {early_s:.0f} s in the future: check the clocks", command.id)
-        if not self.latched_stop and verb == "reset":
-            raise Rejected("nothing", "there is nothing to reset", command.id)
 
-    def _start_in(self, command: Command) -> float:
-        if command.interval is None or command.interval.start is None:
-            return 0.0
-        return command.interval.start.timestamp() - time.time()
+    def _take(self, verb: str, command: Envelope, sender: Sender) -> None:
+        """A command that passed the door, now or when its time comes. Raises Rejected."""
+        if isinstance(command, Command):
+            start_s = admit.start_in(command, time.time())
+            if start_s > 0:
+                self.waiting.add(time.time() + start_s, verb, command, sender.topic, sender.correlation)
+                self.journal.stand(waiting=self.waiting.record())
+                self.answers.say(verb, command.id, "accepted", sender, message=f"begins in {start_s:.0f} s")
+                return
+            self._begin(verb, command, sender)
+            return
+        arbitrate.admit(verb, sender.source, self.mode, self.holder, self.stopped_by, command.id)
+        if isinstance(command, Schedule):
+            self._plan(command, sender)
+        elif isinstance(command, ModeChange):
+            self._change_mode(command, sender)
+        elif isinstance(command, RackUse):
+            self._use_rack(verb, command, sender)
 
-    def _lease_s(self, command: Command) -> float:
-        lease = self.composed.config.lease
-        lease_s = lease.default_s if command.lease_s is None else command.lease_s
-        if lease_s > lease.max_s:
-            raise Rejected("lease", f"lease_s {lease_s:g} exceeds the site's {lease.max_s:g}", command.id)
-        if command.interval is not None and command.interval.end is not None:
-            left_s = command.interval.end.timestamp() - time.time()
-            if left_s <= 0:
-                raise Rejected("expired", "its interval has ended", command.id)
-            lease_s = min(left_s, lease.max_s) if command.lease_s is None else min(left_s, lease_s)
-        return lease_s
+    def _use_rack(self, verb: str, asked: RackUse, sender: Sender) -> None:
+        """A rack goes into hand or is given back. Raises Rejected."""
+        until_s = time.time() + admit.plain_lease_s(asked.lease_s, self.composed.config.lease, asked.id)
+        news = self.hands.ask(verb.removeprefix("rack/"), asked, until_s, sender.topic)
+        self.answers.say(verb, asked.id, "accepted", sender, message=asked.use, asked={"power_w": asked.power_w})
+        self._tell_of_racks(news)
+        if asked.use == "auto":
+            self.answers.say(verb, asked.id, "reached", sender)
+        self.journal.stand(racks=self.hands.record())
 
-    def _target(self, command: Command) -> float:
-        """The commanded power in W. Raises Rejected when the site may not or cannot go there."""
-        if command.percent is not None:
-            target_w = command.percent / 100 * self.site.max_mw * 1e6
-        elif command.by_w is not None:
-            target_w = self.reference_w + command.by_w
-        else:
-            target_w = command.power_w or 0.0
-        low_w, high_w = self.site.min_mw * 1e6, self.site.max_mw * 1e6
-        if not low_w <= target_w <= high_w * (1 + 1e-9):
-            place = f"{low_w / 1e6:g} to {high_w / 1e6:g} MW"
-            if not command.best_effort:
-                raise Rejected("limit", f"{target_w / 1e6:.3f} MW lies outside the site's {place}", command.id)
-            target_w = min(max(target_w, low_w), high_w)
-        least_w = self.range_w[0]
-        if target_w < least_w - 0.005 * high_w and not command.best_effort:
-            message = f"{target_w / 1e6:.3f} MW cannot be reached: racks and cooling need {least_w / 1e6:.3f} MW"
-            raise Rejected("unreachable", message + "; ask for that, or with best_effort", command.id)
-        return target_w
+    def _tell_of_racks(self, news: Iterable[News]) -> None:
+        for one in news:
+            use = one.use
+            self.journal.remember(use.id, one.stage)
+            sender = Sender(use.who, topic=use.topic)
+            self.answers.say(f"rack/{use.rack}", use.id, one.stage, sender, code=one.code, message=one.message)
+            if one.stage == "ended":
+                self.journal.stand(racks=self.hands.record())
 
-    def _begin(self, verb: str, command: Command, topic: str | None, correlation: bytes | None) -> None:
+    def _begin(self, verb: str, command: Command, sender: Sender) -> None:
+        """The command holds from here on. Raises Rejected."""
+        # Here and not at the door: what was accepted for later comes through here as well.
+        arbitrate.admit(verb, sender.source, self.mode, self.holder, self.stopped_by, command.id)
+        lease_s = admit.lease_s(command, self.composed.config.lease, time.time())
+        target_w = self.site.default_mw * 1e6
+        if verb == "setpoint":
+            target_w = admit.target_w(command, self.site, self.reference_w, self.range_w[0])
+            if math.isnan(self.mean_w):
+                raise Rejected("not_ready", "the site meter has not been read yet", command.id)
+        order = Order.of(verb, command, target_w)
+        source = _SOURCES.get(codes.Verb(order.verb), sender.source)
+        if verb == "estop":
+            self.stopped_by = max(sender.source, self.stopped_by or sender.source)
+        elif verb == "reset":
+            self.stopped_by = None
+        self._hold(command.id, order, source, lease_s, sender, best_effort=command.best_effort)
+        if order.verb == codes.STAND:
+            self._heed_plan()
+
+    def _hold(
+        self,
+        command_id: str,
+        order: Order,
+        source: Source,
+        lease_s: float,
+        sender: Sender,
+        *,
+        best_effort: bool = False,
+    ) -> None:
+        """Replaces whatever is live by a fresh command."""
+        replaced = self._end("replaced")
+        self._lid = None
+        live = self.live = self._follow(command_id, order, source, lease_s)
+        live.who, live.reason = sender.who, sender.reason
+        live.topic, live.correlation = sender.topic, sender.correlation
+        live.best_effort = best_effort
+        self._keep(lease_s)
+        asked: dict[str, float] = {"lease_s": round(lease_s, 1)}
+        if order.verb == codes.TRACK:
+            asked |= {"target_w": round(order.target_w, 1), "ramp_s": order.ramp_s, "w_per_s": order.rate_w_per_s}
+        message = self._promise(order)
+        self._stage("accepted", message=message, asked=asked, replaced=replaced)
+
+    def _follow(self, command_id: str, order: Order, source: Source, lease_s: float) -> Live:
+        """Puts an order into the image."""
         now_ns = time.monotonic_ns()
-        if self.latched_stop and verb not in ("estop", "reset"):
-            # Here and not at the door: what was accepted for later comes through here as well.
-            raise Rejected("estop", "the emergency stop holds: send reset first", command.id)
-        lease_s = self._lease_s(command)
-        kind = {"setpoint": codes.TRACK, "hold": codes.HOLD, "estop": codes.ESTOP}.get(verb, codes.STAND)
-        target_w = self._target(command) if verb == "setpoint" else self.site.default_mw * 1e6
-        if verb == "setpoint" and math.isnan(self.mean_w):
-            raise Rejected("not_ready", "the site meter has not been read yet", command.id)
-        ramp_s, rate = command.ramp_s or 0.0, command.ramp_w_per_s or 0.0
-        self._end("replaced")
-        self.latched_stop = verb == "estop" or (self.latched_stop and verb != "reset")
-        envelope = codes.DISPATCHED if command.envelope == "dispatched" else codes.NORMAL
-        self.live = self._follow(
-            kind, command.id, target_w=target_w, ramp_s=ramp_s, rate=rate, envelope=envelope,
-            expires_ns=now_ns + round(lease_s * 1e9),
-        )  # fmt: skip
-        self.live.topic, self.live.correlation = topic, correlation
-        self.live.best_effort = command.best_effort
-        self.journal.keep(
-            None if kind == codes.STAND else {
-                "id": command.id, "verb": int(kind), "target_w": target_w, "envelope": int(envelope),
-                "until": time.time() + lease_s, "topic": topic,
-            }
-        )  # fmt: skip
-        self._stage("accepted", message=self._promise(verb, target_w, ramp_s))
+        seq = order.put(self.inputs.command, now_ns + round(lease_s * 1e9))
+        takes_s = order.takes_s(self.composed.config, self._span_w(order))
+        deadline_ns = now_ns + round(max(2.0 * takes_s, takes_s + 30.0) * 1e9)
+        return Live(command_id, seq, order, self.mean_w, now_ns, deadline_ns, source)
 
-    def _follow(
-        self, kind: int, command_id: str, *, target_w: float, ramp_s: float, rate: float, envelope: int, expires_ns: int
-    ) -> Live:
-        """Puts a command into the image."""
-        now_ns = time.monotonic_ns()
-        slot = self.inputs.command
-        slot.seq += 1
-        slot.verb = kind
-        slot.envelope = envelope
-        slot.expires_ns = expires_ns
-        slot.target_w = target_w
-        slot.ramp_s = ramp_s
-        slot.rate_w_per_s = rate
-        takes_s = self._takes_s(target_w, ramp_s, rate, envelope)
-        return Live(
-            command_id, slot.seq, kind, target_w, self.mean_w, now_ns,
-            now_ns + round(max(2.0 * takes_s, takes_s + 30.0) * 1e9),
-        )  # fmt: skip
+    def _span_w(self, order: Order) -> float:
+        return 0.0 if math.isnan(self.mean_w) else order.target_w - self.mean_w
 
-    def _takes_s(self, target_w: float, ramp_s: float, rate: float, envelope: int) -> float:
-        """How long the reference needs for a command at the pace that its envelope allows."""
-        config = self.composed.config
-        span_w = 0.0 if math.isnan(self.mean_w) else target_w - self.mean_w
-        if envelope == codes.DISPATCHED:
-            most = (config.dispatched.up_mw_per_s if span_w > 0 else config.dispatched.down_mw_per_s) * 1e6
-        else:
-            most = (config.normal.up_mw_per_min if span_w > 0 else config.normal.down_mw_per_min) * 1e6 / 60
-        least_s = abs(span_w) / (min(most, rate) if rate > 0 else most)
-        return max(least_s, ramp_s)
-
-    def _promise(self, verb: str, target_w: float, ramp_s: float) -> str:
-        if verb != "setpoint" or self.live is None:
-            return ""
-        slot = self.inputs.command
-        takes_s = self._takes_s(target_w, ramp_s, slot.rate_w_per_s, slot.envelope)
-        if 0 < ramp_s < takes_s - 0.1:
-            return f"the ramp limit of the site allows it in {takes_s:.1f} s, not in {ramp_s:g} s"
+    def _promise(self, order: Order) -> str:
+        """What is said at once of a ramp that the site does not allow."""
+        takes_s = order.takes_s(self.composed.config, self._span_w(order))
+        if order.verb == codes.TRACK and 0 < order.ramp_s < takes_s - 0.1:
+            return f"the ramp limit of the site allows it in {takes_s:.1f} s, not in {order.ramp_s:g} s"
         return ""
 
-    def resume(self) -> None:
-        """Takes up the command that was live before a restart, for the rest of its lease."""
-        kept = self.journal.live
-        if kept is None:
+    # Modes and the schedule.
+
+    @property
+    def holder(self) -> Source:
+        """Whose command holds."""
+        return Source.DEFAULT if self.live is None else self.live.source
+
+    def _change_mode(self, change: ModeChange, sender: Sender) -> None:
+        """Whose commands are followed from now on. Going into hand holds the site where it is; leaving it lets go."""
+        before, mode = self.mode, Mode(change.mode)
+        lease_s = admit.plain_lease_s(change.lease_s, self.composed.config.lease, change.id)
+        self.mode = mode
+        self.journal.stand(mode=str(mode))
+        log.info("mode %s, it was %s: asked by %s", mode, before, sender.who)
+        self.answers.say("mode", change.id, "accepted", sender, message=f"{mode}, it was {before}")
+        if mode is Mode.HAND and self.holder < Source.OPERATOR:
+            self._end("mode")
+            self._hold(change.id, Order(codes.HOLD, 0.0), Source.OPERATOR, lease_s, sender)
             return
+        if self.holder not in FOLLOWED[mode] or (before is Mode.HAND is not mode and self.live is not None):
+            self._end("mode")
+            stand = Order(codes.STAND, self.site.default_mw * 1e6)
+            self.live = self._follow(change.id, stand, Source.DEFAULT, 0.0)
+            self._keep(0.0)
+        self._lid = None
+        self._heed_plan()
+        self.answers.say("mode", change.id, "reached", sender)
+
+    def _plan(self, asked: Schedule, sender: Sender) -> None:
+        """A schedule replaces the one that stands. Raises Rejected."""
+        plan = schedule.accept(asked, self.site, time.time(), sender.topic)
+        self._drop_plan("replaced")
+        self._lid = None
+        followed = Source.SCHEDULE in FOLLOWED[self.mode]
+        message = f"{len(plan.intervals)} intervals" + ("" if followed else f"; not followed while in {self.mode}")
+        self.answers.say("schedule", plan.id, "accepted", sender, message=message)
+        if plan.intervals:
+            self.plan = plan
+            self.journal.stand(schedule=plan.record(), interval=-1)
+        elif self.holder is Source.SCHEDULE:
+            self.live = self._follow(plan.id, Order(codes.STAND, self.site.default_mw * 1e6), Source.DEFAULT, 0.0)
+        self._heed_plan()
+
+    def _drop_plan(self, code: str) -> None:
+        if self.plan is not None:
+            self.answers.say("schedule", self.plan.id, "ended", Sender(topic=self.plan.topic), code=code)
+            self.journal.remember(self.plan.id, "ended")
+            self.plan = None
+            self.journal.stand(schedule=None, interval=None)
+
+    def _heed_plan(self) -> None:
+        """Follows the interval that is now, unless somebody with more authority holds."""
+        plan, now_s = self.plan, time.time()
+        if plan is None or Source.SCHEDULE not in FOLLOWED[self.mode] or math.isnan(self.mean_w):
+            return
+        if plan.over(now_s):
+            if self.holder is not Source.SCHEDULE:
+                self._drop_plan("schedule_ended")
+            return
+        k = plan.at(now_s)
+        if self._interval_before not in (None, k) and k is not None:
+            # It began while rampd was away: a restart raises nothing.
+            self._lid = Lid(self.reference_w, k)
+        self._interval_before = None
+        if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
+            return
+        if self._lid is not None and self._lid.interval not in (-1, k):
+            self._lid = None
+        order = plan.order(k, self.site)
+        if self._lid is not None:
+            order = replace(order, target_w=min(order.target_w, self._lid.power_w))
+            self._lid = replace(self._lid, power_w=order.target_w)
+        if self.holder is not Source.SCHEDULE:
+            self._end("released")
+        self.live = self._follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s))
+        self.live.interval, self.live.topic, self.live.best_effort = k, plan.topic, True
+        self.journal.stand(interval=k)
+        self.answers.note(
+            id=plan.id, verb="schedule", source="schedule", stage="accepted",
+            message=f"interval {k + 1} of {len(plan.intervals)}", asked={"target_w": round(order.target_w, 1)},
+        )  # fmt: skip
+
+    # Over a restart.
+
+    def resume(self) -> None:
+        """Takes up what stood before a restart: mode, schedule, what waits, and the live command for its rest."""
+        rest = self.journal.rest
         try:
-            left_s = min(float(kept["until"]) - time.time(), self.composed.config.lease.max_s)
-            verb, target_w = int(kept["verb"]), float(kept["target_w"])
-            self.latched_stop = verb == codes.ESTOP
-            if left_s <= 0 and not self.latched_stop:
-                self.journal.keep(None)
-                return
-            self.live = self._follow(
-                verb, str(kept["id"]), target_w=target_w, ramp_s=0.0, rate=0.0, envelope=int(kept["envelope"]),
-                expires_ns=time.monotonic_ns() + round(left_s * 1e9),
-            )  # fmt: skip
-            topic = kept.get("topic")
-            self.live.topic = topic if isinstance(topic, str) and messages.may_answer_on(topic) else None
-            log.info("command %s resumed, %.0f s left", self.live.id, left_s)
+            self.mode = Mode(rest.get("mode", Mode.REMOTE))
+        except ValueError:
+            self.mode = Mode.HAND
+            log.error("the mode in the journal is none: in hand, until the operator says otherwise")
+        try:
+            if "schedule" in rest:
+                self.plan = Plan.restored(rest["schedule"])
+                self._interval_before = int(rest["interval"])
+        except (KeyError, TypeError, ValueError) as error:
+            log.error("the schedule in the journal is not usable, going on without it: %s", error)
+        for verb, command, topic in self.waiting.restore(rest.get("waiting", []), time.time()):
+            message = "its time came while rampd was away"
+            self.answers.say(
+                verb, command.id, "failed", Sender(command.who, topic=topic), code="missed", message=message
+            )
+        self.hands.restore(rest.get("racks"), time.time(), self.composed.config.lease.max_s)
+        if self.journal.live is not None:
+            self._resume_live(self.journal.live)
+
+    def _resume_live(self, found: dict[str, Any]) -> None:
+        now_s, now_ns = time.time(), time.monotonic_ns()
+        try:
+            last = Kept.restored(found, now_s, self.composed.config.lease.max_s)
         except (KeyError, TypeError, ValueError) as error:
             log.error("the live command in the journal is not usable, standing at the default: %s", error)
             self.journal.keep(None)
+            return
+        if last.over:
+            self.journal.keep(None)
+            return
+        self.stopped_by = last.stopped_by
+        live = self.live = self._follow(last.id, last.order, last.source, max(0.0, last.left_s))
+        live.topic, live.who = last.topic, last.who
+        if last.lost_s > 0:
+            self.channel.resume(live, self.inputs.command, last.lost_s, last.left_s, now_ns)
+        self._keep(last.left_s, lost_s=last.lost_s)
+        log.info("command %s resumed, %.0f s left", live.id, last.left_s)
+        self.answers.note(id=live.id, verb=_NAMES[codes.Verb(live.verb)], message="resumed after a restart")
+
+    def _keep(self, left_s: float, *, lost_s: float = 0.0) -> None:
+        self.journal.keep(kept.record(self.live, self.stopped_by, time.time(), left_s, lost_s))
+
+    # What happens.
 
     def tick(self, out: views.Outputs, now_ns: int) -> None:
-        """Follows the live command through the newest snapshot, and begins commands whose time has come."""
+        """Follows the live command through the newest snapshot, and begins what has its time."""
         self._measure(out, now_ns)
-        for item in [item for item in self.waiting if item[0] <= time.monotonic()]:
-            self.waiting.remove(item)
-            _, verb, command, topic, correlation = item
+        remote = self.live if self.holder is Source.REMOTE else None
+        if self.channel.attend(remote, self.inputs.command, now_ns) and remote is not None:
+            lost_ns = self.inputs.command.lost_ns
+            self._keep(remote.left_ns * 1e-9, lost_s=(now_ns - lost_ns) * 1e-9 if lost_ns else 0.0)
+            self.answers.note(id=remote.id, message="channel lost" if lost_ns else "channel back")
+        for one in self.waiting.due(time.time()):
+            self.journal.stand(waiting=self.waiting.record())
+            sender = Sender(one.command.who, one.command.reason, one.topic, one.correlation)
             try:
-                self._begin(verb, command, topic, correlation)
+                self._begin(one.verb, one.command, sender)
             except Rejected as error:
-                self._say(
-                    verb,
-                    command.id,
-                    "failed",
-                    code=error.code,
-                    message=str(error),
-                    topic=topic,
-                    correlation=correlation,
-                )
+                self.answers.say(one.verb, one.command.id, "failed", sender, code=error.code, message=str(error))
+        self._heed_plan()
+        self._tell_of_racks(self.hands.tick(out, self.inputs, time.time()))
         live = self.live
         if live is None or out.seq != live.seq:
             return
         if live.stage == "accepted":
             self._stage("started")
         if out.lapsed:
-            self._end("lease_ended")
-            self.journal.keep(None)
-            return
-        if live.verb == codes.STAND and live.stage in ("reached", "partial", "failed"):
+            self._lapse(live, now_ns)
+        elif live.verb == codes.STAND and live.stage in ("reached", "partial", "failed"):
             self._end("released")
         elif live.stage in ("started", "partial"):
             self._progress(live, out, now_ns)
+
+    def _lapse(self, live: Live, now_ns: int) -> None:
+        """The core has ended the live command. What follows raises only where the site allows that after a lease."""
+        slot = self.inputs.command
+        # What has ended gives the guard no leave any more.
+        slot.expires_ns = min(slot.expires_ns, now_ns)
+        if live.source is Source.SCHEDULE:
+            self.live = None
+        elif slot.lost_ns:
+            self._end("channel_lost")
+            self._lid = Lid(self.reference_w, -1)
+        else:
+            self._end("lease_ended")
+            k = None if self.plan is None else self.plan.at(time.time())
+            if k is not None and not self.composed.config.lease.raise_after:
+                self._lid = Lid(self.reference_w, k)
+        self.journal.keep(None)
+        self._heed_plan()
+
+    @property
+    def channel_state(self) -> str:
+        """up, lost, or fresh_command: heard again, but what was held has ended and only a new command replaces it."""
+        if self.channel.lost:
+            return "lost"
+        ended = self.live is None and self.inputs.command.lost_ns > 0
+        return "fresh_command" if ended or (self._lid is not None and self._lid.interval < 0) else "up"
 
     def _measure(self, out: views.Outputs, now_ns: int) -> None:
         """Mean of the meter over about a second, and the range the core says is reachable."""
@@ -303,61 +401,36 @@ class Desk:
         if math.isnan(self.mean_w):
             self.mean_w = out.power_w
         self.mean_w += (out.power_w - self.mean_w) * min(1.0, since_s / 0.5)
+        self.answers.power_w = self.mean_w
         self.reference_w = out.reference_w
         self.range_w = (out.least_w, out.most_w)
 
     def _progress(self, live: Live, out: views.Outputs, now_ns: int) -> None:
-        if live.verb in (codes.HOLD, codes.ESTOP):
-            if live.verb == codes.HOLD or self.mean_w <= out.least_w + 0.01 * self.site.max_mw * 1e6:
-                self._stage("reached")
+        word = life.progress(live, out, self.mean_w, self.site.max_mw * 1e6, len(self.composed.racks), now_ns)
+        if word is None:
             return
-        goal_w, short = self._reachable(out)
-        span_w = abs(goal_w - live.from_w) if not math.isnan(live.from_w) else 0.0
-        band_w = max(0.01 * span_w, 0.0025 * self.site.max_mw * 1e6)
-        if abs(self.mean_w - goal_w) > band_w or out.reference_w != out.goal_w:
-            live.within_ns = 0
-        elif live.within_ns == 0:
-            live.within_ns = now_ns
-        # Demand may still be on its way up, cooling is: that is watched longer.
-        hold_s = DEMAND_S if short else REACHED_S
-        if live.within_ns and now_ns - live.within_ns >= hold_s * 1e9:
-            if live.verb == codes.TRACK:
-                self.observe((live.within_ns - live.begun_ns) * 1e-9)
-            message = f"the racks want no more: {short / 1e6:.3f} MW below the set point" if short else ""
-            self._stage("reached", code="demand" if short else "ok", message=message)
-        elif now_ns > live.deadline_ns and live.stage == "started":
-            done_w = abs(self.mean_w - live.from_w)
-            missing_w = abs(self.mean_w - goal_w)
-            stage: Stage = "partial" if done_w > 0.1 * span_w else "failed"
-            self._stage(stage, code="short", message=f"{missing_w / 1e6:.3f} MW short of {goal_w / 1e6:.3f} MW")
+        if word.stage == "reached" and live.verb == codes.TRACK:
+            self.observe((live.within_ns - live.begun_ns) * 1e-9)
+        self._stage(word.stage, code=word.code, message=word.message)
 
-    def _reachable(self, out: views.Outputs) -> tuple[float, float]:
-        """What an up-command can reach, min(goal, demand), and how far that is below the goal; W."""
-        free = (codes.WHY_SHARE, codes.WHY_MAX, codes.WHY_DEMAND)
-        wanting = out.goal_w > out.most_w and out.site_why == codes.SITE_ROOM
-        if wanting and all(out.why[i] in free for i in range(len(self.composed.racks))):
-            return out.most_w, out.goal_w - out.most_w
-        return out.goal_w, 0.0
+    # What is said.
 
-    def _stage(self, stage: Stage, *, code: str = "ok", message: str = "") -> None:
+    def _stage(self, stage: Stage, *, code: str = "ok", message: str = "", **facts: Any) -> None:
         live = self.live
         if live is None:
             return
         live.stage = stage
         self.journal.remember(live.id, stage)
-        name = _NAMES[codes.Verb(live.verb)]
-        self._say(name, live.id, stage, code=code, message=message, topic=live.topic, correlation=live.correlation)
+        verb = "schedule" if live.source is Source.SCHEDULE else _NAMES[codes.Verb(live.verb)]
+        sender = Sender(live.who, live.reason, live.topic, live.correlation)
+        self.answers.say(verb, live.id, stage, sender, code=code, message=message, source=live.source, **facts)
 
-    def _end(self, code: str) -> None:
-        if self.live is not None:
+    def _end(self, code: str) -> str | None:
+        """The life of the live command is over; its id. A schedule goes on without being followed."""
+        live = self.live
+        if live is None:
+            return None
+        if live.source is not Source.SCHEDULE:
             self._stage("ended", code=code)
-            self.live = None
-
-    def _say(
-        self, verb: str, command_id: str, stage: Stage, *, code: str = "ok", message: str = "",
-        topic: str | None = None, correlation: bytes | None = None,
-    ) -> None:  # fmt: skip
-        self.counts[verb, stage, code] += 1
-        power_w = None if math.isnan(self.mean_w) else round(self.mean_w, 1)
-        payload = messages.ack(command_id, stage, code=code, message=message, power_w=power_w)
-        self.send(Reply(payload, topic, correlation))
+        self.live = None
+        return live.id

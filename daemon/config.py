@@ -36,7 +36,11 @@ class _Section(BaseModel):
 
 
 class Site(_Section):
-    """What the site may purchase: `max_mw` is 100 % of a percent command, `import_limit_mw` is never exceeded."""
+    """What the site may purchase: `max_mw` is 100 % of a percent command, `import_limit_mw` is never exceeded.
+
+    `max_deadman_mw` limits what racks may draw in sum that hold their limit for ever when rampd dies; without it they
+    are only named.
+    """
 
     id: Id
     name: str = ""
@@ -45,6 +49,7 @@ class Site(_Section):
     min_mw: Annotated[float, Field(ge=0, le=2000)] = 0.0
     import_limit_mw: SiteMw
     default_mw: SiteMw
+    max_deadman_mw: Annotated[float, Field(ge=0, le=2000)] | None = None
     nominal_hz: Literal[50, 60] = 60
     losses_percent: Annotated[float, Field(ge=0, le=20)] = 0.0
     map_folder: Path | None = None
@@ -64,8 +69,13 @@ class Site(_Section):
 class Control(_Section):
     """The loop: its rate, when a reading is too old, and how fast the feedback may correct.
 
+    A silent channel and a lost meter are waited for `hold_max_s`, then the site stands no higher than its default.
+
     `foreign` is what a limit means that somebody else wrote to a rack: `retake` writes ours again, `hold` leaves the
     rack to them until it shows ours, `yield` until they were quiet for ten minutes.
+
+    A command channel that is silent for longer than `channel_grace_s` is lost: its command is held flat and its lease
+    does not run, for `hold_max_s` at most or `"unlimited"`; then the default holds, never above the present power.
     """
 
     hz: Annotated[float, Field(ge=1, le=100)] = 20.0
@@ -74,7 +84,8 @@ class Control(_Section):
     loop_stale_s: Annotated[float, Field(ge=0.5, le=120)] = 10.0
     meter_delay_s: Annotated[float, Field(ge=0, le=5)] = 0.1
     feedback_s: Annotated[float, Field(ge=0.2, le=60)] = 1.0
-    hold_max_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    channel_grace_s: Annotated[float, Field(ge=3, le=60)] = 5.0
+    hold_max_s: Annotated[float, Field(ge=1, le=86400)] | Literal["unlimited"] = 300.0
     actuation_deadline_s: Annotated[float, Field(ge=0.2, le=10)] = 1.0
     deadman_s: Annotated[int, Field(ge=2, le=3600)] = 30
     foreign: Foreign = "retake"
@@ -167,6 +178,12 @@ class Mqtt(_Section):
         if not prefix or any(c in prefix for c in "+#\0") or prefix.startswith(("/", "$")) or prefix.endswith("/"):
             raise ValueError("a topic prefix has no wildcards and neither starts nor ends with /: rampd/v1")
         return prefix
+
+
+class Record(_Section):
+    """What the control loop was given and gave, tick by tick, for `rampd replay`; `max_mb` in all, 0: nothing."""
+
+    max_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 512
 
 
 class Http(_Section):
@@ -367,6 +384,7 @@ class SiteFile(_Section):
     lease: Lease = Lease()
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
+    record: Record = Record()
     mirror: Mirror | None = None
     fleet: Fleet
     under: tuple[Under, ...] = ()
@@ -393,6 +411,7 @@ class Config(BaseModel):
     lease: Lease
     mqtt: Mqtt
     http: Http
+    record: Record = Record()
     meters: tuple[Meter, ...]
     loops: tuple[Loop, ...]
     nodes: tuple[Node, ...]

@@ -26,7 +26,8 @@ class Target:
     `faults` are the reasons why nothing is expected of it: refused (writes are not accepted), ignored (not read back),
     disobedient (the power stays above). `foreign` says what a limit that somebody else wrote means: `retake` writes
     ours again, `hold` leaves the rack to the other until it shows ours, `yield` until the other was quiet for long.
-    `barred` is a rack whose limit wears out a memory: it is read and never written.
+    `barred` is a rack whose limit wears out a memory: it is read and never written. A rack that is `in_hand` is kept at
+    the operator's `hand_w`, NaN: it is not touched.
     """
 
     id: str
@@ -41,6 +42,8 @@ class Target:
     writes_per_s: float = 2.0
     foreign: Foreign = "retake"
     barred: bool = False
+    in_hand: bool = False
+    hand_w: float = math.nan
     wanted_w: float = math.nan
     sent_w: float = math.nan
     expect_w: float = math.nan  # what the read-back is to show
@@ -70,6 +73,11 @@ class Target:
     def responsive(self) -> bool:
         """Whether the core may count on it."""
         return not self.faults
+
+    @property
+    def hands_off(self) -> bool:
+        """Whether nothing may be written to it, because the operator said so."""
+        return self.in_hand and math.isnan(self.hand_w)
 
     def may_write(self, now_ns: int) -> bool:
         """Whether the write budget of its map allows one now."""

@@ -117,11 +117,11 @@ class Part:
 async def start(name: str, command: list[str]) -> AsyncIterator[Part]:
     """A child that is ended with the block: asked first, then made to.
 
-    It has a process group of its own: a Ctrl-C is for the demo, which ends its children itself.
+    It has a session of its own: a Ctrl-C is for the demo, which ends its children itself.
     """
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        process_group=0,
+        start_new_session=True,
     )  # fmt: skip
     part = Part(name, process)
     listener = asyncio.create_task(part.listen())

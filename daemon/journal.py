@@ -1,4 +1,4 @@
-"""What must survive a restart: ids of commands seen, and the command that is live. One file, replaced whole."""
+"""What must survive a restart: what holds now, in one small file, and by the audit trail the ids of all commands."""
 
 from __future__ import annotations
 
@@ -7,69 +7,130 @@ import logging
 import os
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+
+from rampd.daemon.audit import Trail
 
 log = logging.getLogger("rampd.journal")
 
 KEEP_S: Final = 86400.0
-MOST: Final = 10000
+MOST: Final = 30000
 
 
 @dataclass
 class Journal:
-    """Ids with the wall time until which they are remembered; `path` None keeps them in memory only."""
+    """Ids with the wall time until which they are remembered; `path` None keeps them in memory only.
+
+    `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand.
+    """
 
     path: Path | None
     seen: dict[str, tuple[float, str]] = field(default_factory=dict)
     live: dict[str, Any] | None = None
+    rest: dict[str, Any] = field(default_factory=dict)
     dirty: bool = False
+    trail: Trail = field(default_factory=Trail)
+    _problem: str = ""
 
     @classmethod
     def open(cls, path: Path | None) -> Journal:
-        """Reads the file; a missing or broken one is an empty journal, and a broken one is said."""
+        """Reads file and trail; a missing or broken one is an empty journal, and a broken one is said."""
         journal = cls(path)
-        if path is None or not path.exists():
+        if path is None:
+            return journal
+        journal.trail = Trail(path.with_name("audit.jsonl"))
+        try:
+            journal._recall()
+        except OSError as error:
+            log.error("%s: not readable, starting without it: %s", journal.trail.path, error)
+        if not path.exists():
             return journal
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            journal.seen = {str(k): (float(v[0]), str(v[1])) for k, v in data["seen"].items()}
-            live = data["live"]
+            live, rest = data["live"], data["rest"]
             journal.live = live if isinstance(live, dict) else None
-        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            journal.rest = rest if isinstance(rest, dict) else {}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             log.error("%s: not readable, starting without it: %s", path, error)
         return journal
 
+    def _recall(self) -> None:
+        """The ids of the last day, with their last stage, from the trail."""
+        for entry in self.trail.read():
+            name, stage = entry.get("id"), entry.get("stage")
+            if not isinstance(name, str) or not isinstance(stage, str):
+                continue
+            try:
+                at_s = datetime.fromisoformat(str(entry.get("at"))).timestamp()
+            except ValueError:
+                continue
+            self.seen.pop(name, None)
+            self.seen[name] = (at_s + KEEP_S, stage)
+        self._forget()
+
     def remember(self, command_id: str, stage: str) -> None:
         """Notes an id with its latest stage."""
-        now = time.time()
         self.seen.pop(command_id, None)
-        self.seen[command_id] = (now + KEEP_S, stage)
+        self.seen[command_id] = (time.time() + KEEP_S, stage)
+        self._forget()
+
+    def _forget(self) -> None:
+        now = time.time()
         while self.seen:
             oldest = next(iter(self.seen))
             if len(self.seen) <= MOST and self.seen[oldest][0] > now:
                 break
             del self.seen[oldest]
-        self.dirty = True
 
     def keep(self, live: dict[str, Any] | None) -> None:
         """Notes the live command, or that there is none."""
+        self.dirty = self.dirty or live != self.live
         self.live = live
+
+    def stand(self, **rest: Any) -> None:
+        """Notes what else stands; a value of None takes away."""
+        self.rest = {key: value for key, value in (self.rest | rest).items() if value is not None}
         self.dirty = True
 
-    def text(self) -> str:
-        """The file's next content; marks it clean."""
-        self.dirty = False
-        return json.dumps({"seen": self.seen, "live": self.live})
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to write."""
+        return self.dirty or bool(self.trail.pending)
 
-    def write(self, text: str) -> None:
-        """Replaces the file, durably. Blocks: call it off the event loop."""
-        if self.path is None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")
+    def take(self) -> tuple[str, str | None]:
+        """What is to be written: lines of the trail, and the file when something in it changed."""
+        text = json.dumps({"live": self.live, "rest": self.rest}) if self.dirty else None
+        self.dirty = False
+        return self.trail.take(), text
+
+    def write(self, work: tuple[str, str | None]) -> None:
+        """Appends to the trail and replaces the file, durably. Blocks: call it off the event loop.
+
+        A disk that takes nothing is said once; control goes on, and the next change tries again.
+        """
+        lines, text = work
+        try:
+            self.trail.write(lines)
+            lines = ""
+            if text is not None and self.path is not None:
+                self._replace(self.path, text)
+        except OSError as error:
+            self.trail.put_back(lines)
+            self.dirty = True
+            if str(error) != self._problem:
+                log.error("%s: cannot be written, a restart would not know what holds now: %s", self.path, error)
+            self._problem = str(error)
+        else:
+            self._problem = ""
+
+    @staticmethod
+    def _replace(path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
         with new.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        new.replace(self.path)
+        new.replace(path)

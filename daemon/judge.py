@@ -36,10 +36,13 @@ def means(samples: list[tuple[float, float]], width_s: float = MEAN_S) -> list[t
     return out
 
 
-def score(samples: list[tuple[float, float]], begun_s: float, from_w: float, target_w: float) -> Score:
-    """A step begun at `begun_s` from `from_w` to `target_w`; settled when the 1 s mean stays within 1 % for 10 s.
+def score(
+    samples: list[tuple[float, float]], begun_s: float, from_w: float, target_w: float, *, band: float = BAND
+) -> Score:
+    """A step begun at `begun_s` from `from_w` to `target_w`; settled when the 1 s mean stays in its band for 10 s.
 
-    Samples from a second before the step on are needed. Raises ValueError on a step of nothing or without samples.
+    The band is a part of the step, 1 % where nothing else is said. Samples from a second before the step on are needed.
+    Raises ValueError on a step of nothing or without samples.
     """
     step_w = target_w - from_w
     after = [(at, w) for at, w in samples if at >= begun_s]
@@ -50,7 +53,7 @@ def score(samples: list[tuple[float, float]], begun_s: float, from_w: float, tar
     for at, mean_w in means([s for s in samples if s[0] >= begun_s - MEAN_S]):
         if at < begun_s:
             continue
-        if abs(mean_w - target_w) > BAND * abs(step_w):
+        if abs(mean_w - target_w) > band * abs(step_w):
             settled = None
         elif settled is None:
             settled = at

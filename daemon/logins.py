@@ -1,4 +1,4 @@
-"""The logins of a site: secrets read from their files, once."""
+"""The logins of a site: secrets read from their files, once, as the user that rampd runs as."""
 
 from __future__ import annotations
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Stage = Literal["received", "accepted", "rejected", "started", "reached", "partial", "failed", "ended"]
 VERBS: Final = ("setpoint", "release", "hold", "estop", "reset")
-LARGEST: Final = 16384
+KNOWN: Final = (*VERBS, "schedule", "mode", "rack/ID")
+LARGEST_PLAIN: Final = 16384
+LARGEST: Final = 65536
+LONGEST_INTERVAL: Final = timedelta(days=1)
 LONGEST_TOPIC: Final = 256
 ID: Final = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 
@@ -42,21 +46,12 @@ class Interval(_Message):
     end: AwareDatetime | None = None
 
 
-class Command(_Message):
-    """The envelope of every command; a set point names exactly one of power_w, by_w and percent."""
+class Envelope(_Message):
+    """What every message on cmd/ carries. `who` is "operator" or "operator:NAME" when it comes from the site itself."""
 
     id: Annotated[str, Field(pattern=f"^{ID}$")]
     issued_at: AwareDatetime
     expires_at: AwareDatetime
-    power_w: float | None = None
-    by_w: float | None = None
-    percent: Annotated[float, Field(ge=0, le=100)] | None = None
-    ramp_s: Annotated[float, Field(gt=0, le=86400)] | None = None
-    ramp_w_per_s: Annotated[float, Field(gt=0)] | None = None
-    lease_s: Annotated[float, Field(gt=0)] | None = None
-    interval: Interval | None = None
-    envelope: Literal["normal", "dispatched"] = "dispatched"
-    best_effort: bool = False
     reply_to: Annotated[str, Field(max_length=LONGEST_TOPIC)] | None = None
     who: Annotated[str, Field(max_length=128)] = ""
     reason: Annotated[str, Field(max_length=512)] = ""
@@ -69,25 +64,121 @@ class Command(_Message):
         return topic
 
     @model_validator(mode="after")
-    def _one_ramp(self) -> Command:
-        if self.ramp_s is not None and self.ramp_w_per_s is not None:
-            raise ValueError("give ramp_s or ramp_w_per_s, not both")
+    def _expires(self) -> Self:
         if self.expires_at <= self.issued_at:
             raise ValueError("expires_at must lie after issued_at")
         return self
 
 
-def parse(verb: str, payload: bytes) -> Command:
+class Command(Envelope):
+    """A set point names exactly one of power_w, by_w and percent; release, hold, estop and reset none."""
+
+    power_w: float | None = None
+    by_w: float | None = None
+    percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    ramp_s: Annotated[float, Field(gt=0, le=86400)] | None = None
+    ramp_w_per_s: Annotated[float, Field(gt=0)] | None = None
+    shape: Literal["linear", "s-curve"] = "linear"
+    lease_s: Annotated[float, Field(gt=0)] | None = None
+    interval: Interval | None = None
+    envelope: Literal["normal", "dispatched"] = "dispatched"
+    best_effort: bool = False
+
+    @model_validator(mode="after")
+    def _one_ramp(self) -> Self:
+        _not_two_ramps(self.ramp_s, self.ramp_w_per_s)
+        return self
+
+
+class Planned(_Message):
+    """One interval of a schedule, which follows the normal envelope unless it says otherwise."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+    power_w: float | None = None
+    percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    ramp_s: Annotated[float, Field(gt=0, le=86400)] | None = None
+    ramp_w_per_s: Annotated[float, Field(gt=0)] | None = None
+    shape: Literal["linear", "s-curve"] = "linear"
+    envelope: Literal["normal", "dispatched"] = "normal"
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        _not_two_ramps(self.ramp_s, self.ramp_w_per_s)
+        if (self.power_w is None) == (self.percent is None):
+            raise ValueError("give exactly one of power_w and percent")
+        if not timedelta() < self.end - self.start <= LONGEST_INTERVAL:
+            raise ValueError(f"end must lie after start, {LONGEST_INTERVAL.total_seconds() / 3600:g} h at most")
+        return self
+
+
+class Schedule(Envelope):
+    """Intervals in their order; none: the schedule ends."""
+
+    intervals: tuple[Planned, ...]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for before, after in pairwise(self.intervals):
+            if after.start < before.end:
+                raise ValueError(f"intervals overlap or are out of order at {after.start.isoformat()}")
+        return self
+
+
+class ModeChange(Envelope):
+    """Whose commands are followed from now on; `lease_s` is how long hand stays where the site is."""
+
+    mode: Literal["hand", "auto", "remote"]
+    lease_s: Annotated[float, Field(gt=0)] | None = None
+
+
+class RackUse(Envelope):
+    """A rack in hand: at a set point for `lease_s`, or not touched at all until it is given back to auto."""
+
+    use: Literal["setpoint", "hands_off", "auto"]
+    power_w: Annotated[float, Field(ge=0)] | None = None
+    lease_s: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.power_w is not None) != (self.use == "setpoint"):
+            raise ValueError("power_w belongs to use setpoint, and to that only")
+        if self.lease_s is not None and self.use != "setpoint":
+            raise ValueError("lease_s belongs to use setpoint")
+        return self
+
+
+def _not_two_ramps(ramp_s: float | None, ramp_w_per_s: float | None) -> None:
+    if ramp_s is not None and ramp_w_per_s is not None:
+        raise ValueError("give ramp_s or ramp_w_per_s, not both")
+
+
+def model_of(verb: str) -> type[Envelope] | None:
+    """What the payload of cmd/{verb} must be; None where there is no such command."""
+    if verb in VERBS:
+        return Command
+    if verb.startswith("rack/") and verb.count("/") == 1 and len(verb) > len("rack/"):
+        return RackUse
+    if verb == "schedule":
+        return Schedule
+    return ModeChange if verb == "mode" else None
+
+
+def parse(verb: str, payload: bytes) -> Envelope:
     """A command from its payload. Raises Rejected with code `malformed` or `unsupported`."""
-    if verb not in VERBS:
-        raise Rejected("unsupported", f"there is no command {verb!r}; known: {', '.join(VERBS)}", _id(payload))
-    if len(payload) > LARGEST:
-        raise Rejected("malformed", f"{len(payload)} bytes; a command has {LARGEST} at most")
+    model = model_of(verb)
+    if model is None:
+        raise Rejected("unsupported", f"there is no command {verb!r}; known: {', '.join(KNOWN)}", _id(payload))
+    most = LARGEST if model is Schedule else LARGEST_PLAIN
+    if len(payload) > most:
+        raise Rejected("malformed", f"{len(payload)} bytes; this command has {most} at most")
     try:
-        command = Command.model_validate_json(payload)
+        command = model.model_validate_json(payload)
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc'])) or 'payload'}: {e['msg']}" for e in error.errors()[:5]]
         raise Rejected("malformed", "; ".join(problems), _id(payload)) from error
+    if not isinstance(command, Command):
+        return command
     given = [name for name in ("power_w", "by_w", "percent") if getattr(command, name) is not None]
     if verb == "setpoint" and len(given) != 1:
         found = " and ".join(given) or "none"
@@ -114,6 +205,7 @@ def ack(command_id: str, stage: Stage, *, code: str = "ok", message: str = "", p
     return {"id": command_id, "at": stamp(), "stage": stage, "code": code, "message": message, "power_w": power_w}
 
 
-def stamp() -> str:
-    """Now, RFC 3339 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def stamp(at_s: float | None = None) -> str:
+    """A time of the wall clock, RFC 3339 with milliseconds; without one: now."""
+    at = datetime.now(UTC) if at_s is None else datetime.fromtimestamp(at_s, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

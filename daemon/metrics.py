@@ -6,6 +6,7 @@ series; `rampd_device_up 0` stays.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from array import array
 from collections import Counter
@@ -29,6 +30,7 @@ import rampd
 from rampd.daemon.actuate import Actuation
 from rampd.daemon.commands import Desk
 from rampd.daemon.field import Field
+from rampd.daemon.recorder import Recorder
 from rampd.daemon.site import Composed, Point
 from rampd.ext import codes, views
 from rampd.ext.expose import Series
@@ -38,6 +40,7 @@ WRITE_STAGES: Final = (
     "sent", "accepted", "latched", "effective", "failed", "ignored", "disobeyed", "foreign", "resplit", "refreshed",
     "programmed",
 )  # fmt: skip
+ANSWER_KINDS: Final = ("mean", "slowest", "deadline")
 LATE_BINS: Final = range(4, 21)
 
 
@@ -53,8 +56,10 @@ class Sources:
     desk: Desk
     mqtt_connected: Callable[[], bool]
     mqtt_pending: Callable[[], int]
+    recorder: Recorder | None = None
     reload_good: bool = True
     loop_block_ns: int = 0
+    granted: dict[str, bool] = dataclasses.field(default_factory=dict)
 
 
 def label(text: str) -> str:
@@ -154,6 +159,11 @@ def _families(sources: Sources) -> Iterator[Family]:
         devices,
         lambda v, s: _ages(sources, v, s),
     )
+    answers = [f'device="{label(d.id)}",kind="{kind}"' for d in sources.field.devices for kind in ANSWER_KINDS]
+    yield Family(
+        "rampd_device_answer_seconds", "How long a Modbus device takes to answer, and how long it may.", answers,
+        lambda v, s: _answers(sources, v, s),
+    )  # fmt: skip
 
 
 def _slots(
@@ -208,6 +218,15 @@ def _up(sources: Sources, values: array[float], shown: bytearray) -> None:
     for i, rack in enumerate(sources.field.member_racks, len(devices)):
         values[i] = rack.members_up > 0
         shown[i] = 1
+
+
+def _answers(sources: Sources, values: array[float], shown: bytearray) -> None:
+    """Mean and slowest of the last answers, once there was one, and the deadline."""
+    for i, device in enumerate(sources.field.devices):
+        unit = device.unit
+        for k, ns in enumerate((unit.answer_ns, unit.slowest_ns, round(device.map.timeout_s * 1e9))):
+            values[i * len(ANSWER_KINDS) + k] = ns * 1e-9
+            shown[i * len(ANSWER_KINDS) + k] = ns > 0
 
 
 def _ages(sources: Sources, values: array[float], shown: bytearray) -> None:
@@ -266,20 +285,26 @@ class _SiteCollector(Collector):
         limit = GaugeMetricFamily("rampd_site_limit_watts", "Limits of the site's purchase.", labels=["kind"])
         firm = GaugeMetricFamily(
             "rampd_firm_capacity_watts",
-            "Change of the purchase the racks could deliver.",
+            "Change of the purchase within a horizon that 19 of 20 calls of everything would exceed.",
             labels=["direction", "horizon"],
         )
         error = GaugeMetricFamily("rampd_ramp_error_watts", "Meter minus reference.")
         if out.started:
             for kind, value in (("requested", out.goal_w), ("reference", out.reference_w), ("applied", out.total_w)):
                 setpoint.add_metric([kind], value)
-            firm.add_metric(["down", "5s"], out.firm_down_w)
-            firm.add_metric(["up", "5s"], out.firm_up_w)
+            for way, horizon, firm_w in (
+                ("down", "5s", out.firm_down_w), ("down", "60s", out.firm_down_60_w),
+                ("down", "600s", out.firm_down_600_w), ("up", "5s", out.firm_up_w), ("up", "60s", out.firm_up_60_w),
+                ("up", "600s", out.firm_up_600_w),
+            ):  # fmt: skip
+                firm.add_metric([way, horizon], firm_w)
             if out.meter_good:
                 error.add_metric([], out.power_w - out.reference_w)
+        if site.max_deadman_mw is not None:
+            limit.add_metric(["deadman"], site.max_deadman_mw * 1e6)
         for kind, mw in (("import", site.import_limit_mw), ("max", site.max_mw), ("min", site.min_mw)):
             limit.add_metric([kind], mw * 1e6)
-        yield from (setpoint, limit, firm, error)
+        yield from (setpoint, limit, firm, error, self._deadman(out))
         frequency = GaugeMetricFamily("rampd_frequency_hertz", "Grid frequency at the site meter.")
         slot = self.s.composed.meter.slots.get("frequency_hz")
         stale_ns = round(self.s.composed.config.control.meter_stale_s * 1e9)
@@ -290,6 +315,16 @@ class _SiteCollector(Collector):
         ):
             frequency.add_metric([], self.s.inputs.value[slot])
         yield frequency
+
+    def _deadman(self, out: views.Outputs) -> Metric:
+        """Racks whose dead-man does not read back as programmed hold, whatever their map says."""
+        holding = set(self.s.actuation.unarmed())
+        held_w = sum(
+            out.setpoint_w[i] for i, rack in enumerate(self.s.composed.racks) if out.active[i] and rack.id in holding
+        )
+        return GaugeMetricFamily(
+            "rampd_deadman_watts", "Limits that racks would hold for ever if rampd died now.", value=held_w
+        )
 
     def _loop(self, out: views.Outputs) -> Iterator[Metric]:
         late = [out.late_bins[k] for k in range(32)]
@@ -306,12 +341,27 @@ class _SiteCollector(Collector):
             value=self.s.loop_block_ns * 1e-9,
         )
         yield block
+        granted = GaugeMetricFamily(
+            "rampd_realtime_granted", "1 for what the kernel grants the control thread.", labels=["what"]
+        )
+        for what, good in self.s.granted.items():
+            granted.add_metric([what], good)
+        yield granted
         vetoes = CounterMetricFamily("rampd_guard_vetoes", "Set points that the guard withheld.", labels=["reason"])
         for veto in codes.Veto:
             if veto is not codes.Veto.VETOES:
                 vetoes.add_metric([veto.name.removeprefix("VETO_").lower()], out.vetoes[veto])
         yield vetoes
         yield self._failsafe(out)
+        recorder = self.s.recorder
+        yield CounterMetricFamily(
+            "rampd_recording_bytes", "Written to recordings.", value=0 if recorder is None else recorder.bytes_written
+        )
+        yield CounterMetricFamily(
+            "rampd_recording_dropped",
+            "Ticks that stand in no recording though they should.",
+            value=0 if recorder is None else recorder.dropped,
+        )
 
     def _failsafe(self, out: views.Outputs) -> Metric:
         family = GaugeMetricFamily(
@@ -327,16 +377,24 @@ class _SiteCollector(Collector):
         requests = CounterMetricFamily(
             "rampd_modbus_requests", "Modbus requests by outcome.", labels=["link", "function", "result"]
         )
+        pause = GaugeMetricFamily(
+            "rampd_link_pause_seconds", "Pause that a link keeps between requests and after a connect.",
+            labels=["link", "kind"],
+        )  # fmt: skip
+        at_once = GaugeMetricFamily("rampd_link_in_flight", "Requests a link may have under way.", labels=["link"])
         bins = [0] * 32
         total_ns = 0
         for endpoint in self.s.field.endpoints.values():
             for (function, result), count in endpoint.link.counters().items():
                 if count or result == "ok":
                     requests.add_metric([endpoint.name, function, result], count)
+            pause.add_metric([endpoint.name, "gap"], endpoint.pace.gap_s)
+            pause.add_metric([endpoint.name, "connect"], endpoint.pace.connect_delay_s)
+            at_once.add_metric([endpoint.name], endpoint.pace.in_flight)
             found, spent_ns = endpoint.link.latency()
             bins = [a + b for a, b in zip(bins, found, strict=True)]
             total_ns += spent_ns
-        yield requests
+        yield from (requests, pause, at_once)
         yield _histogram("rampd_modbus_request_seconds", "Time to a good Modbus answer.", bins, total_ns * 1e-9)
         writes = CounterMetricFamily("rampd_writes", "Rack set points by stage of delivery.", labels=["stage"])
         for stage in WRITE_STAGES:
@@ -360,11 +418,16 @@ class _SiteCollector(Collector):
         commands = CounterMetricFamily(
             "rampd_commands", "Commands by verb, stage and code.", labels=["verb", "stage", "code"]
         )
-        for (verb, stage, code), count in self.s.desk.counts.items():
+        for (verb, stage, code), count in self.s.desk.answers.counts.items():
             commands.add_metric([verb, stage, code], count)
         yield commands
         yield GaugeMetricFamily(
             "rampd_mqtt_connected", "1 while connected to the broker.", value=self.s.mqtt_connected()
+        )
+        yield GaugeMetricFamily(
+            "rampd_channel_lost_seconds",
+            "How long the command channel has been silent, 0 while it is not lost.",
+            value=self.s.desk.channel.lost_s(time.monotonic_ns()),
         )
         yield GaugeMetricFamily("rampd_events_pending", "Messages kept for the broker.", value=self.s.mqtt_pending())
         yield GaugeMetricFamily(
@@ -375,7 +438,7 @@ class _SiteCollector(Collector):
 def failsafes(composed: Composed, out: views.Outputs, inputs: views.Inputs) -> Iterator[tuple[str, str, int]]:
     """The failsafe conditions that hold: (scope, reason, step of the ladder)."""
     if not out.meter_good:
-        yield "site", "meter", int(codes.ACT_NO_RAISE)
+        yield "site", "meter_frozen" if out.meter_frozen else "meter", int(codes.ACT_NO_RAISE)
     for i, loop in enumerate(composed.config.loops):
         if out.loop_action[i] > codes.ACT_NONE:
             yield loop.id, "cooling", out.loop_action[i]

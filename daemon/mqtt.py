@@ -11,6 +11,7 @@ import json
 import logging
 import random
 import ssl
+import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +25,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 import rampd
-from rampd.daemon.commands import Desk, Reply
+from rampd.daemon import why
+from rampd.daemon.answers import Reply
+from rampd.daemon.commands import Desk
 from rampd.daemon.config import Mqtt
 from rampd.daemon.messages import LARGEST, stamp
 from rampd.daemon.show import Show
@@ -36,6 +39,7 @@ FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
 CONNECT_S: Final = 3.0
 SELF_TEST_S: Final = 4.0
+SELF_TEST_EVERY_S: Final = 2.0
 MOST_PENDING: Final = 2000
 BATCH: Final = 10
 
@@ -84,6 +88,20 @@ async def connect(
         finally:
             await client.__aexit__(None, None, None)
         return
+
+
+async def publish(
+    client: aiomqtt.Client, topic: str, payload: str | bytes, *, qos: int = 0, retain: bool = False,
+    properties: Properties | None = None,
+) -> None:  # fmt: skip
+    """Publishes, and ends a task that was cancelled meanwhile.
+
+    Until Python 3.12 `asyncio.wait_for`, in aiomqtt, loses a cancellation that comes together with what it waits for.
+    """
+    await client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class Bus:
@@ -148,7 +166,7 @@ class Bus:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
-        topics = [(f"{self.root}/cmd/#", 1), (f"{self.root}/selftest/{self.session}", 0)]
+        topics = [(f"{self.root}/cmd/#", 1), (f"{self.root}/ask/why", 1), (f"{self.root}/selftest/{self.session}", 0)]
         if self._modern:
             # Else the broker hides from a standing subscription that a command was retained.
             options = [(topic, SubscribeOptions(qos=qos, retainAsPublished=True)) for topic, qos in topics]
@@ -157,7 +175,7 @@ class Bus:
             granted = await client.subscribe(topics)
         if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
             raise BrokerError(f"the broker refused the subscription to {self.root}/cmd/#")
-        await client.publish(f"{self.root}/status", self._status("online"), qos=1, retain=True)
+        await publish(client, f"{self.root}/status", self._status("online"), qos=1, retain=True)
         log.info("broker %s:%d: connected, MQTT %s", self.mqtt.host, self.mqtt.port, "5" if self._modern else "3.1.1")
         self.connected = True
         self._wake.set()
@@ -185,11 +203,17 @@ class Bus:
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
             topic = str(message.topic)
+            if self.desk is not None:
+                self.desk.channel.heard(time.monotonic_ns())
             if topic.startswith(f"{self.root}/selftest/"):
                 self._heard.set()
                 continue
-            verb = topic.removeprefix(f"{self.root}/cmd/")
             payload = message.payload if isinstance(message.payload, bytes) else str(message.payload).encode()
+            if topic == f"{self.root}/ask/why":
+                if not message.retain:
+                    await self._answer(client, payload)
+                continue
+            verb = topic.removeprefix(f"{self.root}/cmd/")
             properties = message.properties
             reply = getattr(properties, "ResponseTopic", None)
             correlation = getattr(properties, "CorrelationData", None)
@@ -197,6 +221,16 @@ class Bus:
                 self.desk.receive(
                     verb, payload[: LARGEST + 1], retained=message.retain, topic=reply, correlation=correlation
                 )
+
+    async def _answer(self, client: aiomqtt.Client, payload: bytes) -> None:
+        """What holds the site and a rack, to whoever asked; a question without an id cannot be answered."""
+        try:
+            name, rack = why.question(payload)
+        except (ValueError, RecursionError) as error:
+            log.warning("%s/ask/why: %s", self.root, error)
+            return
+        answer = self.show.why(self.snapshot(), rack)
+        await publish(client, f"{self.root}/answer/{name}", json.dumps(answer))
 
     async def _reply(self, client: aiomqtt.Client) -> None:
         while True:
@@ -209,14 +243,14 @@ class Bus:
                 if self._modern and reply.correlation is not None:
                     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
                     properties.CorrelationData = reply.correlation
-                await client.publish(topic, json.dumps(reply.payload), qos=1, properties=properties)
+                await publish(client, topic, json.dumps(reply.payload), qos=1, properties=properties)
                 if self.outbox and self.outbox[0] is reply:
                     self.outbox.popleft()
 
     async def _state(self, client: aiomqtt.Client) -> None:
         while True:
             payload = self.show.state(self.snapshot())
-            await client.publish(f"{self.root}/state", json.dumps(payload), qos=1, retain=True)
+            await publish(client, f"{self.root}/state", json.dumps(payload), qos=1, retain=True)
             self.changed.clear()
             try:
                 async with asyncio.timeout(1.0):
@@ -231,7 +265,7 @@ class Bus:
             if self.show.nameplates.fresh:
                 await self._meta(client)
             for k, (topic, payload) in enumerate(self.show.telemetry(self.snapshot())):
-                await client.publish(f"{self.root}/{topic}", json.dumps(payload))
+                await publish(client, f"{self.root}/{topic}", json.dumps(payload))
                 if k % BATCH == BATCH - 1:
                     await asyncio.sleep(0)
             due_s = max(due_s + 1.0, loop.time())
@@ -239,18 +273,18 @@ class Bus:
 
     async def _meta(self, client: aiomqtt.Client) -> None:
         for topic, payload in self.show.meta(self.dead_man_s):
-            await client.publish(f"{self.root}/{topic}", json.dumps(payload), qos=1, retain=True)
+            await publish(client, f"{self.root}/{topic}", json.dumps(payload), qos=1, retain=True)
 
     async def _self_test(self, client: aiomqtt.Client) -> None:
         while True:
             self._heard.clear()
-            await client.publish(f"{self.root}/selftest/{self.session}", b"?")
+            await publish(client, f"{self.root}/selftest/{self.session}", b"?")
             try:
                 async with asyncio.timeout(SELF_TEST_S):
                     await self._heard.wait()
             except TimeoutError:
                 raise BrokerError("our own message did not come back: the broker hangs or denies it") from None
-            await asyncio.sleep(SELF_TEST_S)
+            await asyncio.sleep(SELF_TEST_EVERY_S)
 
 
 def reply_payload(message: aiomqtt.Message) -> dict[str, Any]:

@@ -6,26 +6,21 @@ extra `report`).
 
 from __future__ import annotations
 
+import itertools
 import math
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rampd.daemon import halls, margins, scores, sitecheck
+from rampd.daemon import adversity, calls, halls, margins, scores
 from rampd.daemon.closed import ClosedLoop
-from rampd.daemon.config import Config, Grid
-from rampd.drivers.sim.fleet import Job
+from rampd.daemon.config import Grid
+from rampd.daemon.proving import Figures, Keep, hall, ignore, trace, training
 from rampd.ext import codes
 
 Floats = NDArray[np.float64]
-Figures = dict[str, Any]
-RACKS: Final = 400
-DEAD_S: Final = (0.2, 4.0)
-FLOOR: Final = 0.3
 BASE: Final = 0.55
 REGULATION: Final = 0.1
 SILENT: Final = 0.05
@@ -33,39 +28,9 @@ BAND: Final = 0.01
 # MW of each training job in the noisy hall.
 JOBS_MW: Final = (8.0, 4.0, *[1.0] * 11)
 DROOP_PERCENT: Final = 5.0
-
-
-def hall(seed: int, dead_s: tuple[float, float] = DEAD_S, grid: Grid | None = None) -> Config:
-    """48 MW of racks, half of it ASIC racks, dead times uniform, floors at 30 %."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = sitecheck.load(halls.write(halls.Hall("qualify", RACKS), Path(folder)))
-    random = np.random.default_rng(seed)
-    racks = []
-    for rack in config.racks:
-        dead = round(float(random.uniform(*dead_s)), 2)
-        racks.append(
-            rack.model_copy(update={"dead_up_s": dead, "dead_down_s": dead, "min_kw": round(FLOOR * rack.max_kw, 3)})
-        )
-    return config.model_copy(update={"racks": tuple(racks), "grid": grid or config.grid})
-
-
-def training(config: Config, sizes_mw: tuple[float, ...], seed: int) -> tuple[Job, ...]:
-    """Jobs of these sizes on GPU racks drawn at random, each with a rhythm of its own."""
-    random = np.random.default_rng(seed)
-    order = {rack.id: i for i, rack in enumerate(ClosedLoop(config).composed.racks)}
-    gpus = random.permutation([order[rack.id] for rack in config.racks if rack.kind == "gpu"])
-    per_rack_mw = next(rack.max_kw for rack in config.racks if rack.kind == "gpu") / 1e3
-    jobs, first = [], 0
-    for size_mw in sizes_mw:
-        count = round(size_mw / per_rack_mw)
-        jobs.append(
-            Job(
-                tuple(int(i) for i in gpus[first : first + count]), float(random.uniform(1.5, 5.0)),
-                float(random.uniform(0.5, 0.8)), float(random.uniform()),
-            )
-        )  # fmt: skip
-        first += count
-    return tuple(jobs)
+# Racks of the hall that is called again and again, and the jobs in every other one.
+CALLED: Final = 120
+CALLED_JOBS_MW: Final = (1.0, 0.5, 0.5)
 
 
 def regulation_signal(hours: float, seed: int) -> Floats:
@@ -108,15 +73,17 @@ def _figures(found: scores.Step) -> Figures:
     }  # fmt: skip
 
 
-def steps(seed: int, hours: float) -> Figures:
+def steps(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     """100 -> 40 -> 100 %, quiet; then with 5 % of the racks silently dead."""
     loop = ClosedLoop(hall(seed), seed)
     loop.run(15.0)
     down, up = step(loop, 0.4), step(loop, 1.0)
+    keep(trace("100 to 40 to 100 % in five seconds each", loop))
     loop = ClosedLoop(hall(seed), seed)
     loop.run(15.0)
     loop.fleet.dead[np.random.default_rng(seed).choice(loop.count, round(SILENT * loop.count), replace=False)] = True
     dead = step(loop, 0.4)
+    keep(trace("100 to 40 % with 5 % of the racks silently dead", loop))
     # The full range: all the living have, and the shortfall is told.
     loop.command(0.0, ramp_s=5.0)
     out = loop.run(60.0)
@@ -145,7 +112,7 @@ def regulate(loop: ClosedLoop, signal: Floats, every_s: float) -> tuple[Floats, 
     return np.array(asked), np.array(loop.poi_w[first:]) - BASE * full_w
 
 
-def regulation(seed: int, hours: float) -> Figures:
+def regulation(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     """Regulation of +-10 % at a base of 55 %, in a quiet and in a noisy hall."""
     signal = regulation_signal(hours, seed)
     found: Figures = {}
@@ -155,6 +122,7 @@ def regulation(seed: int, hours: float) -> Figures:
         loop.run(15.0)
         asked_w, given_w = regulate(loop, signal, scores.REGULATION_S)
         each = scores.regulation(asked_w, given_w, loop.dt_s)
+        keep(trace(f"Regulation, {name} hall", loop, first_s=255.0, last_s=855.0))
         error_w = scores.rolling(given_w - asked_w, loop.dt_s, 1.0)
         found[name] = {"mean": round(float(each.mean()), 4), "worst_hour": round(scores.worst_hour(each), 4)}
         if sizes_mw:
@@ -163,7 +131,7 @@ def regulation(seed: int, hours: float) -> Figures:
     return {"regulation": found}
 
 
-def base_points(seed: int, hours: float) -> Figures:
+def base_points(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     """Updated desired set points every 4 s with ramps of 4 s, around a base point that moves every five minutes."""
     loop = ClosedLoop(hall(seed), seed)
     loop.run(15.0)
@@ -181,6 +149,7 @@ def base_points(seed: int, hours: float) -> Figures:
         loop.command(asked_w, ramp_s=4.0, lease_s=60.0)
         loop.run(4.0)
         asked += [asked_w] * round(4.0 / loop.dt_s)
+    keep(trace("Base points every four seconds", loop, first_s=75.0, last_s=975.0))
     share = scores.base_points(np.array(asked), np.array(loop.poi_w[first:]), loop.dt_s)
     return {"udsp": {"share_within": round(share, 4)}}
 
@@ -194,7 +163,7 @@ def event_hz(at_s: float) -> float:
     return min(59.87, 59.77 + 0.10 * (at_s - 4.0) / 6.0)
 
 
-def primary(seed: int, hours: float) -> Figures:
+def primary(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     """Primary response with racks of at most a second's delay: the run with the event, less the same without it."""
     grid = Grid(droop_percent=DROOP_PERCENT)
     runs: list[Floats] = []
@@ -207,6 +176,7 @@ def primary(seed: int, hours: float) -> Figures:
         loop.run(event_s + 70.0 - loop.now_s)
         runs.append(np.array(loop.poi_w))
         dt_s = loop.dt_s
+    keep(trace("Primary response to a frequency event at 120 s", loop, first_s=90.0))
     hz = np.array([event_hz(k * dt_s - event_s) for k in range(len(runs[0]))])
     expected_w = scores.droop(hz, 60.0, DROOP_PERCENT / 100, grid.deadband_hz, config.site.max_mw * 1e6)
     # T is where the frequency is 0.1 Hz off.
@@ -215,7 +185,7 @@ def primary(seed: int, hours: float) -> Figures:
     return {"pfr": {"initial": round(initial, 4), "sustained": round(sustained, 4)}}
 
 
-def normal(seed: int, hours: float) -> Figures:
+def normal(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     """Nobody dispatches: set points by hand in the normal envelope; then one job of 8 MW, with and without us."""
     config = hall(seed)
     full_w = config.site.max_mw * 1e6
@@ -225,6 +195,7 @@ def normal(seed: int, hours: float) -> Figures:
     for _ in range(max(1, round(hours * 4))):
         loop.command(float(random.uniform(0.5, 1.0)) * full_w, envelope=codes.NORMAL)
         loop.run(900.0)
+    keep(trace("Set points by hand in the normal envelope", loop, first_s=60.0))
     power_w = np.array(loop.poi_w[first:])
     violations = sum(
         int(scores.beyond(power_w, loop.dt_s, seconds, most_w).sum())
@@ -242,13 +213,15 @@ def normal(seed: int, hours: float) -> Figures:
             sums += float(loop.fleet.power_w[loop.fleet.gpu].sum())
         shares.append(float(scores.beyond(np.array(loop.poi_w[first:]), loop.dt_s, 15.0, 5e6).mean()))
         energy.append(sums)
+        how = "with" if controlled else "without"
+        keep(trace(f"A training job of 8 MW, {how} rampd", loop, first_s=120.0, last_s=240.0))
     return {"normal": {
         "commanded_violations": violations, "noisy_share": round(shares[0], 4),
         "uncontrolled_share": round(shares[1], 4), "gpu_energy_ratio": round(energy[0] / energy[1], 4),
     }}  # fmt: skip
 
 
-def cooling(seed: int, hours: float) -> Figures:
+def cooling(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     """The pumps of one GPU loop fail at full load; the highest supply temperature of the hour against its trip."""
     config = hall(seed)
     loop = ClosedLoop(config, seed)
@@ -259,26 +232,46 @@ def cooling(seed: int, hours: float) -> Figures:
     for _ in range(600):
         loop.run(1.0)
         hottest_c = max(hottest_c, loop.fleet.loops[failed].supply_c)
+    keep(trace("The pumps of one loop fail at 60 s", loop))
     return {"cooling": {"max_supply_c": round(hottest_c, 2), "trip_c": config.loops[failed].max_supply_c}}
 
 
-def stability(seed: int, hours: float) -> Figures:
+def firm(seed: int, hours: float, keep: Keep = ignore) -> Figures:
+    """Firm capacity against a thousand random calls, fewer in less than an hour; every other hall has training jobs."""
+
+    def lives() -> Iterator[ClosedLoop]:
+        for life in itertools.count(1000 * seed):
+            config = hall(life, racks_of=CALLED)
+            config = config.model_copy(update={"control": config.control.model_copy(update={"hz": 10.0})})
+            yield ClosedLoop(config, life, jobs=training(config, CALLED_JOBS_MW, life) if life % 2 else ())
+
+    return {"firm": calls.score(calls.calls(lives(), seed, round(1000 * min(1.0, hours))))}
+
+
+def stability(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     """Maximum sensitivity of the feedback loop, nominal and over the corners."""
     table = margins.table(hall(seed))
     return {"margins": {"ms_nominal": round(table[1.0, 1.0], 3), "ms_worst": round(max(table.values()), 3)}}
 
 
-YARDSTICKS: Final[dict[str, Callable[[int, float], Figures]]] = {
+YARDSTICKS: Final[dict[str, Callable[[int, float, Keep], Figures]]] = {
     "steps": steps, "regulation": regulation, "udsp": base_points, "pfr": primary, "normal": normal,
-    "cooling": cooling, "margins": stability,
+    "cooling": cooling, "sensors": adversity.sensors, "crash": adversity.crash, "firm": firm, "margins": stability,
 }  # fmt: skip
 
 
-def run(names: list[str], *, seed: int, hours: float, say: Callable[[str], None]) -> Figures:
-    """The figures of some yardsticks, or of all."""
+def run(
+    names: list[str],
+    *,
+    seed: int,
+    hours: float,
+    say: Callable[[str], None],
+    keep: Callable[[str], Keep] = lambda _: ignore,
+) -> Figures:
+    """The figures of some yardsticks, or of all; `keep` takes the traces of each."""
     found: Figures = {}
     for name in names or list(YARDSTICKS):
-        figures = YARDSTICKS[name](seed, hours)
+        figures = YARDSTICKS[name](seed, hours, keep(name))
         say(f"{name}: {figures}")
         found |= figures
     return found

@@ -14,15 +14,18 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from rampd.daemon import sitecheck, supervise
+from rampd.daemon import realtime, sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation
-from rampd.daemon.commands import Desk, Reply
+from rampd.daemon.answers import Reply
+from rampd.daemon.commands import Desk
 from rampd.daemon.config import Config
 from rampd.daemon.field import Field
 from rampd.daemon.journal import Journal
 from rampd.daemon.metrics import Exposition, Sources
 from rampd.daemon.mirror import Mirror
 from rampd.daemon.mqtt import Bus
+from rampd.daemon.recorder import Recorder
+from rampd.daemon.recording import Files
 from rampd.daemon.show import Show
 from rampd.daemon.site import Composed, compose
 from rampd.daemon.sitefile import ConfigError
@@ -31,10 +34,10 @@ from rampd.drivers.server import ListenError
 from rampd.ext import views
 from rampd.ext.image import InputWall, Memory, OutputWall
 from rampd.ext.loop import Loop
+from rampd.ext.tape import Tape
 
 log = logging.getLogger("rampd.run")
 
-REALTIME_PRIORITY: Final = 50
 FOLLOW_S: Final = 0.1
 
 
@@ -54,7 +57,10 @@ class Daemon:
         self.outputs = OutputWall(limits)
         self.inputs = views.inputs(self.wall)
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.loop = Loop(limits, self.wall, self.outputs, Memory(limits), self.wake_fd)
+        memory = Memory(limits)
+        self.recorder = self._recorder(memory, state_dir)
+        tape = None if self.recorder is None else self.recorder.tape
+        self.loop = Loop(limits, self.wall, self.outputs, memory, self.wake_fd, tape)
         self.field = Field(self.composed, self.wall, self.inputs, shadow=shadow)
         self.journal = Journal.open(None if state_dir is None else state_dir / "commands.json")
         self.desk = Desk(self.composed, self.inputs, self.journal, self._send)
@@ -62,19 +68,29 @@ class Daemon:
         self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, config.control.deadman_s)
         self.bus.desk = self.desk
         self.block_ns = 0
+        self._noted = -1
         self._stop = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         deadline_ns = round(config.control.actuation_deadline_s * 1e9)
         self.actuation = Actuation(self.outputs, self.inputs, self.field.targets(), deadline_ns, self._spawn)
+        self.desk.hands.actuators = self.actuation
         self.sources = Sources(
             self.composed, self.inputs, self.snapshot, self.field,
-            self.actuation, self.desk, lambda: self.bus.connected, lambda: len(self.bus.outbox),
+            self.actuation, self.desk, lambda: self.bus.connected, lambda: len(self.bus.outbox), self.recorder,
         )  # fmt: skip
         self.watch = supervise.Watch(
             tick=lambda: self.snapshot().tick, fault=lambda: self.snapshot().fault,
             actuation_ns=lambda: self.actuation.pulse_ns, overdue=lambda: self.actuation.overdue,
             allowed_ns=round(2e9 * config.control.actuation_deadline_s),
         )  # fmt: skip
+
+    def _recorder(self, memory: Memory, state_dir: Path | None) -> Recorder | None:
+        """Where a state directory is, and the site wants a recording."""
+        most_bytes = self.config.record.max_mb * 1_000_000
+        if state_dir is None or not most_bytes:
+            return None
+        tape = Tape(self.composed.limits, self.wall, memory)
+        return Recorder(tape, Files(self.composed, state_dir / "recordings", most_bytes))
 
     def _send(self, reply: Reply) -> None:
         self.bus.send(reply)
@@ -113,8 +129,11 @@ class Daemon:
         thread = threading.Thread(target=self._control, name="rampd-control", daemon=True)
         gc.collect()
         gc.freeze()
+        self._lock()
         self.desk.resume()
         thread.start()
+        if self.recorder is not None:
+            self.recorder.start()
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -130,10 +149,12 @@ class Daemon:
             self._group = None
             self.loop.stop()
             await asyncio.to_thread(thread.join)
+            if self.recorder is not None:
+                await asyncio.to_thread(self.recorder.stop)
             loop.remove_reader(self.wake_fd)
             os.close(self.wake_fd)
-            if self.journal.dirty:
-                self.journal.write(self.journal.text())
+            if self.journal.pending:
+                self.journal.write(self.journal.take())
             mirror.close()
             await runner.cleanup()
             gc.unfreeze()
@@ -149,12 +170,15 @@ class Daemon:
 
     def _control(self) -> None:
         """The control thread: real-time when permitted, else as the system schedules it."""
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
-            log.info("control loop: SCHED_FIFO %d", REALTIME_PRIORITY)
-        except OSError as error:
-            log.info("control loop: ordinary scheduling, real time is not permitted (%s)", error)
+        problem = realtime.be_realtime()
+        self.sources.granted["sched_fifo"] = not problem
+        log.info("control loop: %s", f"ordinary scheduling, {problem}" if problem else f"FIFO {realtime.PRIORITY}")
         self.loop.run()
+
+    def _lock(self) -> None:
+        problem = realtime.lock_memory()
+        self.sources.granted["mlock"] = not problem
+        log.info("memory: %s", f"not locked, {problem}" if problem else "locked")
 
     def _woken(self) -> None:
         """After each tick: set points go out at once."""
@@ -176,8 +200,18 @@ class Daemon:
             if not self.shadow:
                 await self.actuation.check_all()
             self.desk.tick(self.snapshot(), time.monotonic_ns())
-            if self.journal.dirty:
-                await asyncio.to_thread(self.journal.write, self.journal.text())
+            self._note()
+            if self.journal.pending:
+                await asyncio.to_thread(self.journal.write, self.journal.take())
+
+    def _note(self) -> None:
+        """Whose command it is, into the recording: the core knows its number only."""
+        live = self.desk.live
+        if self.recorder is None or live is None or live.seq == self._noted:
+            return
+        self._noted = live.seq
+        facts = {"seq": live.seq, "id": live.id, "who": live.who, "source": live.source.name.lower()}
+        self.recorder.note(time.monotonic_ns(), facts | {"reason": live.reason})
 
     async def _supervise(self, on_ready: Callable[[], None]) -> None:
         """READY once the site is under control, then the watchdog, fed last."""
@@ -211,7 +245,7 @@ class Daemon:
         if not out.started or math.isnan(self.desk.mean_w):
             return "the site meter has not been read yet"
         if not out.meter_good:
-            return "the site meter is stale"
+            return "the site meter is frozen" if out.meter_frozen else "the site meter is stale"
         if not any(out.active[i] for i in range(len(self.composed.racks))):
             return "no rack answers yet"
         return self._health()

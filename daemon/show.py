@@ -11,12 +11,14 @@ from rampd.daemon.messages import stamp
 from rampd.daemon.metrics import failsafes, rack_state
 from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.site import Composed, Point
-from rampd.drivers.maps import UNITS
+from rampd.daemon.why import Asked, Moment, Names, wall_now
+from rampd.drivers.maps import UNITS, DeviceMap
 from rampd.ext import codes, views
 
 TOPIC_KIND: Final = {"meter": "meter", "pdu": "pdu", "cdu": "loop", "rack": "rack"}
 DEADBAND: Final = 0.005
 FULL_EVERY: Final = 10
+TIMING: Final = ("timeout_s", "connect_delay_s", "gap_s", "in_flight")
 _MODES: Final = {codes.STAND: "default", codes.TRACK: "dispatched", codes.HOLD: "hold", codes.ESTOP: "estop"}
 _QUALITY: Final = {
     codes.NEVER: "never",
@@ -37,6 +39,10 @@ class Show:
         self.composed = composed
         self.inputs = inputs
         self.desk = desk
+        self.names = Names(
+            [rack.id for rack in composed.racks], [loop.id for loop in composed.config.loops],
+            [node.id for node in composed.nodes],
+        )  # fmt: skip
         self._sequence = 0
         self._second = 0
         self._last: dict[str, dict[str, tuple[float, int]]] = {}
@@ -56,6 +62,8 @@ class Show:
             "at": stamp(),
             "mode": _MODES[codes.Verb(out.verb)] if out.started else "starting",
             "envelope": codes.Envelope(out.envelope).name.lower(),
+            "control": str(self.desk.mode),
+            "source": self.desk.holder.name.lower(),
             "command_id": None if live is None else live.id,
             "requested_w": round(out.goal_w, 1) if out.started else None,
             "reference_w": round(out.reference_w, 1) if out.started else None,
@@ -65,6 +73,10 @@ class Show:
             "max_w": round(min(site.max_mw * 1e6, out.most_w), 1),
             "firm_down_5s_w": round(out.firm_down_w, 1),
             "firm_up_5s_w": round(out.firm_up_w, 1),
+            "firm_down_60s_w": round(out.firm_down_60_w, 1),
+            "firm_up_60s_w": round(out.firm_up_60_w, 1),
+            "firm_down_600s_w": round(out.firm_down_600_w, 1),
+            "firm_up_600s_w": round(out.firm_up_600_w, 1),
             "in_flight": live is not None and live.stage in ("accepted", "started"),
             "compliant": bool(out.started and tracking),
             "best_effort": bool(live is not None and live.best_effort),
@@ -73,8 +85,18 @@ class Show:
                 for scope, reason, action in failsafes(self.composed, out, self.inputs)
             ],
             "binding": codes.SiteWhy(out.site_why).name.removeprefix("SITE_").lower(),
+            "channel": self.desk.channel_state,
             "racks": racks,
         }
+
+    def why(self, out: views.Outputs, rack: str | None) -> dict[str, Any]:
+        """The answer to `ask/why`."""
+        live = self.desk.live
+        moment = Moment(
+            self.names, views.limits(self.composed.limits), self.inputs, out, wall_now,
+            None if live is None else Asked(live.id, live.who, live.source.name.lower()),
+        )  # fmt: skip
+        return moment.explain(rack)
 
     def _frequency(self) -> float | None:
         slot = self.composed.meter.slots.get("frequency_hz")
@@ -137,6 +159,8 @@ class Show:
                 "unit": point.device.unit, "period_s": point.device.period_s,
                 "units": {name: UNITS[name.rsplit("_", 1)[-1]] for name in point.slots},
             }  # fmt: skip
+            if isinstance(point.map, DeviceMap):
+                payload["timing"] = {name: getattr(point.map, name) for name in TIMING}
             if (rack := racks.get(point.id)) is not None:
                 policy = point.map.policy
                 payload |= {

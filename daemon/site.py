@@ -21,9 +21,13 @@ from rampd.ext.image import Configuration
 
 FAST_S: Final = 2.0  # racks slower than this do not shape a ramp
 MOVES_PER_S: Final = 2.0
+FREEZE: Final = (
+    0.02  # of the site, and 1.5 of its largest rack: what racks must have moved by before a meter is doubted
+)
 QUIET: Final = 0.012  # of the site: peak to peak in 15 s that is let stand while a command is followed
 BRIDGED_S: Final = 1.2  # racks with longer dead times are bridged by the others
 DAY_NS: Final = 86_400_000_000_000
+ENDLESS_NS: Final = 1 << 62
 SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
 
 
@@ -171,7 +175,8 @@ def _limits(
     longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
     configuration = Configuration(
         slots=slots, racks=len(racks), nodes=len(nodes), loops=len(config.loops), groups=len(groups), tiers=len(tiers),
-        history=math.ceil((longest_s + config.control.meter_stale_s + 1.0) * hz) + 2,
+        # A rack may turn out to answer later than it was said to: by as much again, and a second.
+        history=math.ceil((2.0 * longest_s + 1.0 + config.control.meter_stale_s + 1.0) * hz) + 2,
         levels=sum(len(rack.levels_kw) for rack in racks), under_steps=len(config.under),
         windows=len(config.normal.window) + len(config.dispatched.window),
     )  # fmt: skip
@@ -271,11 +276,13 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     site.bridge_ticks = round(wait_s * control.hz)
     site.power_slot = meter.slots["power_w"]
     site.meter_stale_ns = round(control.meter_stale_s * 1e9)
+    site.freeze_ns = site.meter_stale_ns + round(control.meter_delay_s * 1e9)
+    site.freeze_w = max(FREEZE * config.site.max_mw * 1e6, 1.5e3 * max(rack.max_kw for rack in racks))
     site.rack_stale_ns = round(max(by_id[rack.id].stale_s for rack in racks) * 1e9)
     site.loop_stale_ns = round(control.loop_stale_s * 1e9)
     site.meter_delay_ns = round(control.meter_delay_s * 1e9)
     site.align_ticks = max(1, round((0.5 * delay_s + 0.3) * control.hz))
-    site.hold_max_ns = round(control.hold_max_s * 1e9)
+    site.hold_max_ns = ENDLESS_NS if control.hold_max_s == "unlimited" else round(control.hold_max_s * 1e9)
     site.stagger_ns = round(config.restore.stagger_s * 1e9)
     site.return_up = config.restore.up_mw_per_min * 1e6 / 60
     site.after_hold = config.lease.after == "hold"

@@ -6,15 +6,15 @@ import difflib
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
-from rampd.daemon import sitefile
+from rampd.daemon import deadman, sitefile
 from rampd.daemon.config import Config, Device, Rack
+from rampd.daemon.filecheck import Places, files
 from rampd.daemon.sitefile import ConfigError, Problem, nth
+from rampd.daemon.traffic import FULL, traffic
 from rampd.drivers import address, maps
 from rampd.drivers.maphead import MapError
 from rampd.drivers.maps import AnyMap
 from rampd.drivers.members import MemberMap, place
-
-Places = dict[str, tuple[str, int]]
 
 
 def load(path: Path) -> Config:
@@ -22,7 +22,7 @@ def load(path: Path) -> Config:
     config, places = sitefile.load(path)
     problems = [*references(config, places), *tree(config, places), *devices(config, places)]
     if not problems:
-        problems += limits(config, places)
+        problems += [*limits(config, places), *files(config, places)]
     if problems:
         raise ConfigError(problems)
     return config
@@ -239,14 +239,29 @@ def limits(config: Config, places: Places) -> Iterator[Problem]:
     if site.max_mw > 3 * top:
         message = f"max_mw {site.max_mw:g} is far above what the racks can draw, {top:g} MW"
         yield Problem(*places["[site]"], message, "out of reason: is max_mw given in MW and max_kw in kW?")
+    yield from _dead_men(config, places)
     period = 1.0 / config.control.hz
     yield from _periods(config, places)
+    yield from _pauses(config, places)
     if config.control.actuation_deadline_s < 4 * period:
         message = "limits contradict: actuation_deadline_s is shorter than four ticks"
         yield Problem(*places["[control]"], message, "raise it or raise hz")
     if config.control.deadman_s <= config.control.actuation_deadline_s:
         message = "limits contradict: deadman_s must be longer than actuation_deadline_s"
         yield Problem(*places["[control]"], message, "a device must not fall back while rampd still writes")
+
+
+def _dead_men(config: Config, places: Places) -> Iterator[Problem]:
+    """Racks that hold their limit for ever when rampd dies draw no more than the site accepts."""
+    most_mw = config.site.max_deadman_mw
+    found = deadman.worst([(rack, maps.load(rack.map, config.map_folder)) for rack in config.racks])
+    if most_mw is not None and found.held_mw > most_mw:
+        names = ", ".join(found.holding[:5]) + (", ..." if len(found.holding) > 5 else "")
+        message = (
+            f"limits contradict: when rampd dies, racks hold {found.held_mw:g} MW for ever, max_deadman_mw is "
+            f"{most_mw:g}: {names}"
+        )
+        yield Problem(*places["[site]"], message, "give them controllers that fall back, or raise the limit on purpose")
 
 
 def _periods(config: Config, places: Places) -> Iterator[Problem]:
@@ -264,3 +279,17 @@ def _periods(config: Config, places: Places) -> Iterator[Problem]:
         if device.period_s > stale / 2:
             message = f"limits contradict: {name} is read every {device.period_s:g} s but stale after {stale:g} s"
             yield Problem(*places[name], message, "period_s at most half of the stale time in [control]")
+
+
+def _pauses(config: Config, places: Places) -> Iterator[Problem]:
+    """The pauses that the devices of a link need leave time to read them all."""
+    rows = [(name, device) for name, _, device in device_rows(config)]
+    links = traffic((device, maps.load(device.map, config.map_folder)) for _, device in rows)
+    for link in links.values():
+        if link.paused > FULL:
+            name = next(name for name, device in rows if device.address == link.address)
+            message = (
+                f"limits contradict: {link.requests_per_s:.1f} requests/s to {link.address} with pauses of "
+                f"{link.pace.gap_s * 1e3:g} ms take {link.paused:.0%} of the time"
+            )
+            yield Problem(*places[name], message, "read its devices less often (period_s), or divide them over links")

@@ -106,7 +106,7 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
     config = Config(
         path=path, site=document.site, control=document.control, normal=document.normal,
         dispatched=document.dispatched, restore=document.restore, grid=document.grid, under=document.under,
-        lease=document.lease, mqtt=document.mqtt, http=document.http,
+        lease=document.lease, mqtt=document.mqtt, http=document.http, record=document.record,
         meters=document.meter, loops=document.loop, nodes=document.node + nodes, racks=racks,
         members=members, logins=document.login, links=document.link, mirror=document.mirror,
     )  # fmt: skip

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
+from rampd.daemon import deadman
 from rampd.daemon.site import Composed
-from rampd.drivers.device import SLOW_FACTOR
-from rampd.drivers.maps import DeviceMap
+from rampd.daemon.traffic import traffic
+from rampd.drivers.modbus import Pace
+
+SHOWN: Final = 5
+"""Links with pauses that are listed one by one."""
 
 
 def summary(composed: Composed) -> dict[str, Any]:
@@ -16,20 +20,9 @@ def summary(composed: Composed) -> dict[str, Any]:
     config = composed.config
     kinds = Counter(rack.kind for rack in composed.racks)
     watts = {kind: sum(r.max_kw for r in composed.racks if r.kind == kind) / 1e3 for kind in kinds}
-    armed = [(policy := point.map.policy) is not None and policy.falls_back for point in composed.rack_points]
-    holding = [rack for rack, has in zip(composed.racks, armed, strict=True) if not has]
-    falls = sum(
-        rack.max_kw - (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw)
-        for rack, has in zip(composed.racks, armed, strict=True)
-        if has
-    )
-    rates: dict[str, float] = {}
-    for point in composed.points:
-        if not isinstance(point.map, DeviceMap):
-            continue
-        per_s = sum(1.0 / (point.device.period_s * (SLOW_FACTOR if read.slow else 1)) for read in point.map.reads())
-        rates[point.device.address] = rates.get(point.device.address, 0.0) + per_s
-    busiest = max(rates, key=lambda address: rates[address])
+    silent = deadman.worst([(r, point.map) for r, point in zip(composed.racks, composed.rack_points, strict=True)])
+    links = traffic((point.device, point.map) for point in composed.points)
+    busiest = max(links.values(), key=lambda link: link.requests_per_s)
     return {
         "site": config.site.id,
         "max_mw": config.site.max_mw,
@@ -43,9 +36,10 @@ def summary(composed: Composed) -> dict[str, Any]:
         "nodes": len(composed.nodes),
         "loops": len(config.loops),
         "devices": len(composed.points),
-        "links": len(rates),
-        "requests_per_s": round(sum(rates.values()), 1),
-        "busiest_link": {"address": busiest, "requests_per_s": round(rates[busiest], 1)},
+        "links": len(links),
+        "requests_per_s": round(sum(link.requests_per_s for link in links.values()), 1),
+        "busiest_link": {"address": busiest.address, "requests_per_s": round(busiest.requests_per_s, 1)},
+        "paced_links": [str(link) for link in links.values() if link.pace != Pace(link.pace.in_flight)],
         "lead_s": round(composed.lead_s, 2),
         "five_second_mw": {
             "down": round(_within(composed, up=False), 3),
@@ -57,9 +51,11 @@ def summary(composed: Composed) -> dict[str, Any]:
             for rack, point in zip(composed.racks, composed.rack_points, strict=True)
             if point.map.policy is not None and point.map.policy.storage == "nvm"
         ],
-        "without_dead_man": [rack.id for rack in holding],
-        "without_dead_man_mw": round(sum(rack.max_kw for rack in holding) / 1e3, 3),
-        "dead_man_falls_mw": round(falls / 1e3, 3),
+        "without_dead_man": list(silent.holding),
+        "without_dead_man_mw": round(silent.held_mw, 3),
+        "max_deadman_mw": config.site.max_deadman_mw,
+        "dead_man_falls_mw": round(silent.falls_mw, 3),
+        "dead_man_rises_mw": round(silent.rises_mw, 3),
         "dead_man_s": config.control.deadman_s,
     }
 
@@ -81,10 +77,13 @@ def lines(composed: Composed) -> list[str]:
     kinds = ", ".join(f"{n} {kind} ({s['it_mw'][kind]:g} MW)" for kind, n in s["kinds"].items())
     holding = s["without_dead_man"]
     barred = s["never_written"]
+    most_mw = s["max_deadman_mw"]
+    limit = "which nothing limits: set max_deadman_mw" if most_mw is None else f"of {most_mw:g} MW allowed"
     silent = (
-        f"all racks fall back after {s['dead_man_s']} s, {s['dead_man_falls_mw']:g} MW at most"
+        f"all racks fall back after {s['dead_man_s']} s, by {s['dead_man_falls_mw']:g} MW at most, or rise by "
+        f"{s['dead_man_rises_mw']:g} MW"
         if not holding
-        else f"{len(holding)} racks hold for ever ({s['without_dead_man_mw']:g} MW): {', '.join(holding[:5])}"
+        else f"{len(holding)} racks hold for ever ({s['without_dead_man_mw']:g} MW, {limit}): {', '.join(holding[:5])}"
         f"{', ...' if len(holding) > 5 else ''}"
     )
     return [
@@ -96,6 +95,8 @@ def lines(composed: Composed) -> list[str]:
         f"  cooling    {s['loops']} loops",
         f"  devices    {s['devices']} on {s['links']} links, {s['requests_per_s']:g} requests/s; "
         f"busiest {s['busiest_link']['address']} with {s['busiest_link']['requests_per_s']:g}/s",
+        *[f"    {link}" for link in s["paced_links"][:SHOWN]],
+        *([f"    ... and {more} more links with pauses"] if (more := len(s["paced_links"]) - SHOWN) > 0 else []),
         *([f"  members    {s['members']} BMCs and miners"] if s["members"] else []),
         *([f"  read only  {', '.join(barred)}: their limits wear a memory out"] if barred else []),
         f"  in 5 s     {s['five_second_mw']['down']:g} MW down, {s['five_second_mw']['up']:g} MW up, "

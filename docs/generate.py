@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -28,11 +28,13 @@ NOTE = "<!-- written by docs/generate.py -->\n"
 def bounds(info: FieldInfo) -> str:
     """The reason a number must stay within."""
     words = []
-    for item in info.metadata:
+    choices = [item for arg in get_args(info.annotation) for item in getattr(arg, "__metadata__", ())]
+    for item in [*info.metadata, *(limit for choice in choices for limit in getattr(choice, "metadata", ()))]:
         for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
             if getattr(item, name, None) is not None:
                 words.append(f"{sign} {getattr(item, name):g}")
-    return ", ".join(words)
+    literals = [word for arg in get_args(info.annotation) if get_origin(arg) is Literal for word in get_args(arg)]
+    return " or ".join([", ".join(words), *(f'"{word}"' for word in literals)] if words else [])
 
 
 def rows(model: type[BaseModel]) -> Iterator[str]:

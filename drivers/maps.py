@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -363,12 +363,18 @@ def load(name: str, folder: Path | None = None) -> AnyMap:
         raise KeyError(name)
     if folder is not None and (own := folder / f"{name}.toml").is_file():
         try:
-            return parse(own.read_text(encoding="utf-8-sig"), str(own))
+            return _parsed(own.read_text(encoding="utf-8-sig"), str(own))
         except (OSError, UnicodeDecodeError) as error:
             raise MapError(f"{own}: cannot be read: {error}") from error
     if name not in names():
         raise KeyError(name)
     return _shipped(name)
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str, name: str) -> AnyMap:
+    """A fleet names its map in every row: the same text is the same map."""
+    return parse(text, name)
 
 
 @cache

@@ -77,9 +77,11 @@ class Endpoint:
         self.connects = 0
         self.units: dict[int, Unit] = {}
         numbered = transport.address.numbered
+        # What the transport needs as well: without ids one request at a time, on a line a silence between frames.
+        self.pace = Pace(pace.in_flight if numbered else 1, max(pace.gap_s, transport.gap_s), pace.connect_delay_s)
         self.link = Link(
-            wall, pace.in_flight if numbered else 1, self._ended, numbered=numbered,
-            gap_ns=round(1e9 * max(pace.gap_s, transport.gap_s)), delay_ns=round(1e9 * pace.connect_delay_s),
+            wall, self.pace.in_flight, self._ended, numbered=numbered,
+            gap_ns=round(1e9 * self.pace.gap_s), delay_ns=round(1e9 * self.pace.connect_delay_s),
         )  # fmt: skip
         self._gone = asyncio.Event()
         self._up = asyncio.Event()

@@ -31,6 +31,7 @@ MISSES: Final = 2
 STUBBORN: Final = 3
 """Readings in a row that contradict what a member accepted, until the rack goes on without it."""
 STUBBORN_S: Final = 30.0
+MOST_CUT: Final = 2
 YIELD_S: Final = 600.0
 """How long another writer must have been quiet until a member that was left to them is ours again."""
 UNKNOWN_RATIO: Final = 0.1
@@ -57,6 +58,7 @@ class Post:
     doubts: int = 0
     stubborn_ns: int = 0  # since when it is left out, 0: it is not
     unsure: bool = False  # its last write failed, and may have been done all the same
+    cut: int = 0  # readings in a row that a write cut short
     untold: bool = False  # it tells no power
     latched: bool = False  # it showed what it accepted
     left_ns: int = 0  # since when it is left to somebody else, 0: it is ours
@@ -205,6 +207,7 @@ class MemberRack:
     def _take(self, post: Post, reading: Reading, at_ns: int) -> None:
         """Notes a reading, and whether it contradicts what the member accepted before it was asked."""
         post.at_ns = at_ns
+        post.cut = 0
         post.untold = reading.power_w is None
         post.power_w = math.nan if reading.power_w is None else reading.power_w
         post.shown_w = math.nan if reading.limit_w is None else reading.limit_w
@@ -376,8 +379,8 @@ class MemberRack:
 
     async def _write(self, post: Post, part_w: float) -> DeviceError | None:
         """One member's part; what went wrong, None when it accepted."""
-        if post.reading is not None:
-            post.reading.cancel()
+        # Who is written all the time must be heard now and then.
+        post.cut += post.reading is not None and post.cut < MOST_CUT and post.reading.cancel()
         before_w = post.limit_w
         self.counts["sent"] += 1
         try:

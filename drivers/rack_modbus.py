@@ -48,7 +48,7 @@ class ModbusRack:
         self._rating = rating
         self._one_w = rating.max_w / 100.0 if setpoint.limit.unit == "percent" else 1.0
         self._registers: dict[str, Register] | None = None
-        self._programmed_at = -1
+        self._programmed_at = (-1, -1)
         self._wanted = self._constants(dead_man)
         self._slots = {key: self._slot(part) for key, part in setpoint.parts().items()}
         self.dead_man = dead_man if setpoint.fallback is not None else None
@@ -179,17 +179,17 @@ class ModbusRack:
         device = self._device
         if device.bases is None:
             raise DeviceError("the device was not found yet")
-        connects = device.endpoint.connects
+        comings = self._comings
         self._registers = await self._learn()
         for key, value in self._wanted.items():
             register = self._registers[key]
             await device.endpoint.write(device.number, register.at, encode(register, value), device.map.timeout_s)
-        self._programmed_at = connects
+        self._programmed_at = comings
 
     def programmed(self) -> bool | None:
         """Whether everything reads back as programmed; None while something is not read.
 
-        What no value of the map shows is written again after each connect.
+        What no value of the map shows is written again whenever the device may have been restarted.
         """
         if self._device.bases is None:
             return None
@@ -204,7 +204,12 @@ class ModbusRack:
                 return None
             elif abs(self._inputs.value[slot] - wanted) > 1.01 * abs(self._registers[key].scale):
                 return False
-        return not hidden or self._programmed_at == self._device.endpoint.connects
+        return not hidden or self._programmed_at == self._comings
+
+    @property
+    def _comings(self) -> tuple[int, int]:
+        """How often its connection was made, and how often it was silent behind that and came back."""
+        return self._device.endpoint.connects, self._device.unit.returns
 
     def _slot(self, part: Value) -> int | None:
         """Where the value of the map stands that shows this register."""

@@ -26,7 +26,7 @@ def travelled(limits: Limits, state: State, ticks: int) -> float:
 
 def pressed(limits: Limits, state: State, i: int) -> bool:
     """Whether a rack must begin with the command: it answers late, or rises so slowly that it needs all the time."""
-    return limits.slow[i] != 0 or state.ahead_w[i] - state.applied_w[i] > 4.0 * limits.up_w_per_s[i]
+    return state.slow[i] != 0 or state.ahead_w[i] - state.applied_w[i] > 4.0 * state.up_w_per_s[i]
 
 
 def ahead(limits: Limits, state: State, cap_w: float) -> None:
@@ -34,16 +34,16 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
     site = limits.site
     longest = 0
     for i in range(site.racks):
-        if limits.slow[i]:
-            longest = max(longest, max(limits.dead_up[i], limits.dead_down[i]))
+        if state.slow[i]:
+            longest = max(longest, max(state.dead_up[i], state.dead_down[i]))
     span_w = travelled(limits, state, longest)
     end_w = state.reference_w + (span_w if state.goal_w > state.reference_w else -span_w)
     total_w = (end_w + state.response_w - state.calm_w) / (1.0 + site.loss_ratio) + state.idle_w
     allocate(limits, state, state.lo_w, state.hi_w, max(0.0, min(total_w, cap_w)), state.ahead_w)
     for i in range(site.racks):
-        if limits.slow[i]:
+        if state.slow[i]:
             down = state.ahead_w[i] < state.share_w[i]
-            ticks = limits.dead_down[i] if down else limits.dead_up[i]
+            ticks = state.dead_down[i] if down else state.dead_up[i]
             part = travelled(limits, state, ticks) / span_w if span_w > 0.0 else 1.0
             state.share_w[i] += part * (state.ahead_w[i] - state.share_w[i])
         elif pressed(limits, state, i):
@@ -56,8 +56,8 @@ def arriving(limits: Limits, state: State, i: int) -> float:
     history = limits.site.history
     row = state.tick % history
     cap_w = state.cap_w[i]
-    up = row - max(0, limits.dead_up[i] - limits.site.bridge_ticks)
-    down = row - max(0, limits.dead_down[i] - limits.site.bridge_ticks)
+    up = row - max(0, state.dead_up[i] - limits.site.bridge_ticks)
+    down = row - max(0, state.dead_down[i] - limits.site.bridge_ticks)
     # The set point of this tick is not known yet: the one before it stands for it.
     if up == row:
         up -= 1
@@ -65,22 +65,22 @@ def arriving(limits: Limits, state: State, i: int) -> float:
         down -= 1
     up_w = state.past_w[(up if up >= 0 else up + history) * racks + i]
     down_w = state.past_w[(down if down >= 0 else down + history) * racks + i]
-    goal_w = min(up_w, down_w) if limits.dead_down[i] <= limits.dead_up[i] else max(up_w, down_w)
+    goal_w = min(up_w, down_w) if state.dead_down[i] <= state.dead_up[i] else max(up_w, down_w)
     time_s = limits.site.bridge_ticks * limits.site.period_ns * 1e-9
-    cap_w = min(max(goal_w, cap_w - limits.down_w_per_s[i] * time_s), cap_w + limits.up_w_per_s[i] * time_s)
+    cap_w = min(max(goal_w, cap_w - state.down_w_per_s[i] * time_s), cap_w + state.up_w_per_s[i] * time_s)
     return min(cap_w, max(state.demand_w[i], limits.min_w[i]))
 
 
 def expect(limits: Limits, state: State) -> float:
     """Sets `near_w` to what each rack will draw, where that is not its share, and returns the sum."""
     sum_w = 0.0
-    if not limits.site.slow:
+    if not state.slow_count:
         for i in range(limits.site.racks):
             sum_w += state.share_w[i]
         return sum_w
     for i in range(limits.site.racks):
         near_w = state.share_w[i]
-        if limits.slow[i] and state.ours[i]:
+        if state.slow[i] and state.ours[i]:
             near_w = arriving(limits, state, i)
         state.near_w[i] = near_w
         sum_w += near_w
@@ -90,13 +90,13 @@ def expect(limits: Limits, state: State) -> float:
 def make_up(limits: Limits, state: State, sum_w: float, total_w: float) -> float:
     """Moves the shares of fast racks so that what all will draw comes to a total; returns what it comes to."""
     up = sum_w < total_w
-    if not limits.site.slow:
+    if not state.slow_count:
         if up:
             return allocate(limits, state, state.share_w, state.reach_w, total_w, state.share_w)
         return allocate(limits, state, state.floor_w, state.share_w, total_w, state.share_w)
     for i in range(limits.site.racks):
         far_w = state.near_w[i]
-        if not (limits.slow[i] and state.ours[i]):
+        if not (state.slow[i] and state.ours[i]):
             far_w = state.reach_w[i] if up else state.floor_w[i]
         state.far_w[i] = far_w
     if up:
@@ -104,6 +104,6 @@ def make_up(limits: Limits, state: State, sum_w: float, total_w: float) -> float
     else:
         sum_w = allocate(limits, state, state.far_w, state.near_w, total_w, state.near_w)
     for i in range(limits.site.racks):
-        if not (limits.slow[i] and state.ours[i]):
+        if not (state.slow[i] and state.ours[i]):
             state.share_w[i] = state.near_w[i]
     return sum_w

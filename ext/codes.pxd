@@ -83,12 +83,20 @@ cdef enum:
     FAULT_CLOCK = 2
 
 cdef enum:
+    EXCURSION_NONE = 0
+    EXCURSION_DOWN = 1
+    EXCURSION_UP = 2
+
+cdef enum:
     LINEAR = 0
     S_CURVE = 1
 
 cdef enum:
     BASE_SLOTS = 60
     WINDOW_SLOTS = 16
+    HORIZONS = 3
+    FIRMS = 6
+    LUMPS = 12
 
 cdef extern from *:
     """

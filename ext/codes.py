@@ -115,6 +115,14 @@ class Fault(IntEnum):
     FAULT_CLOCK = 2
 
 
+class Excursion(IntEnum):
+    """Whether a rack's set point is on its way from rest to rest, and in which direction."""
+
+    EXCURSION_NONE = 0
+    EXCURSION_DOWN = 1
+    EXCURSION_UP = 2
+
+
 class Shape(IntEnum):
     """How a reference goes to its goal."""
 
@@ -123,10 +131,15 @@ class Shape(IntEnum):
 
 
 class Size(IntEnum):
-    """Lengths of fixed rings: ten-second means of the baseline, slots of a rolling window."""
+    """Lengths of fixed arrays: ten-second means of the baseline, slots of a rolling window; of firm capacity the
+    horizons, the figures in both directions, and the sizes of what may be lost at once.
+    """
 
     BASE_SLOTS = 60
     WINDOW_SLOTS = 16
+    HORIZONS = 3
+    FIRMS = 6
+    LUMPS = 12
 
 
 NEVER, GOOD, SENTINEL, RANGE, REFUSED = Quality
@@ -144,8 +157,9 @@ ACT_NONE, ACT_WARN, ACT_NO_RAISE, ACT_HOLD, ACT_DERATE, ACT_SAFE, ACT_SHED, ACT_
 ) = SiteWhy  # fmt: skip
 VETO_LEVEL, VETO_STALE, VETO_COOLING, VETO_RISE, VETO_FALL, VETO_NODE, VETO_SAFE, VETO_GRID, VETOES = Veto
 FAULT_NONE, FAULT_SETPOINT, FAULT_CLOCK = Fault
+EXCURSION_NONE, EXCURSION_DOWN, EXCURSION_UP = Excursion
 LINEAR, S_CURVE = Shape
-BASE_SLOTS, WINDOW_SLOTS = Size
+BASE_SLOTS, WINDOW_SLOTS, HORIZONS, FIRMS, LUMPS = Size
 ENDLESS = 1e300
 """A power that no limit reaches; finite, so that arithmetic on it stays finite."""
 SECOND_NS = 1_000_000_000

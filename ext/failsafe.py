@@ -32,9 +32,41 @@ def level(limits: Limits, i: int, asked_w: float) -> float:
     return min(max(asked_w, limits.min_w[i]), limits.max_w[i])
 
 
+def freeze(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """Whether the meter shows the same to the last bit while the hall has moved by the racks' own readings.
+
+    What counts is how far they moved since the meter last did (`own_w`, see model.learn): by more than any one rack
+    could pretend, and for longer than a reading may be old. It is over once the meter moves and ten seconds brought no
+    contradiction.
+    """
+    site = limits.site
+    at_ns = inputs.at_ns[site.power_slot]
+    if inputs.value[site.power_slot] != state.shown_w:
+        state.shown_w = inputs.value[site.power_slot]
+        state.shown_ns = at_ns
+        state.own_w = 0.0
+        state.still_ns = 0
+        if state.thaw_ns == 0:
+            state.thaw_ns = now_ns
+    elif not abs(state.own_w) > site.freeze_w:
+        state.still_ns = 0
+    elif state.still_ns == 0:
+        state.still_ns = at_ns
+        state.thaw_ns = 0
+    elif at_ns - state.still_ns >= site.freeze_ns:
+        state.meter_frozen = 1
+    if state.thaw_ns != 0 and now_ns - state.thaw_ns >= 10 * SECOND_NS:
+        state.meter_frozen = 0
+
+
 def meter(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """The meter is good when fresh, and after a gap only once it stayed fresh for a second."""
-    if not fresh(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns):
+    """The meter is good when fresh and alive, and after a gap only once it stayed so for a second."""
+    is_fresh = fresh(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
+    if is_fresh:
+        freeze(inputs, limits, state, now_ns)
+    if not is_fresh or state.meter_frozen:
+        if state.meter_good:
+            state.blind_ns = now_ns
         state.meter_good = 0
         state.meter_clear_ns = 0
         return

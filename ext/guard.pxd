@@ -6,6 +6,12 @@ from rampd.ext.codes cimport (
     VETO_RISE, VETO_SAFE, VETO_STALE)
 
 cdef bint good(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
+@cython.locals(at_ns=int64_t)
+cdef void alive(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
+                int64_t now_ns) noexcept nogil
+@cython.locals(slot=int64_t, at_ns=int64_t)
+cdef void listen(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i,
+                 int64_t now_ns) noexcept nogil
 @cython.locals(slot=int64_t)
 cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
 @cython.locals(slot=int64_t)

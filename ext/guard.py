@@ -40,6 +40,44 @@ def good(inputs: Inputs, slot: int, stale_ns: int, now_ns: int) -> bool:
     return inputs.value[slot] * 0.0 == 0.0
 
 
+def alive(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
+    """Judges a meter that answers: frozen when it shows the same while the racks' own readings say that they moved.
+
+    By more than one rack could pretend and for longer than a reading may be old; until it moved again and did not
+    contradict the racks for ten seconds.
+    """
+    site = limits.site
+    at_ns = inputs.at_ns[site.power_slot]
+    if inputs.value[site.power_slot] != watch.shown_w:
+        watch.shown_w = inputs.value[site.power_slot]
+        watch.shown_ns = at_ns
+        watch.own_w = 0.0
+        watch.still_ns = 0
+        if watch.thaw_ns == 0:
+            watch.thaw_ns = now_ns
+    elif not abs(watch.own_w) > site.freeze_w:
+        watch.still_ns = 0
+    elif watch.still_ns == 0:
+        watch.still_ns = at_ns
+        watch.thaw_ns = 0
+    elif at_ns - watch.still_ns >= site.freeze_ns:
+        watch.frozen = 1
+    if watch.thaw_ns != 0 and now_ns - watch.thaw_ns >= 10 * SECOND_NS:
+        watch.frozen = 0
+
+
+def listen(inputs: Inputs, limits: Limits, watch: Watch, i: int, now_ns: int) -> None:
+    """Adds up what a rack moved by; what was not read twice since the meter last moved says nothing about the meter."""
+    slot = limits.power_slot[i]
+    at_ns = inputs.at_ns[slot]
+    if at_ns == watch.heard_ns[i] or not good(inputs, slot, limits.stale_ns[i], now_ns):
+        return
+    if watch.heard_ns[i] >= watch.shown_ns:
+        watch.own_w += inputs.value[slot] - watch.heard_w[i]
+    watch.heard_w[i] = inputs.value[slot]
+    watch.heard_ns[i] = at_ns
+
+
 def faulted(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
     """Whether voltage, breaker or frequency show that the grid is not there: then nothing rises."""
     site = limits.site
@@ -137,7 +175,7 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
         if watch.known[i]:
             change_w += out_w[i] - watch.last_w[i]
     free = command.verb == ESTOP or opened(inputs, limits, now_ns)
-    if inputs.quality[site.power_slot] == GOOD and inputs.value[site.power_slot] > site.import_w:
+    if inputs.quality[site.power_slot] == GOOD and inputs.value[site.power_slot] > site.import_w and watch.frozen == 0:
         free = True
     if site.under_steps > 0 and good(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):
         free = free or inputs.value[site.frequency_slot] <= limits.under_hz[0]
@@ -224,12 +262,17 @@ def nodes(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: 
 
 def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w: Doubles, now_ns: int) -> None:
     """What may go out: `asked_w` less what breaks a rule, into `out_w`."""
-    meter_good = good(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
-    fault = faulted(inputs, limits, now_ns)
     if watch.last_ns == 0:
         watch.last_ns = now_ns
+        watch.shown_ns = now_ns
+    meter_good = good(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
+    if meter_good:
+        alive(inputs, limits, watch, now_ns)
+        meter_good = watch.frozen == 0
+    fault = faulted(inputs, limits, now_ns)
     for i in range(limits.site.racks):
         watch.vetoed[i] = 0
+        listen(inputs, limits, watch, i, now_ns)
         if not watch.known[i]:
             meet(inputs, limits, watch, i, now_ns)
         if watch.known[i]:

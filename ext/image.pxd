@@ -36,6 +36,7 @@ cdef struct Site:
     int64_t frequency_slot      # -1: not measured
     int64_t breaker_slot        # -1: not known; 0 is open
     int64_t meter_stale_ns
+    int64_t freeze_ns           # the meter may contradict the racks for so long
     int64_t rack_stale_ns       # the longest of them
     int64_t loop_stale_ns
     int64_t meter_delay_ns
@@ -68,6 +69,7 @@ cdef struct Site:
     double hold_hz              # beyond it no ramp goes against the frequency; <= 0: never
     double quiet_w              # peak to peak in 15 s that is let stand while dispatched
     double grain_w              # the largest step of a rack
+    double freeze_w             # by so much: more than any one rack could pretend
     double jump_w               # the most that one rack moves at once: a step, or from off to its least
 
 cdef struct Limits:             # configuration; written once, read by step and guard
@@ -136,6 +138,11 @@ cdef struct State:              # the step's own memory
     int64_t meter_at_ns
     int64_t meter_good          # fresh now
     int64_t meter_clear_ns      # since when it is good without a break
+    int64_t meter_frozen        # it shows the same while the racks move
+    int64_t shown_ns            # when what it shows was first read
+    int64_t still_ns            # since when that contradicts the racks
+    int64_t thaw_ns             # since when it moves again
+    int64_t blind_ns            # since when it is not good
     int64_t site_why
     int64_t fault               # voltage, breaker or frequency show one now
     int64_t fault_ns            # when they last did
@@ -150,6 +157,10 @@ cdef struct State:              # the step's own memory
     int64_t base_n
     int64_t noise_at
     int64_t ballast_ns
+    int64_t slow_count          # racks that are slow, by configuration or by what they showed
+    int64_t firm_turn           # where the round of firm capacity stands
+    double shown_w              # what the meter shows
+    double own_w                # what the racks moved by since it was first read, by their own readings
     double away_hz
     double calm_w               # the disturbance as slow racks see it
     double response_w           # primary frequency response, of purchase
@@ -173,8 +184,7 @@ cdef struct State:              # the step's own memory
     double idle_w               # what racks draw less than their least set point
     double least_w              # what the meter could be brought to, given time
     double most_w
-    double firm_up_w            # deliverable within five seconds
-    double firm_down_w
+    double loss_p               # how likely a call is held to find a node's racks lost together
     double grain_w              # step that only stepped racks could take
     double *asked_w             # [racks] set points of this tick, before the guard
     double *applied_w           # [racks] set points after the guard
@@ -208,6 +218,15 @@ cdef struct State:              # the step's own memory
     double *full_w
     double *fill
     double *reserve_w           # [nodes] what may still be drawn beyond the set points
+    double *firm_w              # [FIRMS] firm capacity: three horizons down, then three up
+    double *firm_mean_w         # [FIRMS] scratch of its round: the racks' sum
+    double *firm_var            # [FIRMS] and its variance
+    double *firm_vague_w        # [FIRMS] what of it nobody has seen drawn yet
+    double *firm_node_w         # [FIRMS * nodes] a node's part of it
+    double *lump_p              # [LUMPS] lost nodes by size: chance
+    double *lump_w              # [LUMPS] and mean size
+    int64_t *node_in            # [nodes] racks that can be counted on
+    int64_t *node_out           # [nodes] and those that cannot
     double *loop_w              # [loops] thermal cap of the racks' sum
     double *loop_load_w
     double *loop_floor_w
@@ -215,27 +234,61 @@ cdef struct State:              # the step's own memory
     int64_t *loop_clear_ns
     int64_t *seen_ns            # [racks] time of the last reading used
     double *seen_w              # [racks] and its value
+    double *peak_w              # [racks] the most of late: what it is known to want
+    double *dead_up_s           # [racks] what it has shown, the configuration until then
+    double *dead_down_s
+    double *up_w_per_s
+    double *down_w_per_s
+    double *bottom_w            # [racks] the least it goes to
+    double *step_w              # [racks] what it stays below its set point at most: its step
+    double *success             # [racks] share of moves that it follows
+    double *error_w             # [racks] delivered less asked
+    double *start_w             # [racks] of the present excursion: where the power was
+    double *mark_w              # [racks] what it must pass
+    double *lead_w              # [racks] how far its cap must go for that
+    double *aim_w               # [racks] and where that part goes
+    double *pace_w_per_s        # [racks] slope seen in it; 0: none
+    double *after_w             # [racks] the reading that passed the mark
+    int64_t *before_ns          # [racks] the readings between which it passed
+    int64_t *after_ns
+    int64_t *dead_up            # [racks] dead times as ticks
+    int64_t *dead_down
+    int64_t *led_ns             # [racks] when that part was given; 0: not yet
+    int64_t *moved_ns           # [racks] when the set point last changed
+    int64_t *gap_ns             # [racks] how far apart its readings come
     double *low_w               # [racks] trough of one that swings
     int64_t *bound_ns           # [racks] when its cap last bound it
     int64_t *slack_ns           # [racks] and left it slack
     int64_t *free_ns            # [racks] before this time it does not change, safety apart
     int64_t *worn_ns            # [racks] when its budget of changes will be whole again
     uint8_t *swings             # [racks] its job swings
+    uint8_t *slow               # [racks] its dead time is too long to follow tick by tick
+    uint8_t *excursion          # [racks]
+    uint8_t *passed             # [racks] it passed the mark
     uint8_t *rising             # [racks] it was more than the one before
     uint8_t *known              # [racks] a set point was adopted
     uint8_t *ours               # [racks] the model follows its cap, else its reading
     uint8_t *stale
     uint8_t *action             # [racks]
     uint8_t *loop_action        # [loops]
+    uint8_t *node_lost          # [nodes] most of its racks went at once
     uint8_t *bound_why          # [racks] what set its upper bound in this tick
     uint8_t *why                # [racks] as of its last turn
 
 cdef struct Watch:              # the guard's own memory
     int64_t last_ns
+    int64_t shown_ns            # when what the meter shows was first read
+    int64_t still_ns            # since when that contradicts the racks
+    int64_t thaw_ns             # since when it moves again
+    int64_t frozen              # it shows the same while the racks move
+    double shown_w
+    double own_w                # what the racks moved by since then
     double rise_w               # budget left
     double fall_w
     int64_t *vetoes             # [VETOES]
     double *last_w              # [racks] what the guard let pass
+    double *heard_w             # [racks] its last good power reading
+    int64_t *heard_ns           # [racks] and the time of it
     double *sum_w               # [nodes]
     int64_t *over_ns            # [nodes] since when its sum is above the limit
     uint8_t *known              # [racks]
@@ -257,6 +310,7 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t lapsed
     int64_t started
     int64_t meter_good
+    int64_t meter_frozen
     int64_t site_why
     double reference_w
     double goal_w
@@ -266,8 +320,12 @@ cdef struct Outputs:            # the read-only snapshot
     double model_w
     double least_w              # what the meter could be brought to, given time
     double most_w
-    double firm_up_w            # what the racks could deliver within five seconds
+    double firm_up_w            # change of the purchase that 19 of 20 calls exceed, within five seconds
+    double firm_up_60_w         # within 60 s
+    double firm_up_600_w        # within ten minutes
     double firm_down_w
+    double firm_down_60_w
+    double firm_down_600_w
     int64_t *vetoes             # [VETOES]
     int64_t *late_bins          # [BINS] histogram of late_ns, see loop
     int64_t *busy_bins
@@ -311,6 +369,7 @@ cdef extern from *:
 cdef class Configuration:
     cdef Limits limits
     cdef void *memory
+    cdef size_t size
 
 cdef class InputWall:
     cdef Wall wall
@@ -334,3 +393,5 @@ cdef class Memory:
     cdef Watch watch
     cdef void *state_memory
     cdef void *watch_memory
+    cdef size_t state_size
+    cdef size_t watch_size

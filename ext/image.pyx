@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from rampd.ext.codes cimport BASE_SLOTS, VETOES, WINDOW_SLOTS
+from rampd.ext.codes cimport BASE_SLOTS, FIRMS, LUMPS, VETOES, WINDOW_SLOTS
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -150,6 +150,15 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.full_w = <double *>take(base, &o, nodes)
     x.fill = <double *>take(base, &o, nodes)
     x.reserve_w = <double *>take(base, &o, nodes)
+    x.firm_w = <double *>take(base, &o, FIRMS * 8)
+    x.firm_mean_w = <double *>take(base, &o, FIRMS * 8)
+    x.firm_var = <double *>take(base, &o, FIRMS * 8)
+    x.firm_vague_w = <double *>take(base, &o, FIRMS * 8)
+    x.firm_node_w = <double *>take(base, &o, FIRMS * nodes)
+    x.lump_p = <double *>take(base, &o, LUMPS * 8)
+    x.lump_w = <double *>take(base, &o, LUMPS * 8)
+    x.node_in = <int64_t *>take(base, &o, nodes)
+    x.node_out = <int64_t *>take(base, &o, nodes)
     x.loop_w = <double *>take(base, &o, loops)
     x.loop_load_w = <double *>take(base, &o, loops)
     x.loop_floor_w = <double *>take(base, &o, loops)
@@ -157,18 +166,44 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.loop_clear_ns = <int64_t *>take(base, &o, loops)
     x.seen_ns = <int64_t *>take(base, &o, racks)
     x.seen_w = <double *>take(base, &o, racks)
+    x.peak_w = <double *>take(base, &o, racks)
+    x.dead_up_s = <double *>take(base, &o, racks)
+    x.dead_down_s = <double *>take(base, &o, racks)
+    x.up_w_per_s = <double *>take(base, &o, racks)
+    x.down_w_per_s = <double *>take(base, &o, racks)
+    x.bottom_w = <double *>take(base, &o, racks)
+    x.step_w = <double *>take(base, &o, racks)
+    x.success = <double *>take(base, &o, racks)
+    x.error_w = <double *>take(base, &o, racks)
+    x.start_w = <double *>take(base, &o, racks)
+    x.mark_w = <double *>take(base, &o, racks)
+    x.lead_w = <double *>take(base, &o, racks)
+    x.aim_w = <double *>take(base, &o, racks)
+    x.pace_w_per_s = <double *>take(base, &o, racks)
+    x.after_w = <double *>take(base, &o, racks)
+    x.before_ns = <int64_t *>take(base, &o, racks)
+    x.after_ns = <int64_t *>take(base, &o, racks)
+    x.dead_up = <int64_t *>take(base, &o, racks)
+    x.dead_down = <int64_t *>take(base, &o, racks)
+    x.led_ns = <int64_t *>take(base, &o, racks)
+    x.moved_ns = <int64_t *>take(base, &o, racks)
+    x.gap_ns = <int64_t *>take(base, &o, racks)
     x.low_w = <double *>take(base, &o, racks)
     x.bound_ns = <int64_t *>take(base, &o, racks)
     x.slack_ns = <int64_t *>take(base, &o, racks)
     x.swings = <uint8_t *>take(base, &o, site.racks)
     x.free_ns = <int64_t *>take(base, &o, racks)
     x.worn_ns = <int64_t *>take(base, &o, racks)
+    x.slow = <uint8_t *>take(base, &o, site.racks)
+    x.excursion = <uint8_t *>take(base, &o, site.racks)
+    x.passed = <uint8_t *>take(base, &o, site.racks)
     x.rising = <uint8_t *>take(base, &o, site.racks)
     x.known = <uint8_t *>take(base, &o, site.racks)
     x.ours = <uint8_t *>take(base, &o, site.racks)
     x.stale = <uint8_t *>take(base, &o, site.racks)
     x.action = <uint8_t *>take(base, &o, site.racks)
     x.loop_action = <uint8_t *>take(base, &o, site.loops)
+    x.node_lost = <uint8_t *>take(base, &o, site.nodes)
     x.bound_why = <uint8_t *>take(base, &o, site.racks)
     x.why = <uint8_t *>take(base, &o, site.racks)
     return o
@@ -178,6 +213,8 @@ cdef size_t lay_watch(Watch *x, char *base, const Site *site) noexcept:
     cdef size_t o = 0
     x.vetoes = <int64_t *>take(base, &o, VETOES * 8)
     x.last_w = <double *>take(base, &o, site.racks * 8)
+    x.heard_w = <double *>take(base, &o, site.racks * 8)
+    x.heard_ns = <int64_t *>take(base, &o, site.racks * 8)
     x.sum_w = <double *>take(base, &o, site.nodes * 8)
     x.over_ns = <int64_t *>take(base, &o, site.nodes * 8)
     x.known = <uint8_t *>take(base, &o, site.racks)
@@ -201,7 +238,8 @@ cdef class Configuration:
         self.limits.site.windows = windows
         self.limits.site.under_steps = under_steps
         self.limits.site.history = history
-        self.memory = allocate(lay_limits(&self.limits, NULL))
+        self.size = lay_limits(&self.limits, NULL)
+        self.memory = allocate(self.size)
         lay_limits(&self.limits, <char *>self.memory)
 
     def __dealloc__(self):
@@ -287,9 +325,11 @@ cdef class OutputWall:
 cdef class Memory:
     def __cinit__(self, Configuration configuration):
         cdef const Site *site = &configuration.limits.site
-        self.state_memory = allocate(lay_state(&self.state, NULL, site))
+        self.state_size = lay_state(&self.state, NULL, site)
+        self.state_memory = allocate(self.state_size)
         lay_state(&self.state, <char *>self.state_memory, site)
-        self.watch_memory = allocate(lay_watch(&self.watch, NULL, site))
+        self.watch_size = lay_watch(&self.watch, NULL, site)
+        self.watch_memory = allocate(self.watch_size)
         lay_watch(&self.watch, <char *>self.watch_memory, site)
 
     def __dealloc__(self):

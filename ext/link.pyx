@@ -189,8 +189,8 @@ cdef class Link:
         else:
             self.heard(exchange, now)
         self.finish(exchange, EXCEPTION, code)
-        # 5 and 6 say "later": the values keep their age.
-        if exchange.decoder is None or code == 5 or code == 6:
+        # 5 and 6 say "later", 10 and 11 "not heard": the values keep their age.
+        if exchange.decoder is None or code in (5, 6, 10, 11):
             return 0
         if exchange.refused is None or not exchange.refused(code):
             exchange.decoder.refuse(&self.wall.own, exchange.sent_ns)

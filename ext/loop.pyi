@@ -1,16 +1,24 @@
 from typing_extensions import disjoint_base
 
 from rampd.ext.image import Configuration, InputWall, Memory, OutputWall
+from rampd.ext.tape import Tape
 
 @disjoint_base
 class Loop:
     """latch -> step -> guard -> publish, once a period, without the GIL.
 
-    `wake_fd` is an eventfd written after each tick. Run it in a thread of its own, stop and join it in `finally`.
+    `wake_fd` is an eventfd written after each tick; a `tape` gets what each tick was given and gave. Run it in a thread
+    of its own, stop and join it in `finally`.
     """
 
     def __init__(
-        self, configuration: Configuration, inputs: InputWall, outputs: OutputWall, memory: Memory, wake_fd: int
+        self,
+        configuration: Configuration,
+        inputs: InputWall,
+        outputs: OutputWall,
+        memory: Memory,
+        wake_fd: int,
+        tape: Tape | None = None,
     ) -> None: ...
     def tick_at(self, now_ns: int) -> bool:
         """One tick at a given time, for simulated time and replay; False when the step refused the time."""

@@ -11,6 +11,7 @@ from rampd.ext.codes cimport AVAILABLE, EMERGENCY, FAULT_NONE, VETOES
 from rampd.ext.guard cimport check
 from rampd.ext.model cimport record
 from rampd.ext.step cimport step
+from rampd.ext.tape cimport Tape
 
 cdef extern from *:
     """
@@ -53,6 +54,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.lapsed = state.lapsed
     out.started = state.started
     out.meter_good = state.meter_good
+    out.meter_frozen = state.meter_frozen
     out.site_why = state.site_why
     out.reference_w = state.reference_w
     out.goal_w = state.goal_w
@@ -62,8 +64,12 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.model_w = state.model_w
     out.least_w = state.least_w
     out.most_w = state.most_w
-    out.firm_up_w = state.firm_up_w
-    out.firm_down_w = state.firm_down_w
+    out.firm_down_w = state.firm_w[0]
+    out.firm_down_60_w = state.firm_w[1]
+    out.firm_down_600_w = state.firm_w[2]
+    out.firm_up_w = state.firm_w[3]
+    out.firm_up_60_w = state.firm_w[4]
+    out.firm_up_600_w = state.firm_w[5]
     for i in range(VETOES):
         out.vetoes[i] = watch.vetoes[i]
     for i in range(limits.site.racks):
@@ -80,12 +86,13 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
 
 cdef class Loop:
     def __init__(self, image.Configuration configuration, image.InputWall inputs, image.OutputWall outputs,
-                 image.Memory memory, int wake_fd):
+                 image.Memory memory, int wake_fd, Tape tape=None):
         self.configuration = configuration
         self.inputs = inputs
         self.outputs = outputs
         self.memory = memory
         self.wake_fd = wake_fd
+        self.tape = tape
 
     cdef void tick(self, int64_t due_ns, int64_t now_ns) noexcept nogil:
         cdef const image.Limits *limits = &self.configuration.limits
@@ -112,6 +119,9 @@ cdef class Loop:
         out.busy_sum_ns += out.busy_ns
         out.busy_bins[bin_of(out.busy_ns)] += 1
         self.outputs.publish()
+        # After the set points are out: what is recorded makes none of them later.
+        if self.tape is not None:
+            self.tape.after(inputs, now_ns)
 
     def tick_at(self, int64_t now_ns):
         cdef int64_t before = self.outputs.own.tick

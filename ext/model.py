@@ -16,7 +16,8 @@ import cython
 if not cython.compiled:
     from rampd.ext.ballast import watch
     from rampd.ext.bridge import arriving
-    from rampd.ext.codes import AVAILABLE
+    from rampd.ext.codes import AVAILABLE, EXCURSION_UP, WINDOW_SLOTS
+    from rampd.ext.identify import moved, take
     from rampd.ext.window import noise
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -26,11 +27,11 @@ def delayed(limits: Limits, state: State, i: int, row: int) -> float:
     """The set point that acts now: after the shorter dead time where the directions differ, in that direction."""
     racks = limits.site.racks
     history = limits.site.history
-    up = row - limits.dead_up[i]
-    down = row - limits.dead_down[i]
+    up = row - state.dead_up[i]
+    down = row - state.dead_down[i]
     up_w = state.past_w[(up if up >= 0 else up + history) * racks + i]
     down_w = state.past_w[(down if down >= 0 else down + history) * racks + i]
-    if limits.dead_down[i] <= limits.dead_up[i]:
+    if state.dead_down[i] <= state.dead_up[i]:
         return min(up_w, down_w)
     return max(up_w, down_w)
 
@@ -40,15 +41,25 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     slot = limits.power_slot[i]
     if state.stale[i] or state.fault_hold or inputs.at_ns[slot] == state.seen_ns[i]:
         return
-    state.seen_ns[i] = inputs.at_ns[slot]
     measured_w = inputs.value[slot]
+    if state.seen_ns[i] > 0:
+        # The longest of late, forgotten slowly.
+        state.gap_ns[i] = max(inputs.at_ns[slot] - state.seen_ns[i], state.gap_ns[i] - state.gap_ns[i] // 32)
+        take(inputs, limits, state, i)
+    if state.seen_ns[i] >= state.shown_ns:
+        # Read twice since the meter last moved: then the meter ought to have moved as well.
+        state.own_w += measured_w - state.seen_w[i]
+    state.seen_ns[i] = inputs.at_ns[slot]
     width_w = limits.max_w[i]
-    margin_w = max(0.05 * width_w, 1.2 * limits.quantum_w[i])
+    margin_w = max(0.05 * width_w, 1.2 * max(limits.quantum_w[i], state.step_w[i]))
     # A rack that still rises is on its way, not at its demand.
     state.rising[i] = measured_w > state.seen_w[i] + 0.01 * width_w
     state.seen_w[i] = measured_w
+    state.peak_w[i] = max(measured_w, state.peak_w[i] + 0.0002 * (measured_w - state.peak_w[i]))
     settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not state.rising[i]
-    if watch(limits, state, i, measured_w, settled):
+    # One that was raised and has not answered yet does not wait for work.
+    answered = state.excursion[i] != EXCURSION_UP or state.passed[i] != 0
+    if watch(limits, state, i, measured_w, settled and answered):
         # It wants everything in the next moment, but after a standstill it gets that back slowly.
         state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w) + 0.005 * width_w)
     elif settled and measured_w < state.cap_w[i] - margin_w:
@@ -57,6 +68,12 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         state.demand_w[i] += error_w * (0.5 if abs(error_w) > margin_w else 0.1)
     elif settled:
         state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w))
+
+
+def drawn(state: State, i: int, bottom_w: float) -> float:
+    """What a rack draws under its cap: no less than its least unless it is off, no more than it wants."""
+    cap_w = state.cap_w[i]
+    return min(max(cap_w, bottom_w) if cap_w > 0.0 else cap_w, state.demand_w[i])
 
 
 def aligned(inputs: Inputs, limits: Limits, now_ns: int) -> int:
@@ -94,6 +111,9 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
     for k in range(limits.site.history):
         state.past_model_w[k] += by_w
     gain = 1.0 + limits.site.loss_ratio
+    for k in range(WINDOW_SLOTS):
+        state.noise_low_w[k] -= gain * by_w
+        state.noise_high_w[k] -= gain * by_w
     one_w = state.disturbance_w
     other_w = one_w - gain * by_w
     if not state.meter_good:
@@ -115,22 +135,25 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
     for i in range(limits.site.racks):
         if not state.known[i]:
             continue
+        bottom_w = state.bottom_w[i]
         learn(inputs, limits, state, i)
+        if state.bottom_w[i] != bottom_w and state.ours[i]:
+            shift(inputs, limits, state, drawn(state, i, state.bottom_w[i]) - drawn(state, i, bottom_w))
         goal_w = delayed(limits, state, i, row)
         cap_w = state.cap_w[i]
         if goal_w > cap_w:
-            cap_w = min(goal_w, cap_w + limits.up_w_per_s[i] * dt_s)
+            cap_w = min(goal_w, cap_w + state.up_w_per_s[i] * dt_s)
             if state.rising[i] and not state.stale[i]:
                 # A rack seen on its way up is no further than its slope has brought it since.
                 since_s = (now_ns - state.seen_ns[i]) * 1e-9
-                cap_w = min(cap_w, state.seen_w[i] + limits.up_w_per_s[i] * since_s + 0.02 * limits.max_w[i])
+                cap_w = min(cap_w, state.seen_w[i] + state.up_w_per_s[i] * since_s + 0.02 * limits.max_w[i])
         else:
-            cap_w = max(goal_w, cap_w - limits.down_w_per_s[i] * dt_s)
+            cap_w = max(goal_w, cap_w - state.down_w_per_s[i] * dt_s)
         state.cap_w[i] = cap_w
         ours = inputs.rack_state[i] == AVAILABLE
         power_w = state.power_w[i]
         if ours:
-            power_w = min(cap_w, state.demand_w[i])
+            power_w = drawn(state, i, state.bottom_w[i])
         elif not state.stale[i]:
             power_w = max(0.0, inputs.value[limits.power_slot[i]])
         if state.ours[i] != ours:
@@ -144,7 +167,7 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
             idle_w += max(0.0, least_w - state.demand_w[i])
             # A slow rack was given what is to come: what it will draw in the meantime is what counts.
             power_w = state.applied_w[i]
-            if limits.slow[i]:
+            if state.slow[i]:
                 power_w = arriving(limits, state, i)
             power_w = min(power_w, max(state.demand_w[i], least_w))
         stand_w += power_w
@@ -159,6 +182,9 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     slot = limits.site.power_slot
     at_ns = inputs.at_ns[slot]
     if not state.meter_good or at_ns == state.meter_at_ns or (state.fault_hold and state.started):
+        return
+    if state.started and abs(state.own_w) > 0.1 * limits.site.freeze_w:
+        # The racks have moved and the meter has not: what it shows teaches nothing until it moves as well.
         return
     history = limits.site.history
     ago = aligned(inputs, limits, now_ns)
@@ -207,4 +233,6 @@ def record(limits: Limits, state: State) -> None:
             if state.known[i] and state.applied_w[i] != state.past_w[before + i]:
                 rest(limits, state, i, state.applied_w[i] > state.past_w[before + i])
     for i in range(racks):
+        if state.applied_w[i] != state.past_w[before + i] and state.known[i] and state.tick > 1:
+            moved(limits, state, i, state.past_w[before + i])
         state.past_w[row + i] = state.applied_w[i]

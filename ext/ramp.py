@@ -204,6 +204,9 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
     if state.returning and goal_w > state.return_cap_w:
         goal_w = max(state.return_cap_w, min(state.reference_w, goal_w))
         state.site_why = SITE_RETURN
+    if not state.meter_good and goal_w > limits.site.default_w and now_ns - state.blind_ns >= limits.site.hold_max_ns:
+        # Without a meter nobody knows what the rest of the site draws: no longer above the default.
+        goal_w = limits.site.default_w
     up = goal_w > state.reference_w
     most = envelope(limits, state, up)
     step_w = min(state.rate_w_per_s, most) * dt_s if state.verb == TRACK else most * dt_s

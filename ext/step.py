@@ -29,6 +29,7 @@ if not cython.compiled:
         FAULT_CLOCK,
         FAULT_NONE,
         FAULT_SETPOINT,
+        MANUAL,
         SITE_ESTOP,
         SITE_FAULT,
         SITE_FLOOR,
@@ -52,8 +53,10 @@ if not cython.compiled:
         WHY_STALE,
         WHY_UNRESPONSIVE,
     )
-    from rampd.ext.failsafe import judge
+    from rampd.ext.failsafe import fresh, judge, level
+    from rampd.ext.firm import firm, span
     from rampd.ext.grid import observe
+    from rampd.ext.identify import begin
     from rampd.ext.levels import above, below, quantise
     from rampd.ext.model import advance, compare
     from rampd.ext.ramp import follow
@@ -119,6 +122,9 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         reserve_w = 0.0
         applied_w = state.applied_w[i]
         lo_w = limits.min_w[i]
+        if state.action[i] < ACT_NO_RAISE and state.verb != ESTOP:
+            # Lower it does not go: others make up for it.
+            lo_w = state.bottom_w[i]
         hi_w = min(limits.max_w[i], max(lo_w, state.demand_w[i]))
         why = WHY_MAX if hi_w == limits.max_w[i] else WHY_DEMAND
         # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
@@ -131,7 +137,9 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         elif inputs.rack_state[i] != AVAILABLE:
             lo_w = min(state.power_w[i], limits.max_w[i])
             hi_w = lo_w
-            reserve_w = (limits.max_w[i] if state.stale[i] else max(applied_w, lo_w)) - hi_w
+            # Who holds it may raise it, and the guard counts it like this.
+            rated = state.stale[i] or inputs.rack_state[i] == MANUAL
+            reserve_w = (limits.max_w[i] if rated else max(applied_w, lo_w)) - hi_w
             why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
         elif state.action[i] >= ACT_SAFE:
             hi_w = lo_w
@@ -181,7 +189,8 @@ def explain(limits: Limits, state: State, i: int) -> None:
     """Says what holds a rack whose turn it is where it is."""
     share_w = state.share_w[i]
     why = state.bound_why[i]
-    if share_w < state.hi_w[i] and why != WHY_COOLING and why != WHY_GRID:
+    if share_w < state.hi_w[i]:
+        # What bounds it from above does not bind.
         node_bound = state.fill[limits.node[i]] < state.fill[0]
         why = WHY_NODE if node_bound else (WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE)
     if share_w > state.reach_w[i] or share_w < state.floor_w[i]:
@@ -195,7 +204,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
     give_way(limits, state, state.lo_w, state.hi_w)
     fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
-    if limits.site.slow:
+    if state.slow_count:
         room_w = (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio)
         ahead(limits, state, room_w + state.idle_w)
     sum_w = 0.0
@@ -213,7 +222,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
             explain(limits, state, i)
         state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
         sum_w += state.share_w[i]
-    if limits.site.slow or abs(sum_w - fair_w) > 2e-4 * fair_w:
+    if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, expect(limits, state), fair_w)
     grain_w = quantise(limits, state)
     # Racks that move freely make up for the rounding as far as they can.
@@ -260,6 +269,31 @@ def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> 
     return share_w
 
 
+def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
+    """The set point of a rack that others hold: what it shows, so that it comes back from there.
+
+    It goes up only where the rack might be raised, and no further than what the envelope has left. Its demand is what
+    it was given, so that it rises from there like any rack that wants more, and no other falls to make room for it.
+    """
+    applied_w = state.applied_w[i]
+    if not state.known[i] or not fresh(inputs, limits.limit_slot[i], limits.stale_ns[i], state.now_ns):
+        return applied_w
+    shown_w = level(limits, i, inputs.value[limits.limit_slot[i]])
+    if limits.level_first[i] < limits.level_first[i + 1]:
+        shown_w = max(0.0, below(limits, i, shown_w))
+    if shown_w > applied_w and (state.action[i] >= ACT_NO_RAISE or not state.meter_good or state.fault_hold):
+        return applied_w
+    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+        if shown_w > applied_w + state.rise_w or shown_w < applied_w - state.fall_w:
+            return applied_w
+    else:
+        shown_w = max(min(shown_w, applied_w + state.rise_w), applied_w - state.fall_w)
+    state.demand_w[i] = min(state.demand_w[i], max(shown_w, limits.min_w[i]))
+    state.rise_w -= max(0.0, shown_w - applied_w)
+    state.fall_w -= max(0.0, applied_w - shown_w)
+    return shown_w
+
+
 def move(inputs: Inputs, limits: Limits, state: State) -> int:
     """Set points of the racks whose turn it is; each rack moves on its own phase, so that the sum is smooth.
 
@@ -274,8 +308,11 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
         if turn == limits.site.phases:
             turn = 0
         state.asked_w[i] = state.applied_w[i]
+        if inputs.rack_state[i] == MANUAL:
+            state.asked_w[i] = in_hand(inputs, limits, state, i)
+            continue
         # Slow racks begin with the command that moves them, not at their next turn.
-        prompt = state.taken_tick == state.tick and limits.site.slow and pressed(limits, state, i)
+        prompt = state.taken_tick == state.tick and state.slow_count and pressed(limits, state, i)
         if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:
             continue
         if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
@@ -307,30 +344,6 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
     return FAULT_NONE
 
 
-def firm(inputs: Inputs, limits: Limits, state: State) -> None:
-    """What the racks could deliver within five seconds, down and up, and the meter's range given time."""
-    least_w = 0.0
-    most_w = 0.0
-    up_w = 0.0
-    down_w = 0.0
-    period_s = limits.site.period_ns * 1e-9
-    for i in range(limits.site.racks):
-        least_w += state.lo_w[i]
-        most_w += state.hi_w[i]
-        if state.stale[i] or not state.known[i] or inputs.rack_state[i] != AVAILABLE:
-            continue
-        down_s = max(0.0, 5.0 - limits.dead_down[i] * period_s)
-        up_s = max(0.0, 5.0 - limits.dead_up[i] * period_s)
-        down_w += min(max(0.0, state.power_w[i] - limits.min_w[i]), limits.down_w_per_s[i] * down_s)
-        if state.action[i] < ACT_NO_RAISE:
-            up_w += min(max(0.0, state.hi_w[i] - state.power_w[i]), limits.up_w_per_s[i] * up_s)
-    gain = 1.0 + limits.site.loss_ratio
-    state.least_w = gain * (least_w - state.idle_w) + state.disturbance_w
-    state.most_w = min(gain * (most_w - state.idle_w) + state.disturbance_w, limits.site.import_w)
-    state.firm_up_w = min(gain * up_w, max(0.0, limits.site.import_w - inputs.value[limits.site.power_slot]))
-    state.firm_down_w = gain * down_w
-
-
 def waiting(limits: Limits, state: State) -> bool:
     """Whether the hall is still being taken over: racks are missing, and have not been missing for long.
 
@@ -349,6 +362,8 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     dt_s = limits.site.period_ns * 1e-9
     if state.now_ns == 0:
         state.first_ns = now_ns
+        begin(limits, state)
+        state.shown_ns = now_ns
     else:
         if now_ns <= state.now_ns:
             return FAULT_CLOCK
@@ -378,5 +393,6 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     if not state.fault_hold:
         state.total_w = total_w
     if state.tick % limits.site.phases == 0:
-        firm(inputs, limits, state)
+        span(limits, state)
+    firm(inputs, limits, state)
     return move(inputs, limits, state)

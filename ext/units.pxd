@@ -14,7 +14,10 @@ cdef inline int64_t monotonic_ns() noexcept:
 
 cdef class Unit:
     cdef readonly int failures
+    cdef readonly int returns           # how often it answered again after its breaker had opened
     cdef readonly int64_t heard_ns
+    cdef readonly int64_t answer_ns     # mean of the last answers
+    cdef readonly int64_t slowest_ns    # slowest of them, slowly forgotten
     cdef int state
     cdef int64_t again_ns       # open: not asked before
     cdef int64_t pause_ns
@@ -60,6 +63,7 @@ cdef class Queue:
     cdef Exchange choose(self)
     cdef list overdue(self, int64_t asked_before_ns)
     cdef int heard(self, Exchange exchange, int64_t now_ns) except -1
+    cdef void time(self, Unit unit, int64_t took_ns) noexcept
     cdef list missed(self, Exchange exchange, int64_t now_ns, int64_t rest_ns)
     cdef bint may_probe(self, Unit unit, int64_t now_ns) noexcept
     cdef void begin_probe(self, Exchange exchange) noexcept

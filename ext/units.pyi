@@ -25,8 +25,17 @@ class Unit:
     def failures(self) -> int:
         """Misses since the last answer."""
     @property
+    def returns(self) -> int:
+        """How often it answered again after its breaker had opened."""
+    @property
     def heard_ns(self) -> int:
         """Time of the last answer, 0 before the first."""
+    @property
+    def answer_ns(self) -> int:
+        """How long its last answers took, in the mean; 0 before the first."""
+    @property
+    def slowest_ns(self) -> int:
+        """The slowest of its last few hundred answers, forgotten little by little."""
     @property
     def open(self) -> bool:
         """Whether its breaker is open or half-open."""

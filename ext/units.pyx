@@ -21,6 +21,8 @@ cdef int64_t LONGEST_PAUSE_NS = 1000000000
 cdef int REST_FACTOR = 2
 cdef int QUEUED_WRITES = 8
 cdef int WRITES_IN_A_ROW = 4
+cdef int64_t MEAN_OF = 16
+cdef int64_t FORGOTTEN_IN = 256
 
 
 class ModbusError(Exception):
@@ -150,14 +152,22 @@ cdef class Queue:
         unit.failures = 0
         unit.state = CLOSED
         unit.heard_ns = now_ns
+        self.time(unit, now_ns - exchange.sent_ns)
         if exchange.probe:
             exchange.probe = False
             self.probing = False
         if was_shut:
+            unit.returns += 1
             # What has waited since it fell silent is asked now.
             self.shut.remove(unit)
             self.admit(unit)
         return 0
+
+    cdef void time(self, Unit unit, int64_t took_ns) noexcept:
+        if unit.answer_ns == 0:
+            unit.answer_ns = took_ns
+        unit.answer_ns += (took_ns - unit.answer_ns) // MEAN_OF
+        unit.slowest_ns = max(took_ns, unit.slowest_ns - (unit.slowest_ns - unit.answer_ns) // FORGOTTEN_IN)
 
     cdef list missed(self, Exchange exchange, int64_t now_ns, int64_t rest_ns):
         """Counts a miss. Returns the writes that fail because it opened the breaker; queued reads wait for a probe.

@@ -95,6 +95,7 @@ class Site(ctypes.Structure):
     frequency_slot: int
     breaker_slot: int
     meter_stale_ns: int
+    freeze_ns: int
     rack_stale_ns: int
     loop_stale_ns: int
     meter_delay_ns: int
@@ -127,6 +128,7 @@ class Site(ctypes.Structure):
     hold_hz: float
     quiet_w: float
     grain_w: float
+    freeze_w: float
     jump_w: float
 
 
@@ -203,6 +205,11 @@ class State(ctypes.Structure):
     meter_at_ns: int
     meter_good: int
     meter_clear_ns: int
+    meter_frozen: int
+    shown_ns: int
+    still_ns: int
+    thaw_ns: int
+    blind_ns: int
     site_why: int
     fault: int
     fault_ns: int
@@ -217,6 +224,10 @@ class State(ctypes.Structure):
     base_n: int
     noise_at: int
     ballast_ns: int
+    slow_count: int
+    firm_turn: int
+    shown_w: float
+    own_w: float
     away_hz: float
     calm_w: float
     response_w: float
@@ -240,8 +251,7 @@ class State(ctypes.Structure):
     idle_w: float
     least_w: float
     most_w: float
-    firm_up_w: float
-    firm_down_w: float
+    loss_p: float
     grain_w: float
     asked_w: Doubles
     applied_w: Doubles
@@ -275,6 +285,15 @@ class State(ctypes.Structure):
     full_w: Doubles
     fill: Doubles
     reserve_w: Doubles
+    firm_w: Doubles
+    firm_mean_w: Doubles
+    firm_var: Doubles
+    firm_vague_w: Doubles
+    firm_node_w: Doubles
+    lump_p: Doubles
+    lump_w: Doubles
+    node_in: Longs
+    node_out: Longs
     loop_w: Doubles
     loop_load_w: Doubles
     loop_floor_w: Doubles
@@ -282,18 +301,44 @@ class State(ctypes.Structure):
     loop_clear_ns: Longs
     seen_ns: Longs
     seen_w: Doubles
+    peak_w: Doubles
+    dead_up_s: Doubles
+    dead_down_s: Doubles
+    up_w_per_s: Doubles
+    down_w_per_s: Doubles
+    bottom_w: Doubles
+    step_w: Doubles
+    success: Doubles
+    error_w: Doubles
+    start_w: Doubles
+    mark_w: Doubles
+    lead_w: Doubles
+    aim_w: Doubles
+    pace_w_per_s: Doubles
+    after_w: Doubles
+    before_ns: Longs
+    after_ns: Longs
+    dead_up: Longs
+    dead_down: Longs
+    led_ns: Longs
+    moved_ns: Longs
+    gap_ns: Longs
     low_w: Doubles
     bound_ns: Longs
     slack_ns: Longs
     free_ns: Longs
     worn_ns: Longs
     swings: Bytes
+    slow: Bytes
+    excursion: Bytes
+    passed: Bytes
     rising: Bytes
     known: Bytes
     ours: Bytes
     stale: Bytes
     action: Bytes
     loop_action: Bytes
+    node_lost: Bytes
     bound_why: Bytes
     why: Bytes
 
@@ -303,10 +348,18 @@ class Watch(ctypes.Structure):
     """The guard's own memory."""
 
     last_ns: int
+    shown_ns: int
+    still_ns: int
+    thaw_ns: int
+    frozen: int
+    shown_w: float
+    own_w: float
     rise_w: float
     fall_w: float
     vetoes: Longs
     last_w: Doubles
+    heard_w: Doubles
+    heard_ns: Longs
     sum_w: Doubles
     over_ns: Longs
     known: Bytes
@@ -332,6 +385,7 @@ class Outputs(ctypes.Structure):
     lapsed: int
     started: int
     meter_good: int
+    meter_frozen: int
     site_why: int
     reference_w: float
     goal_w: float
@@ -342,7 +396,11 @@ class Outputs(ctypes.Structure):
     least_w: float
     most_w: float
     firm_up_w: float
+    firm_up_60_w: float
+    firm_up_600_w: float
     firm_down_w: float
+    firm_down_60_w: float
+    firm_down_600_w: float
     vetoes: Longs
     late_bins: Longs
     busy_bins: Longs

@@ -32,13 +32,16 @@ class ClosedLoop:
     """One hall in simulated time; `plant_spec` is the physical hall where it differs from the configured one.
 
     `over_w` is the worst excess of any rack, node and of the site above its limit, at any tick. Racks in `silent` show
-    nothing any more, those in `deaf` do not take what is written; `meter_late_s` delays the meter's answers.
+    nothing any more, those in `deaf` do not take what is written; `meter_late_s` delays the meter's answers,
+    with `meter_frozen` it answers on time and always the same; it shows steps of `meter_step_w`.
     """
 
     config: Config
     seed: int = 1
     plant_spec: PlantSpec | None = None
     meter_late_s: float = 0.0
+    meter_frozen: bool = False
+    meter_step_w: float = 0.0
     composed: Composed = field(init=False)
     samples: list[Sample] = field(default_factory=list)
     over_w: dict[str, float] = field(default_factory=lambda: {"rack": -1e18, "node": -1e18, "site": -1e18})
@@ -82,7 +85,9 @@ class ClosedLoop:
 
     def read(self) -> None:
         """Every device on its own phase of its own period."""
-        self.readings.append((self.now_s, self.plant.meter_w))
+        step_w = self.meter_step_w
+        shown_w = round(self.plant.meter_w / step_w) * step_w if step_w else self.plant.meter_w
+        self.readings.append((self.now_s, shown_w))
         while len(self.readings) > 1 and self.readings[1][0] <= self.now_s - self.meter_late_s + 1e-6:
             self.readings.popleft()
         for k, point in enumerate(self.composed.points):
@@ -90,7 +95,8 @@ class ClosedLoop:
             if (self.tick + k) % every or point.id in self.silent:
                 continue
             if point.id == self.composed.meter.id:
-                self.put(point, "power_w", self.readings[0][1])
+                shown_w = self.inputs.value[point.slots["power_w"]] if self.meter_frozen else self.readings[0][1]
+                self.put(point, "power_w", shown_w)
                 self.put(point, "frequency_hz", self.plant.frequency_hz)
             elif point.kind == "rack":
                 i = self.index[point.id]

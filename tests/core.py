@@ -168,10 +168,19 @@ class World:
         racks = [
             "asked_w", "applied_w", "cap_w", "power_w", "demand_w", "lo_w", "hi_w", "share_w", "head_w",
             "floor_w", "reach_w", "ahead_w", "near_w", "far_w", "low_w", "bound_ns", "slack_ns", "swings",
-            "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "stale", "action",
-            "bound_why", "why", "last_w", "vetoed",
+            "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "stale",
+            "action", "bound_why", "why", "last_w", "vetoed", "heard_w", "heard_ns",
         ]  # fmt: skip
-        nodes = ["used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach"]
+        racks += [
+            "peak_w", "gap_ns", "dead_up_s", "dead_down_s", "up_w_per_s", "down_w_per_s", "bottom_w", "step_w",
+            "success", "error_w", "start_w", "mark_w", "lead_w", "aim_w", "pace_w_per_s", "after_w", "before_ns",
+            "after_ns", "dead_up", "dead_down", "led_ns", "moved_ns",
+            "slow", "excursion", "passed",
+        ]  # fmt: skip
+        nodes = [
+            "used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach", "node_in",
+            "node_out", "node_lost",
+        ]  # fmt: skip
         loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_clear_ns", "loop_action"]
         return (
             dict.fromkeys(racks, site.racks)
@@ -180,6 +189,9 @@ class World:
             | {"past_w": site.history * site.racks, "past_model_w": site.history, "range_w": site.groups}
             | {"group_fill": site.groups, "vetoes": int(codes.VETOES), "tier_spare_w": site.tiers}
             | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows}
+            | dict.fromkeys(["firm_w", "firm_mean_w", "firm_var", "firm_vague_w"], int(codes.FIRMS))
+            | dict.fromkeys(["lump_p", "lump_w"], int(codes.LUMPS))
+            | {"firm_node_w": codes.FIRMS * site.nodes}
             | dict.fromkeys(["noise_low_w", "noise_high_w"], int(codes.WINDOW_SLOTS))
             | dict.fromkeys(["window_low_w", "window_high_w"], site.windows * codes.WINDOW_SLOTS)
         )
@@ -241,7 +253,7 @@ def world(
         "phases": 1, "period_ns": round(NS / hz), "power_slot": 0,
         "frequency_slot": grid_slot if measured else -1, "breaker_slot": grid_slot + 1 if measured else -1,
         "nominal_v": 8000.0, "nominal_hz": 60.0, "hold_max_ns": 60 * NS, "return_up": 5e3,
-        "quiet_w": 1e12, "meter_stale_ns": 2 * NS,
+        "quiet_w": 1e12, "meter_stale_ns": 2 * NS, "freeze_ns": 2 * NS, "freeze_w": 150e3,
         "rack_stale_ns": 5 * NS, "loop_stale_ns": 10 * NS, "meter_delay_ns": 0, "align_ticks": 2, "after_hold": 0,
         "raise_after": 0, "max_w": 1e6, "min_w": 0.0, "import_w": 1.1e6, "default_w": 1e6, "loss_ratio": 0.0,
         "feedback_s": 1.0, "lead_s": 1.0, "normal_up": 10e3, "normal_down": 10e3, "dispatched_up": 400e3,
@@ -274,6 +286,7 @@ def world(
         configuration, wall, out, memory, Loop(configuration, wall, out, memory, -1), limits, views.inputs(wall),
         views.state(memory), views.watch(memory),
     )  # fmt: skip
+    interpreted.identify.begin(limits, made.state)
     made.meter(800e3)
     if measured:
         made.grid()

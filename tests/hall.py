@@ -49,11 +49,13 @@ ENDS: Final = ("rejected", "reached", "partial", "failed", "ended")
 Found = TypeVar("Found")
 
 
-def until(done: Callable[[], Found], within_s: float, what: str, *, every_s: float = 0.05) -> Found:
-    """Waits for a condition and returns its first true value; fails the test when it does not come."""
+def until(
+    done: Callable[[], Found], within_s: float, what: str, *, every_s: float = 0.05, seen: Callable[[], object] = str
+) -> Found:
+    """Waits for a condition and returns its first true value; shows what is `seen` where it does not come."""
     deadline_s = time.monotonic() + within_s
     while not (found := done()):
-        assert time.monotonic() < deadline_s, f"not within {within_s:g} s: {what}"
+        assert time.monotonic() < deadline_s, f"not within {within_s:g} s: {what} {seen()}"
         time.sleep(every_s)
     return found
 

@@ -21,10 +21,12 @@ KERNELS: Final = (
     "grid",
     "guard",
     "levels",
+    "identify",
     "window",
     "model",
     "ramp",
     "thermal",
+    "firm",
     "step",
 )
 
@@ -62,8 +64,10 @@ allocate = _LOADED["allocate"]
 ballast = _LOADED["ballast"]
 bridge = _LOADED["bridge"]
 failsafe = _LOADED["failsafe"]
+firm = _LOADED["firm"]
 grid = _LOADED["grid"]
 guard = _LOADED["guard"]
+identify = _LOADED["identify"]
 levels = _LOADED["levels"]
 model = _LOADED["model"]
 ramp = _LOADED["ramp"]

@@ -17,8 +17,7 @@ Edit = tuple[str, str, str]
 
 def site(folder: Path, *edits: Edit, example: str = "bench-12") -> Path:
     """The example with the first occurrence of each old text replaced by the new one."""
-    for name in (SITE, RACKS, NODES):
-        shutil.copy(EXAMPLES / example / name, folder / name)
+    shutil.copytree(EXAMPLES / example, folder, dirs_exist_ok=True)
     for name, old, new in edits:
         text = (folder / name).read_text(encoding="utf-8")
         assert old in text, f"{old!r} is not in {name}"

@@ -14,6 +14,8 @@ from rampd.drivers.members import DeviceError
 
 # The longest answer that is asked for, profiles of every board, is some 20 KB.
 LONGEST: Final = 256 * 1024
+BACK_S: Final = 1.0
+"""How long a call that failed or was cancelled may take to undo what it had begun."""
 
 Watts = Annotated[float, Field(ge=0, le=100_000)]
 

@@ -7,8 +7,10 @@ lasts until the next start, without a restart only where fast boot is on.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 import math
@@ -21,7 +23,7 @@ from pydantic import Field
 
 from rampd.drivers.members import Ability, DeviceError, Login, Reading
 from rampd.drivers.miners import cgminer, md5crypt
-from rampd.drivers.miners.cgminer import Answer, Watts
+from rampd.drivers.miners.cgminer import BACK_S, Answer, Watts
 from rampd.drivers.miners.maps import WhatsminerV2Map
 
 TOKEN_S: Final = 30 * 60.0
@@ -154,7 +156,7 @@ class WhatsminerV2Member:
     async def set_limit(self, limit_w: float) -> None:
         """`power_off` at 0, `power_on` where it sleeps, then the whole percent that does not exceed the limit.
 
-        A miner that wakes up and does not take its percentage is put to sleep again.
+        One that was woken up and does not take its percentage, or no longer shall, is put to sleep again.
         """
         asleep, self._asleep = self._asleep, None
         if limit_w <= 0:
@@ -166,18 +168,26 @@ class WhatsminerV2Member:
         if percent < (1 if self._percent else 100):
             raise DeviceError(f"{self.id}: has no level up to {limit_w:g} W", refused=True)
         woken = await self._off() if asleep is None else asleep
-        if woken:
-            await self._write("power_on")
-        if self._percent:
-            try:
-                await self._write("set_power_pct", percent=str(percent))
-            except DeviceError as error:
-                # In full, a refusal does no harm.
-                if not (woken and percent == 100 and error.refused):
-                    if woken:
+        try:
+            if woken:
+                await self._write("power_on")
+            if self._percent:
+                await self._set_percent(percent, woken=woken)
+        except (DeviceError, asyncio.CancelledError):
+            if woken and self._percent:
+                with contextlib.suppress(DeviceError, TimeoutError):
+                    async with asyncio.timeout(BACK_S):
                         await self._write("power_off", respbefore="true")
-                    raise
+            raise
         self._asleep = False
+
+    async def _set_percent(self, percent: int, *, woken: bool) -> None:
+        try:
+            await self._write("set_power_pct", percent=str(percent))
+        except DeviceError as error:
+            # Just started it runs in full: a refusal of that does no harm.
+            if not (woken and percent == 100 and error.refused):
+                raise
 
     async def close(self) -> None:
         """Nothing stays open: a token expires by itself."""

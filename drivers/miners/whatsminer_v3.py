@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import math
@@ -20,7 +21,7 @@ from pydantic import Field
 
 from rampd.drivers.members import Ability, DeviceError, Login, Reading
 from rampd.drivers.miners import cgminer
-from rampd.drivers.miners.cgminer import LONGEST, Answer, AnswerT, Watts
+from rampd.drivers.miners.cgminer import BACK_S, LONGEST, Answer, AnswerT, Watts
 from rampd.drivers.miners.maps import WhatsminerV3Map
 
 _HEAD: Final = struct.Struct("<I")
@@ -183,7 +184,7 @@ class WhatsminerV3Member:
     async def set_limit(self, limit_w: float) -> None:
         """Stops the mining service at 0, starts it where it is stopped, then sets the percent below the limit.
 
-        A miner that wakes up and does not take its percentage is put to sleep again.
+        One that was woken up and does not take its percentage, or no longer shall, is put to sleep again.
         """
         asleep, self._asleep = self._asleep, None
         if limit_w <= 0:
@@ -195,19 +196,27 @@ class WhatsminerV3Member:
         if percent < (1 if self._map.whatsminer.percent else 100):
             raise DeviceError(f"{self.id}: has no level up to {limit_w:g} W", refused=True)
         woken = await self._off() if asleep is None else asleep
-        if woken:
-            await self._write("set.miner.service", "start")
-        if self._map.whatsminer.percent:
-            try:
-                # The firmware reads a text, whatever its manual says.
-                await self._write("set.miner.power_percent", {"percent": str(percent), "mode": "fast"})
-            except DeviceError as error:
-                # In full, a refusal does no harm.
-                if not (woken and percent == 100 and error.refused):
-                    if woken:
+        try:
+            if woken:
+                await self._write("set.miner.service", "start")
+            if self._map.whatsminer.percent:
+                await self._set_percent(percent, woken=woken)
+        except (DeviceError, asyncio.CancelledError):
+            if woken and self._map.whatsminer.percent:
+                with contextlib.suppress(DeviceError, TimeoutError):
+                    async with asyncio.timeout(BACK_S):
                         await self._write("set.miner.service", "stop")
-                    raise
+            raise
         self._asleep = False
+
+    async def _set_percent(self, percent: int, *, woken: bool) -> None:
+        try:
+            # The firmware reads a text, whatever its manual says.
+            await self._write("set.miner.power_percent", {"percent": str(percent), "mode": "fast"})
+        except DeviceError as error:
+            # Just started it runs in full: a refusal of that does no harm.
+            if not (woken and percent == 100 and error.refused):
+                raise
 
     async def close(self) -> None:
         """Drops the connection; there is no session."""

@@ -193,3 +193,16 @@ def test_a_rack_that_wants_less_than_its_least_counts_with_what_it_draws() -> No
     # What it does not draw the other one does.
     assert state.applied_w[1] == pytest.approx(75e3, rel=0.01)
     assert state.least_w == pytest.approx(25e3, abs=2e3)
+
+
+def test_a_rack_that_joins_is_no_noise_of_the_load() -> None:
+    made = one(Rack(), cap_kw=70, loss_ratio=0.02)
+    state = made.state
+    state.model_w = 70e3
+    for shown_kw in (100.0, 100.0, 102.0):
+        compare(made, shown_kw)
+    assert state.noise_w == pytest.approx(2e3)
+    state.model_w += 50e3
+    interpreted.model.shift(made.inputs, made.limits, state, 50e3)
+    compare(made, 102.0)
+    assert state.noise_w == pytest.approx(2e3)

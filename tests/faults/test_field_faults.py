@@ -104,7 +104,7 @@ FAULTS = [
     Fault("byte by byte", "ok", script=byte_by_byte, ages=False),
     Fault("busy", "exception", script=lambda ask: ask.send(ask.refuse(6))),
     Fault("illegal address", "exception", REFUSED, script=lambda ask: ask.send(ask.refuse(2)), ages=False),
-    Fault("gateway hears nothing", "exception", REFUSED, script=lambda ask: ask.send(ask.refuse(11)), ages=False),
+    Fault("gateway hears nothing", "exception", script=lambda ask: ask.send(ask.refuse(11))),
     Fault("sentinel", "ok", SENTINEL, script=sentinel, ages=False),
     Fault("frozen", "ok", script=frozen(), ages=False),
     Fault("garbage", "bad", begin=always(garbage)),

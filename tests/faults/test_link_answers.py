@@ -205,8 +205,8 @@ CASES = [
     Case("exception 1", refuse(1), "exception", REFUSED, False),
     Case("exception 2", refuse(2), "exception", REFUSED, False),
     Case("exception 4", refuse(4), "exception", REFUSED, False),
-    Case("exception 10, the gateway has no path", refuse(10), "exception", REFUSED, True),
-    Case("exception 11, the gateway hears nothing", refuse(11), "exception", REFUSED, True),
+    Case("exception 10, the gateway has no path", refuse(10), "exception", GOOD, True),
+    Case("exception 11, the gateway hears nothing", refuse(11), "exception", GOOD, True),
     Case("exception 5, acknowledged", refuse(5), "exception", GOOD, False),
     Case("exception 6, busy", refuse(6), "exception", GOOD, False),
 ]
@@ -347,6 +347,20 @@ async def test_a_value_is_as_old_as_its_request() -> None:
     async with Bench(peer, units=1, timeout_s=1.0) as bench:
         await until(lambda: bench.reading(1).quality == GOOD)
         assert bench.reading(1).age_s >= 0.29
+
+
+async def test_how_long_answers_take_is_told_for_each_unit() -> None:
+    peer = Peer()
+    peer.scripts[1] = lambda ask: ask.later(0.3, ask.good())
+    async with Bench(peer, timeout_s=1.0) as bench:
+        await until(lambda: bench.breaker(1).slowest_ns > 0 and bench.breaker(2).slowest_ns > 0)
+        slow, quick = bench.breaker(1), bench.breaker(2)
+        assert 0.29e9 <= slow.answer_ns <= slow.slowest_ns < 1e9
+        assert 0 < quick.answer_ns <= quick.slowest_ns < 0.29e9
+        del peer.scripts[1]
+        # The mean follows at once, the slowest is remembered.
+        await until(lambda: slow.answer_ns < 0.1e9)
+        assert slow.slowest_ns > 0.2e9
 
 
 async def test_a_dead_unit_is_asked_rarely() -> None:

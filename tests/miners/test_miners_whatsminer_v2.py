@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -192,3 +193,23 @@ async def test_values_that_are_not_there_and_writes_that_are_dropped() -> None:
         rig.member.absent = True
         with pytest.raises(DeviceError, match="summary refused: invalid cmd"):
             await miner.read()
+
+
+async def test_a_cancelled_call_never_leaves_a_woken_miner_in_full() -> None:
+    async with served(WhatsminerV2Server, MAP) as rig:
+        miner = client(rig)
+        await miner.open()
+        ended = set()
+        for turns in range(0, 120, 3):
+            await miner.set_limit(0.0)
+            call = asyncio.create_task(miner.set_limit(2040.0))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            # What was on its way is taken within a moment.
+            await asyncio.sleep(0.01)
+            ended.add(rig.member.limit_w)
+        assert 0.0 in ended
+        assert MAX_W not in ended
+        await miner.close()

@@ -12,7 +12,7 @@ import pytest
 from rampd.daemon import sitecheck
 from rampd.daemon.config import Config
 from rampd.ext import codes, views
-from tests.closed_loop import ClosedLoop, hall
+from tests.closed_loop import START_S, ClosedLoop, hall
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 HALLS = ("bench-12", "hall-48mw")
@@ -183,6 +183,68 @@ def test_the_meter_is_lost_in_mid_ramp(config: Config, lost_after_s: float) -> N
     nothing_broken(loop)
 
 
+@pytest.mark.parametrize("frozen_after_s", (-3.0, 0.5, 1.5))
+def test_the_meter_freezes_in_mid_ramp(config: Config, frozen_after_s: float) -> None:
+    """It answers on time and shows what it showed: the hall goes down by the racks' own readings, and not below."""
+    loop = ClosedLoop(config)
+    loop.run(15.0 + min(0.0, frozen_after_s))
+    loop.meter_frozen = frozen_after_s < 0.0
+    loop.run(15.0 - loop.now_s + START_S)
+    target_w = 0.4 * full_w(loop)
+    step_w = loop.mean_w(1.0) - target_w
+    loop.command(target_w, ramp_s=5.0)
+    begin_s = loop.now_s
+    loop.run(max(0.0, frozen_after_s))
+    loop.meter_frozen = True
+    stood_w: list[float] = []
+    while loop.now_s < begin_s + 20.0:
+        out = loop.run(loop.dt_s)
+        now_w = out.setpoint_w[: len(config.racks)]
+        if not out.meter_good and stood_w:
+            assert all(b_w <= a_w for a_w, b_w in zip(stood_w, now_w, strict=True))
+        stood_w = [] if out.meter_good else now_w
+    assert (out.meter_frozen, out.meter_good, out.site_why) == (1, 0, codes.SITE_METER)
+    # It learned a little from the meter before the racks contradicted it.
+    assert target_w - 0.03 * step_w <= min(loop.since(begin_s))
+    assert loop.mean_w(5.0) <= target_w + 0.02 * step_w
+    loop.meter_frozen = False
+    back_s = loop.now_s
+    out = loop.run(9.5)
+    assert not out.meter_good
+    out = loop.run(40.0)
+    assert (out.meter_frozen, out.meter_good) == (0, 1)
+    assert loop.settled_s(back_s, target_w, 0.01 * step_w) is not None
+    assert abs(loop.mean_w(10.0) - target_w) <= 0.005 * step_w
+    nothing_broken(loop)
+
+
+def test_a_meter_that_freezes_at_the_end_of_a_ramp_does_no_harm(config: Config) -> None:
+    """What is left of the ramp is less than one rack could pretend: it cannot be told, and is not followed either."""
+    loop = ClosedLoop(config)
+    loop.run(15.0)
+    target_w = 0.4 * full_w(loop)
+    step_w = loop.mean_w(1.0) - target_w
+    loop.command(target_w, ramp_s=5.0)
+    begin_s = loop.now_s
+    loop.run(3.0)
+    loop.meter_frozen = True
+    loop.run(30.0)
+    assert target_w - 0.05 * step_w <= min(loop.since(begin_s))
+    assert loop.mean_w(5.0) <= target_w + 0.02 * step_w
+    nothing_broken(loop)
+
+
+def test_a_coarse_meter_of_a_quiet_hall_is_believed(config: Config) -> None:
+    """It shows steps of a hundredth of the site: most of the time the same, while nothing much moves."""
+    loop = ClosedLoop(config, meter_step_w=0.01 * config.site.max_mw * 1e6)
+    loop.run(15.0)
+    for part in (1.0, 0.4, 0.42, 0.7, 0.69, 0.68, 1.0):
+        loop.command(part * full_w(loop), ramp_s=5.0)
+        for _ in range(400):
+            assert loop.run(loop.dt_s).meter_good
+    assert loop.vetoes() == 0
+
+
 def test_no_raise_while_the_meter_is_lost(config: Config) -> None:
     loop = ClosedLoop(config)
     loop.run(15.0)
@@ -311,3 +373,28 @@ def test_estop_and_its_release(config: Config) -> None:
     per_s = config.normal.up_mw_per_min * 1e6 / 60.0
     assert max(loop.since(released_s)) <= low_w + 15.0 * per_s + 0.01 * full_w(loop)
     nothing_broken(loop)
+
+
+@pytest.mark.parametrize("hand_kw", [60.0, 132.0])
+def test_into_hand_and_back_moves_nothing_but_that_rack(hand_kw: float) -> None:
+    """A GPU rack at a set point of the operator's: the purchase stays on its reference, also when it comes back."""
+    loop = ClosedLoop(example("bench-12"))
+    loop.run(15.0)
+    target_w = 0.7 * full_w(loop)
+    loop.command(target_w, ramp_s=5.0)
+    loop.run(30.0)
+    begin_s = loop.now_s
+    i = [rack.id for rack in loop.composed.racks].index("gpu-001")
+    loop.inputs.rack_state[i] = codes.MANUAL
+    loop.plant.set_limit(loop.index["gpu-001"], hand_kw * 1e3, loop.now_s)
+    loop.run(30.0)
+    assert views.outputs(loop.out).setpoint_w[i] == pytest.approx(hand_kw * 1e3)
+    loop.inputs.rack_state[i] = codes.AVAILABLE
+    loop.written[i] = -1.0
+    returned_s = loop.now_s
+    loop.run(90.0)
+    step_w = 132e3
+    assert max(abs(poi_w - target_w) for poi_w in loop.since(begin_s)) <= step_w, "others make up for what was done"
+    assert max(abs(poi_w - target_w) for poi_w in loop.since(returned_s)) <= 0.01 * full_w(loop)
+    nothing_broken(loop)
+    assert loop.vetoes() == 0

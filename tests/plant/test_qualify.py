@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rampd.daemon import margins, qualify, scores
+from rampd.daemon import adversity, margins, qualify, scores
 
 HOURS = 0.5
+RAMPD = [sys.executable, "-m", "rampd.daemon.cli"]
 
 
 @pytest.fixture(scope="module", params=(1, 3, 5, 6, 12))
@@ -70,6 +74,56 @@ def test_pumps_fail() -> None:
     assert found["max_supply_c"] < found["trip_c"]
 
 
+def test_firm_capacity_holds_and_is_worth_something() -> None:
+    # A hundred calls: 0.96 of them are 90 to 100, 24 of 25 in a class are 21 at least (binomial, 1 in 300).
+    found = qualify.firm(1, 0.1)["firm"]
+    assert 0.90 <= found["coverage"] <= 1.0
+    assert found["worst_class_coverage"] >= 0.84
+    assert 0.88 <= found["sharpness"] <= 1.02
+
+
+@pytest.fixture(scope="module")
+def sensors() -> dict[str, Any]:
+    return adversity.sensors(1, HOURS)["sensors"]
+
+
+def test_no_bad_reading_breaks_a_limit_or_brings_more_than_was_asked(sensors: dict[str, Any]) -> None:
+    assert set(sensors) == set(adversity.FAULTS)
+    assert {name: one["limit_violations"] for name, one in sensors.items()} == dict.fromkeys(sensors, 0)
+    assert max(one["over_ratio"] for one in sensors.values()) <= 0.02
+
+
+def test_without_a_meter_nothing_is_raised(sensors: dict[str, Any]) -> None:
+    for fault in ("meter_lost", "meter_nan", "meter_frozen"):
+        assert sensors[fault]["raised_ratio"] <= 0.002, fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "down", "up"),
+    [
+        ("meter_noisy", 0.01, 0.01),
+        ("meter_late", 0.005, 0.005),
+        ("racks_frozen", 0.005, 0.05),
+        # Blind, it errs downwards: the way up is barred.
+        ("meter_lost", 0.10, 0.55),
+        ("meter_nan", 0.10, 0.55),
+        # It is found out by the move down, and is a lost one from then on.
+        ("meter_frozen", 0.01, 0.55),
+    ],
+)
+def test_the_error_under_bad_readings_is_bounded(sensors: dict[str, Any], fault: str, down: float, up: float) -> None:
+    assert sensors[fault]["down_error_ratio"] <= down
+    assert sensors[fault]["up_error_ratio"] <= up
+
+
+def test_a_job_that_ends_at_once_is_told_within_a_second() -> None:
+    found = adversity.crash(1, HOURS)["crash"]
+    assert found["told_s"] <= 1.0
+    # Half of what its return would break without us is the least that must be prevented.
+    assert found["return_violations"] <= 0.5 * found["uncontrolled_violations"]
+    assert found["uncontrolled_violations"] >= 60
+
+
 def test_margins() -> None:
     table = margins.table(qualify.hall(1))
     assert table[1.0, 1.0] <= 1.5
@@ -107,12 +161,37 @@ def test_windows_are_counted() -> None:
 
 def test_the_command_prints_one_object() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "rampd.daemon.cli", "qualify", "margins", "pfr", "--json"],
+        [*RAMPD, "qualify", "margins", "pfr", "--json"],
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     assert set(json.loads(done.stdout)) == {"margins", "pfr"}
-    wrong = subprocess.run(
-        [sys.executable, "-m", "rampd.daemon.cli", "qualify", "nothing"], capture_output=True, text=True, check=False
-    )
+    wrong = subprocess.run([*RAMPD, "qualify", "nothing"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "no yardstick" in wrong.stderr
+
+
+def test_a_report_has_a_plot_of_each_run_and_its_figures_beside(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*RAMPD, "qualify", "cooling", "margins", "--json", "--report", str(tmp_path)],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    figures = json.loads(done.stdout)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    (image,) = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert base64.b64decode(image).startswith(b"\x89PNG")
+    assert f"<td>cooling.max_supply_c</td><td>{figures['cooling']['max_supply_c']}</td>" in page
+    beside = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert {name: beside[name] for name in figures} == figures
+    assert "http" not in page, "the page needs nothing from anywhere"
+
+
+@pytest.mark.parametrize(("missing", "options"), [("matplotlib", ["--report", "x"]), ("numpy", [])])
+def test_without_the_extra_it_says_which(missing: str, options: list[str]) -> None:
+    program = f"import sys; sys.modules[{missing!r}] = None; from rampd.daemon.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "qualify", "margins", *options],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 69
+    assert "install rampd with its extra 'report'" in done.stderr
+    assert "Traceback" not in done.stderr

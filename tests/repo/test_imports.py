@@ -24,7 +24,8 @@ CORE = (
     "failsafe",
     "guard",
 )
-SIM_USERS = {"daemon.simulate", "daemon.demo", "daemon.cli", "daemon.closed", "daemon.qualify"}
+SIM_USERS = {"daemon.simulate", "daemon.demo", "daemon.cli", "daemon.closed", "daemon.proving",
+             "daemon.calls"}  # fmt: skip
 CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\s+\(?([\w, ]+)|c?import\s+([\w.]+))", re.MULTILINE)
 
 

@@ -72,16 +72,17 @@ def test_in_shadow_every_rack_is_only_looked_at(tmp_path: Path, shadow: bool) ->
     ],
 )  # fmt: skip
 def test_a_secret_that_is_none(tmp_path: Path, secret: bytes | None, message: str) -> None:
+    (tmp_path / "s").write_bytes(secret or b"")
     config = load(site(tmp_path, (SITE, "[fleet]", '[[login]]\nid = "bmc"\nsecret_file = "s"\n[fleet]')))
-    if secret is not None:
-        (tmp_path / "s").write_bytes(secret)
+    if secret is None:
+        (tmp_path / "s").unlink()
     with pytest.raises(ConfigError, match=rf"login bmc: .*{message}"):
         logins(config)
 
 
 def test_a_secret_is_the_first_line_and_is_not_shown(tmp_path: Path) -> None:
-    config = load(site(tmp_path, (SITE, "[fleet]", '[[login]]\nid = "bmc"\nsecret_file = "s"\n[fleet]')))
     (tmp_path / "s").write_bytes(b"correct horse\r\nbattery\n")
+    config = load(site(tmp_path, (SITE, "[fleet]", '[[login]]\nid = "bmc"\nsecret_file = "s"\n[fleet]')))
     login, _ = logins(config)["bmc"]
     assert login.secret == "correct horse"
     assert "horse" not in repr(login)

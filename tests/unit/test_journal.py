@@ -31,21 +31,54 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
+def save(journal: Journal) -> None:
+    journal.write(journal.take())
+
+
+def accept(journal: Journal, name: str, stage: str = "accepted") -> None:
+    """As the desk does it: remembered, and a line in the trail."""
+    journal.remember(name, stage)
+    journal.trail.note(module.time.time(), id=name, stage=stage)
+
+
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "commands.json"
     first = Journal.open(path)
-    assert (first.seen, first.live, first.dirty) == ({}, None, False)
-    first.remember("a", "received")
-    first.remember("a", "reached")
+    assert (first.seen, first.live, first.rest, first.pending) == ({}, None, {}, False)
+    accept(first, "a")
+    accept(first, "a", "reached")
     first.keep({"id": "a", "target_w": 5e5})
-    assert first.dirty
-    first.write(first.text())
-    assert not first.dirty
+    first.stand(mode="hand", schedule={"id": "s"})
+    first.stand(schedule=None)
+    assert first.pending
+    save(first)
+    assert not first.pending
     second = Journal.open(path)
     assert second.seen["a"][1] == "reached"
-    assert second.live == {"id": "a", "target_w": 5e5}
-    assert not second.dirty
-    assert [p.name for p in path.parent.iterdir()] == ["commands.json"]
+    assert (second.live, second.rest) == ({"id": "a", "target_w": 5e5}, {"mode": "hand"})
+    assert not second.pending
+    assert sorted(p.name for p in path.parent.iterdir()) == ["audit.jsonl", "commands.json"]
+
+
+def test_the_file_is_written_when_something_in_it_changed(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "commands.json")
+    journal.keep({"id": "a"})
+    save(journal)
+    accept(journal, "b")
+    journal.keep({"id": "a"})
+    lines, text = journal.take()
+    assert (len(lines.splitlines()), text) == (1, None)
+
+
+def test_ids_of_the_last_day_are_known_again(tmp_path: Path, clock: Clock) -> None:
+    journal = Journal.open(tmp_path / "commands.json")
+    accept(journal, "old")
+    clock.now_s += KEEP_S - 10
+    accept(journal, "new")
+    save(journal)
+    clock.now_s += 20
+    again = Journal.open(tmp_path / "commands.json")
+    assert set(again.seen) == {"new"}
 
 
 def test_ids_are_forgotten_after_a_day(clock: Clock) -> None:
@@ -79,59 +112,80 @@ def test_it_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "", "{", "[]", "null", "7", "{}", '{"seen": {}}', '{"seen": [], "live": null}',
-        '{"seen": {"a": 1}, "live": null}', '{"seen": {"a": []}, "live": null}',
-        '{"seen": {"a": ["x", "y"]}, "live": null}', '{"seen": {"a": null}, "live": {}}',
-    ],
-)  # fmt: skip
+    ["", "{", "[]", "null", "7", "{}", '{"live": null}', '{"rest": {}}', "[" * 5000, '{"live": {"id": "a"}}'],
+)
 def test_a_broken_file_is_said_and_replaced(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "commands.json"
     path.write_text(text, encoding="utf-8")
     with caplog.at_level(logging.ERROR):
         journal = Journal.open(path)
     assert str(path) in caplog.text
-    assert journal.live is None
-    journal.remember("a", "received")
-    journal.write(journal.text())
-    assert set(json.loads(path.read_text(encoding="utf-8"))["seen"]) == {"a"}
+    assert (journal.live, journal.rest) == (None, {})
+    journal.keep({"id": "a"})
+    save(journal)
+    assert json.loads(path.read_text(encoding="utf-8")) == {"live": {"id": "a"}, "rest": {}}
 
 
-@pytest.mark.parametrize("live", [7, "x", [1]])
-def test_a_live_command_that_is_none_is_none(tmp_path: Path, live: Any) -> None:
+@pytest.mark.parametrize("wrong", [7, "x", [1]])
+def test_what_is_of_the_wrong_kind_is_nothing(tmp_path: Path, wrong: Any) -> None:
     path = tmp_path / "commands.json"
-    path.write_text(json.dumps({"seen": {"a": [1.0, "reached"]}, "live": live}), encoding="utf-8")
+    path.write_text(json.dumps({"live": wrong, "rest": wrong}), encoding="utf-8")
     journal = Journal.open(path)
-    assert journal.live is None
-    assert set(journal.seen) == {"a"}
+    assert (journal.live, journal.rest) == (None, {})
+
+
+@pytest.mark.parametrize("entry", [{}, {"id": 7, "stage": "x"}, {"id": "a"}, {"id": "a", "stage": "x", "at": "then"}])
+def test_a_line_that_names_no_command_is_passed_over(tmp_path: Path, entry: dict[str, Any]) -> None:
+    (tmp_path / "audit.jsonl").write_text(json.dumps({"seq": 1} | entry) + "\n", encoding="utf-8")
+    journal = Journal.open(tmp_path / "commands.json")
+    assert (journal.seen, journal.trail.seq) == ({}, 1)
 
 
 def test_bytes_that_are_no_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "commands.json"
     path.write_bytes(b"\xff\xfe\x00")
-    assert Journal.open(path).seen == {}
+    assert Journal.open(path).live is None
     assert "not readable" in caplog.text
 
 
 def test_a_crash_in_the_middle_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "commands.json"
     journal = Journal.open(path)
-    journal.remember("a", "reached")
-    journal.write(journal.text())
+    journal.keep({"id": "a"})
+    save(journal)
     before = path.read_bytes()
 
     def crash(_: int) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "fsync", crash)
-    journal.remember("b", "reached")
+    journal.keep({"id": "b"})
     with pytest.raises(KeyboardInterrupt):
-        journal.write(journal.text())
+        save(journal)
     assert path.read_bytes() == before
     monkeypatch.undo()
     # The rest of the attempt does not stand in the way of the next.
-    journal.write(journal.text())
-    assert set(Journal.open(path).seen) == {"a", "b"}
+    journal.keep({"id": "c"})
+    save(journal)
+    assert Journal.open(path).live == {"id": "c"}
+
+
+def test_a_disk_that_takes_nothing_is_said_once_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_the_way = tmp_path / "state"
+    in_the_way.write_text("no folder", encoding="utf-8")
+    journal = Journal.open(in_the_way / "commands.json")
+    for name in "abc":
+        accept(journal, name)
+        journal.keep({"id": name})
+        save(journal)
+        assert journal.dirty
+    assert caplog.text.count("cannot be written") == 1
+    in_the_way.unlink()
+    save(journal)
+    again = Journal.open(in_the_way / "commands.json")
+    assert (again.live, list(again.seen)) == ({"id": "c"}, ["a", "b", "c"])
 
 
 def test_it_reaches_the_disk_before_it_takes_the_old_ones_place(
@@ -143,14 +197,15 @@ def test_it_reaches_the_disk_before_it_takes_the_old_ones_place(
     monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync"), fsync(fd))[1])
     monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("replace"), replace(self, target))[1])
     journal = Journal.open(path)
-    journal.keep(None)
-    journal.write(journal.text())
+    journal.keep({"id": "a"})
+    save(journal)
     assert order == ["fsync", "replace"]
 
 
 def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     journal = Journal.open(None)
-    journal.remember("a", "received")
-    journal.write(journal.text())
+    accept(journal, "a")
+    journal.keep({"id": "a"})
+    save(journal)
     assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rampd.daemon import messages
-from rampd.daemon.messages import LARGEST, VERBS, Rejected, ack, parse, stamp
+from rampd.daemon.arbitrate import Mode
+from rampd.daemon.messages import (
+    KNOWN,
+    LARGEST,
+    LARGEST_PLAIN,
+    VERBS,
+    Command,
+    Interval,
+    ModeChange,
+    Planned,
+    RackUse,
+    Rejected,
+    Schedule,
+    ack,
+    parse,
+    stamp,
+)
 
 ISSUED = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 SOUND: dict[str, Any] = {
@@ -27,11 +44,17 @@ def payload(**fields: Any) -> bytes:
     return json.dumps({key: value for key, value in made.items() if value is not None}).encode()
 
 
+def set_point(**fields: Any) -> Command:
+    found = parse("setpoint", payload(**fields))
+    assert isinstance(found, Command)
+    return found
+
+
 @pytest.mark.parametrize(
     "fields", [{"power_w": 8.0e6}, {"by_w": -2e6}, {"percent": 40}, {"percent": 0}, {"power_w": 0}]
 )
 def test_a_set_point_names_one_power(fields: dict[str, float]) -> None:
-    command = parse("setpoint", payload(**fields))
+    command = set_point(**fields)
     ((name, value),) = fields.items()
     assert getattr(command, name) == value
     assert command.issued_at == ISSUED
@@ -40,20 +63,23 @@ def test_a_set_point_names_one_power(fields: dict[str, float]) -> None:
 
 def test_all_that_a_command_may_say() -> None:
     full = payload(
-        percent=40, ramp_s=5, lease_s=900, envelope="normal", best_effort=True, reply_to="over/there", who="grid",
-        reason="r",
+        percent=40, ramp_s=5, shape="s-curve", lease_s=900, envelope="normal", best_effort=True, reply_to="over/there",
+        who="grid", reason="r",
         interval={"start": "2026-05-04T14:00:00+02:00", "end": "2026-05-04T13:00:00Z"},
     )  # fmt: skip
     command = parse("setpoint", full)
+    assert isinstance(command, Command)
     assert command.interval is not None
     assert command.interval.start == ISSUED
     assert (command.ramp_s, command.lease_s, command.envelope, command.best_effort) == (5, 900, "normal", True)
+    assert command.shape == "s-curve"
     assert (command.reply_to, command.who, command.reason) == ("over/there", "grid", "r")
 
 
 def test_what_is_not_said_has_the_contracts_defaults() -> None:
-    command = parse("setpoint", payload(percent=40))
-    assert (command.envelope, command.best_effort, command.lease_s, command.ramp_s) == ("dispatched", False, None, None)
+    command = set_point(percent=40)
+    assert (command.envelope, command.shape, command.best_effort) == ("dispatched", "linear", False)
+    assert (command.lease_s, command.ramp_s) == (None, None)
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "setpoint"])
@@ -92,6 +118,7 @@ def test_the_other_verbs_take_no_power(verb: str) -> None:
         ({"power_w": 1, "ramp_s": 5, "ramp_w_per_s": 5}, "not both"),
         ({"power_w": 1, "lease_s": 0}, "lease_s: "),
         ({"power_w": 1, "envelope": "emergency"}, "envelope: "),
+        ({"power_w": 1, "shape": "s"}, "shape: "),
         ({"power_w": 1, "interval": {"begin": "2026-05-04T12:00:00Z"}}, "interval.begin: "),
         ({"power_w": 1, "interval": {"start": "2026-05-04T12:00:00"}}, "interval.start: "),
         ({"power_w": 1, "reply_to": ""}, "reply_to: "),
@@ -112,6 +139,59 @@ def test_refused(fields: dict[str, Any], words: str) -> None:
     assert refused.value.code == "malformed"
     sound_id = fields.get("id", "a-1") == "a-1"
     assert refused.value.command_id == ("a-1" if sound_id else "invalid")
+
+
+def slot(start: str, end: str, **fields: Any) -> dict[str, Any]:
+    return {"start": f"2026-05-04T{start}:00Z", "end": f"2026-05-04T{end}:00Z"} | (fields or {"percent": 50})
+
+
+def test_a_schedule() -> None:
+    intervals = [slot("13:00", "14:00", power_w=8e6, ramp_s=60, shape="s-curve"), slot("14:00", "15:30", percent=40)]
+    found = parse("schedule", payload(intervals=intervals))
+    assert isinstance(found, Schedule)
+    assert [(one.power_w, one.percent, one.envelope) for one in found.intervals] == [
+        (8e6, None, "normal"), (None, 40, "normal"),
+    ]  # fmt: skip
+    assert parse("schedule", payload(intervals=[])).id == "a-1"
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields", "words"),
+    [
+        ("schedule", {}, "intervals: "),
+        ("schedule", {"intervals": [slot("13:00", "13:00")]}, "end must lie after start"),
+        ("schedule", {"intervals": [slot("14:00", "13:00")]}, "end must lie after start"),
+        (
+            "schedule",
+            {"intervals": [slot("13:00", "14:00", power_w=1, percent=1)]},
+            "exactly one of power_w and percent",
+        ),
+        ("schedule", {"intervals": [slot("13:00", "14:00", ramp_s=5)]}, "exactly one of power_w"),
+        ("schedule", {"intervals": [slot("13:00", "14:00", by_w=1)]}, "intervals.0.by_w: "),
+        ("schedule", {"intervals": [slot("13:00", "14:00", percent=101)]}, "intervals.0.percent: "),
+        ("schedule", {"intervals": [slot("13:00", "14:00", percent=1, ramp_s=1, ramp_w_per_s=1)]}, "not both"),
+        (
+            "schedule",
+            {"intervals": [slot("13:00", "14:00"), slot("13:59", "15:00")]},
+            "overlap or are out of order at 20",
+        ),
+        (
+            "schedule",
+            {"intervals": [slot("15:00", "16:00"), slot("13:00", "14:00")]},
+            "overlap or are out of order at 20",
+        ),
+        ("schedule", {"intervals": [{"start": "2026-05-04T13:00:00", "end": "2026-05-04T14:00:00Z"}]}, "start: "),
+        ("schedule", {"intervals": [], "percent": 40}, "percent: "),
+        ("mode", {}, "mode: "),
+        ("mode", {"mode": "manual"}, "mode: "),
+        ("mode", {"mode": "hand", "lease_s": 0}, "lease_s: "),
+        ("mode", {"mode": "hand", "percent": 1}, "percent: "),
+    ],
+)
+def test_schedules_and_modes_refused(verb: str, fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(Rejected, match=re.escape(words)) as refused:
+        parse(verb, payload(**fields))
+    assert (refused.value.code, refused.value.command_id) == ("malformed", "a-1")
 
 
 @pytest.mark.parametrize(
@@ -135,13 +215,14 @@ def test_what_is_no_command_at_all(data: bytes) -> None:
     assert (refused.value.code, refused.value.command_id) == ("malformed", "invalid")
 
 
-def test_too_large() -> None:
-    with pytest.raises(Rejected, match=f"{LARGEST} at most") as refused:
-        parse("setpoint", payload(power_w=1) + b" " * LARGEST)
+@pytest.mark.parametrize(("verb", "most"), [("setpoint", LARGEST_PLAIN), ("schedule", LARGEST)])
+def test_too_large(verb: str, most: int) -> None:
+    with pytest.raises(Rejected, match=f"{most} at most") as refused:
+        parse(verb, payload(power_w=1) + b" " * most)
     assert refused.value.code == "malformed"
 
 
-@pytest.mark.parametrize("verb", ["dance", "", "setpoint/x", "rack/gpu-001", "SETPOINT"])
+@pytest.mark.parametrize("verb", ["dance", "", "setpoint/x", "rack", "rack/", "rack/a/b", "SETPOINT"])
 def test_an_unknown_verb_is_answered_to_its_sender(verb: str) -> None:
     with pytest.raises(Rejected, match="known: setpoint") as refused:
         parse(verb, payload(power_w=1))
@@ -149,11 +230,11 @@ def test_an_unknown_verb_is_answered_to_its_sender(verb: str) -> None:
 
 
 @given(st.binary(max_size=200) | st.text(max_size=80).map(str.encode) | st.dictionaries(
-    st.sampled_from([*SOUND, "power_w", "percent", "lease_s", "interval", "reply_to", "envelope"]),
+    st.sampled_from([*SOUND, "power_w", "percent", "lease_s", "interval", "reply_to", "envelope", "intervals", "mode"]),
     st.none() | st.booleans() | st.floats() | st.text(max_size=20) | st.lists(st.integers(), max_size=3),
 ).map(lambda fields: json.dumps(fields).encode()))  # fmt: skip
 def test_no_payload_does_anything_but_be_taken_or_refused(data: bytes) -> None:
-    for verb in (*VERBS, "dance"):
+    for verb in (*KNOWN, "dance"):
         try:
             command = parse(verb, data)
         except Rejected as refused:
@@ -173,3 +254,12 @@ def test_an_acknowledgement_has_the_contracts_keys() -> None:
 def test_stamps_are_rfc_3339_in_utc() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", stamp())
     assert abs((datetime.fromisoformat(stamp()) - datetime.now(UTC)).total_seconds()) < 5
+
+
+def test_the_page_on_commands_names_all_of_them() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"`([^`\s]+)`", page))
+    for model in (Command, Schedule, Planned, ModeChange, RackUse, Interval):
+        assert words >= set(model.model_fields), model.__name__
+    assert words >= {f"cmd/{verb}" for verb in KNOWN}
+    assert words >= {str(mode) for mode in Mode}

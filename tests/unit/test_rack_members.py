@@ -147,6 +147,17 @@ async def test_a_write_goes_before_a_read(bench: Bench) -> None:
     assert member.limit_w == 0
 
 
+async def test_who_is_written_all_the_time_is_read_now_and_then(bench: Bench) -> None:
+    member = bench.members[0]
+    member.slow_s = 0.05
+    reads = member.reads
+    for k in range(12):
+        await bench.rack.set_limit(33000 if k % 2 else 36000)
+        # The next write comes while it is read.
+        await until(lambda: member.under_way == 1)
+    assert member.reads >= reads + 3
+
+
 async def test_a_rack_that_does_not_run_says_so() -> None:
     bench = Bench([Miner(0)])
     with pytest.raises(DeviceError, match="not started"):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from rampd.daemon import sitecheck
+from rampd.daemon import sitecheck, summary
 from rampd.daemon.config import Config
 from rampd.daemon.site import compose
 from rampd.daemon.sitefile import ConfigError
 from tests.sites import NODES, RACKS, SITE, Edit, problems, site
 
+ROOT = Path(__file__).resolve().parents[2]
 MAP = """
 name = "mine"
 kind = "{kind}"
@@ -100,3 +102,75 @@ def test_a_tree_carries_what_its_racks_need_and_no_less(tmp_path: Path, limit_kw
     else:
         with pytest.raises(ConfigError, match=r"racks below feeder-1 need 200 kW, its limit is 199\.9 kW"):
             load(tmp_path, edit)
+
+
+@pytest.mark.parametrize(("limit_mw", "fits"), [(0.13, False), (0.14, True)])
+def test_racks_without_a_dead_man_have_a_limit(tmp_path: Path, limit_mw: float, fits: bool) -> None:
+    # Miners of a maker hold what they were told; all racks of the example's own map fall back.
+    edits = [
+        (SITE, "min_mw = 0", f"min_mw = 0\nmax_deadman_mw = {limit_mw}"),
+        (RACKS, "66,rack-power,127.23.0.1:1502", ",luxos,192.0.2.1"),
+    ]
+    if fits:
+        assert load(tmp_path, *edits).site.max_deadman_mw == limit_mw
+    else:
+        with pytest.raises(ConfigError, match=r"racks hold 0\.132 MW for ever, max_deadman_mw is 0\.13: gpu-001"):
+            load(tmp_path, *edits)
+
+
+def test_what_happens_when_rampd_dies_is_told_in_mw(tmp_path: Path) -> None:
+    found = summary.summary(compose(load(tmp_path)))
+    # Five GPU racks fall from 132 to 66 kW or rise from 40, seven ASIC racks fall from 109 kW to nothing.
+    assert (found["without_dead_man_mw"], found["dead_man_falls_mw"], found["dead_man_rises_mw"]) == (0.0, 1.093, 0.13)
+    text = "\n".join(summary.lines(compose(load(tmp_path))))
+    assert "all racks fall back after 30 s, by 1.093 MW at most, or rise by 0.13 MW" in text
+
+
+@pytest.mark.parametrize("gap_s", [0.3, 0.5])
+def test_pauses_leave_time_to_read_every_device_of_a_link(tmp_path: Path, gap_s: float) -> None:
+    """Twice a second each: 0.6 of the time is told and taken, the whole of it is refused."""
+    path = site(tmp_path, (SITE, "min_mw = 0", 'min_mw = 0\nmap_folder = "."'), (RACKS, "rack-power", "rack-paused"))
+    plain = (ROOT / "drivers" / "maps" / "rack-power.toml").read_text(encoding="utf-8")
+    text = plain.replace("in_flight = 1", f"in_flight = 1\ngap_s = {gap_s}\nconnect_delay_s = 0.5")
+    (tmp_path / "rack-paused.toml").write_text(text.replace('"rack-power"', '"rack-paused"'))
+    if gap_s < 0.4:
+        shown = summary.lines(compose(sitecheck.load(path)))
+        assert any("1 at a time, 300 ms apart, 500 ms after a connect, 2.0 requests/s" in line for line in shown)
+    else:
+        found = problems(path)
+        assert "2.0 requests/s to" in found[0].message
+        assert "with pauses of 500 ms take 100% of the time" in found[0].message
+        assert {problem.file for problem in found} == {"racks.csv"}
+
+
+LOGIN = '[[login]]\nid = "bmc"\n{line}\n[fleet]'
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('secret_file = "gone"', r"login bmc: secret_file: .*gone cannot be read: there is no such file"),
+        ('ca_file = "gone.pem"', r"login bmc: ca_file: .*gone\.pem cannot be read: there is no such file"),
+        ('secret_file = "."', r"login bmc: secret_file: .* cannot be read: there is no such file"),
+        ('secret_file = "/run/credentials/rampd@site.service/bmc"', None),
+    ],
+)
+def test_files_that_a_site_names_are_there(tmp_path: Path, line: str, message: str | None) -> None:
+    path = site(tmp_path, (SITE, "[fleet]", LOGIN.format(line=line)))
+    if message is None:
+        sitecheck.load(path)
+        return
+    (problem,) = problems(path)
+    assert re.search(message, problem.message)
+    assert (tmp_path / problem.file).read_text().splitlines()[problem.line - 1] == "[[login]]"
+
+
+@pytest.mark.parametrize(("login", "taken"), [("bmc", True), ("miner", False)])
+def test_what_believes_a_certificate_has_no_place_where_none_is_shown(tmp_path: Path, login: str, taken: bool) -> None:
+    edit = (SITE, f'id = "{login}"', f'id = "{login}"\npin_sha256 = "{"0" * 64}"')
+    path = site(tmp_path, edit, example="mixed-10")
+    if taken:
+        sitecheck.load(path)
+    else:
+        (problem,) = problems(path)
+        assert problem.message.startswith("login miner: ca_file and pin_sha256 have no effect: map braiins")

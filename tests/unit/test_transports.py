@@ -29,6 +29,8 @@ def test_a_meter_behind_tls_and_a_rack_on_a_serial_line(tmp_path: Path) -> None:
         (RACKS, "127.23.0.1:1502", "serial:/dev/ttyUSB0"),
         (RACKS, "127.23.0.2:1502", "rtu+tcp://10.0.0.9:4001"),
     )
+    for name in ("ca.pem", "c.pem", "k.pem"):
+        (tmp_path / name).touch()
     config = load(path)
     meter = transport(config, "tls://meter.hall:802")
     assert (meter.address.kind, meter.address.port) == ("tls", 802)

@@ -1,0 +1,75 @@
+"""The door of the command desk: whether a command may be followed, how long it lives, and which power it asks for.
+
+Nothing here moves or remembers anything; clocks and measurements are arguments. What may not be is a Rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from rampd.daemon.config import Lease, Site
+from rampd.daemon.messages import Command, Envelope, Rejected
+
+CLOCK_SLACK_S: Final = 30.0
+
+
+def check(command: Envelope, seen: Mapping[str, tuple[float, str]], *, retained: bool, now_s: float) -> None:
+    """Retention, id and clock of a command, by the wall clock. Raises Rejected."""
+    if retained:
+        raise Rejected("retained", "a retained command is never followed: publish it without retain", command.id)
+    if command.id in seen:
+        stage = seen[command.id][1]
+        raise Rejected("repeated", f"this id was handled already, its last stage was {stage}", command.id)
+    late_s = now_s - command.expires_at.timestamp()
+    if late_s >= 0:
+        raise Rejected("expired", f"expired {late_s:.1f} s ago: check the sender's clock or send it sooner", command.id)
+    early_s = command.issued_at.timestamp() - now_s
+    if early_s > CLOCK_SLACK_S:
+        raise Rejected("clock", f"issued {early_s:.0f} s in the future: check the clocks", command.id)
+
+
+def start_in(command: Command, now_s: float) -> float:
+    """Seconds until a command begins; 0 or less: now."""
+    if command.interval is None or command.interval.start is None:
+        return 0.0
+    return command.interval.start.timestamp() - now_s
+
+
+def plain_lease_s(asked_s: float | None, lease: Lease, command_id: str) -> float:
+    """How long something lives that was asked to live so long. Raises Rejected when the site allows less."""
+    found_s = lease.default_s if asked_s is None else asked_s
+    if found_s > lease.max_s:
+        raise Rejected("lease", f"lease_s {found_s:g} exceeds the site's {lease.max_s:g}", command_id)
+    return found_s
+
+
+def lease_s(command: Command, lease: Lease, now_s: float) -> float:
+    """How long a command lives. Raises Rejected when that is longer than the site allows, or over already."""
+    found_s = plain_lease_s(command.lease_s, lease, command.id)
+    if command.interval is not None and command.interval.end is not None:
+        left_s = command.interval.end.timestamp() - now_s
+        if left_s <= 0:
+            raise Rejected("expired", "its interval has ended", command.id)
+        found_s = min(left_s, lease.max_s) if command.lease_s is None else min(left_s, found_s)
+    return found_s
+
+
+def asked_w(power_w: float | None, percent: float | None, site: Site) -> float:
+    """A power that is said in W or in percent of the site's most."""
+    return power_w or 0.0 if percent is None else percent / 100 * site.max_mw * 1e6
+
+
+def target_w(command: Command, site: Site, reference_w: float, least_w: float) -> float:
+    """The commanded power in W. Raises Rejected when the site may not or cannot go there."""
+    power_w = asked_w(command.power_w, command.percent, site) if command.by_w is None else reference_w + command.by_w
+    low_w, high_w = site.min_mw * 1e6, site.max_mw * 1e6
+    if not low_w <= power_w <= high_w * (1 + 1e-9):
+        place = f"{low_w / 1e6:g} to {high_w / 1e6:g} MW"
+        if not command.best_effort:
+            raise Rejected("limit", f"{power_w / 1e6:.3f} MW lies outside the site's {place}", command.id)
+        power_w = min(max(power_w, low_w), high_w)
+    if power_w < least_w - 0.005 * high_w and not command.best_effort:
+        message = f"{power_w / 1e6:.3f} MW cannot be reached: racks and cooling need {least_w / 1e6:.3f} MW"
+        raise Rejected("unreachable", message + "; ask for that, or with best_effort", command.id)
+    return power_w

@@ -1,0 +1,70 @@
+"""What is said of commands: to whoever sent one, to the counters, and to the audit trail."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rampd.daemon import arbitrate, messages
+from rampd.daemon.arbitrate import Source
+from rampd.daemon.audit import Trail
+from rampd.daemon.messages import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An acknowledgement on its way; `topic` None is the site's own ack topic."""
+
+    payload: dict[str, Any]
+    topic: str | None
+    correlation: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Whom a command came from, and where its answers go."""
+
+    who: str = ""
+    reason: str = ""
+    topic: str | None = None
+    correlation: bytes | None = None
+
+    @property
+    def source(self) -> Source:
+        """On whose behalf it speaks."""
+        return arbitrate.asked_by(self.who)
+
+
+@dataclass(slots=True)
+class Answers:
+    """Everything that is said goes through here."""
+
+    send: Callable[[Reply], None]
+    trail: Trail
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    power_w: float | None = None  # what the meter shows, where it was read
+
+    def say(
+        self, verb: str, command_id: str, stage: Stage, sender: Sender, *, code: str = "ok", message: str = "",
+        source: Source | None = None, **facts: Any,
+    ) -> None:  # fmt: skip
+        """One stage of a command. What is a matter of course does not stand in the trail; `facts` stand only there."""
+        self.counts[arbitrate.kind_of(verb), stage, code] += 1
+        power_w = None if self.power_w is None else round(self.power_w, 1)
+        payload = messages.ack(command_id, stage, code=code, message=message, power_w=power_w)
+        self.send(Reply(payload, sender.topic, sender.correlation))
+        if stage in ("received", "started") or code == "replaced":
+            return
+        by = sender.source if source is None else source
+        self.trail.note(
+            time.time(), refused=stage == "rejected", id=command_id, verb=verb[:80], stage=stage,
+            code=None if code == "ok" else code, who=sender.who, source=by.name.lower(), message=message,
+            reason=sender.reason, power_w=power_w, **facts,
+        )  # fmt: skip
+
+    def note(self, **facts: Any) -> None:
+        """Something that is no stage of a command, for the trail only."""
+        self.trail.note(time.time(), **facts)

@@ -1,0 +1,74 @@
+"""Who is followed: the authorities in their order, what each mode lets through, and who may ask for what.
+
+The highest live authority replaces; whoever stands below it is refused and told so, and what it asked for is not kept
+for later. Limits are no authority: all of them hold, whoever is followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from rampd.daemon.messages import Rejected
+
+
+class Source(IntEnum):
+    """The authorities, lowest first."""
+
+    DEFAULT = 0
+    SCHEDULE = 1
+    REMOTE = 2
+    OPERATOR = 3
+    STOP = 4
+
+
+class Mode(StrEnum):
+    """Whose commands are followed. DEFAULT and STOP are always heard."""
+
+    HAND = "hand"
+    AUTO = "auto"
+    REMOTE = "remote"
+
+
+FOLLOWED: Final[Mapping[Mode, frozenset[Source]]] = {
+    Mode.HAND: frozenset({Source.DEFAULT, Source.OPERATOR, Source.STOP}),
+    Mode.AUTO: frozenset({Source.DEFAULT, Source.SCHEDULE, Source.OPERATOR, Source.STOP}),
+    Mode.REMOTE: frozenset(Source),
+}
+OPERATORS_ONLY: Final = frozenset({"mode", "rack"})
+EVER: Final = frozenset({"estop", "schedule"})
+"""Anybody may stop the site at any time, or say what it should do later."""
+
+
+def kind_of(verb: str) -> str:
+    """The verb without what it is about: rack/gpu-001 is a rack."""
+    return verb.partition("/")[0]
+
+
+def asked_by(who: str) -> Source:
+    """On whose behalf a command comes. What is claimed here is proven, if at all, by the broker's access rules."""
+    return Source.OPERATOR if who == "operator" or who.startswith("operator:") else Source.REMOTE
+
+
+def admit(verb: str, by: Source, mode: Mode, live: Source, stopped_by: Source | None, command_id: str) -> None:
+    """Whether an authority may ask for that now. `live` is whose command holds. Raises Rejected."""
+    kind = kind_of(verb)
+    if stopped_by is not None and kind not in ("estop", "reset"):
+        raise Rejected("estop", "the emergency stop holds: send reset first", command_id)
+    if kind == "reset":
+        if stopped_by is None:
+            raise Rejected("nothing", "there is nothing to reset", command_id)
+        if by < stopped_by:
+            raise Rejected("authority", f"the {stopped_by.name.lower()} stopped the site and must reset it", command_id)
+        return
+    if kind in EVER:
+        return
+    if by not in FOLLOWED[mode]:
+        raise Rejected("mode", f"the site is in {mode}: {by.name.lower()} commands are not followed", command_id)
+    if kind in OPERATORS_ONLY and by < Source.OPERATOR:
+        raise Rejected(
+            "authority", f'{kind} is for the operator: who must be "operator" or "operator:NAME"', command_id
+        )
+    if by < live:
+        raise Rejected("outranked", f"a command of the {live.name.lower()} holds, and outranks this one", command_id)

@@ -1,0 +1,45 @@
+"""What every rack does when rampd dies now: falls back by itself, or holds its last limit for ever.
+
+The dead-man MW are those of racks that hold: nobody lowers them again. A site file may limit them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rampd.daemon.config import Rack
+from rampd.drivers.maps import AnyMap
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The worst case of a site, MW: what holds for ever, and how far the others may fall and rise at once."""
+
+    held_mw: float
+    falls_mw: float
+    rises_mw: float
+    holding: tuple[str, ...]
+
+
+def falls_to_kw(rack: Rack, device_map: AnyMap | None) -> float | None:
+    """Where the rack's controller goes by itself; None where it holds."""
+    policy = None if device_map is None else device_map.policy
+    if policy is None or not policy.falls_back:
+        return None
+    return rack.min_kw if rack.fallback_kw is None else rack.fallback_kw
+
+
+def worst(racks: Sequence[tuple[Rack, AnyMap | None]]) -> Worst:
+    """The worst case over everything that the racks may be drawing when rampd dies."""
+    held_kw = falls_kw = rises_kw = 0.0
+    holding = []
+    for rack, device_map in racks:
+        to_kw = falls_to_kw(rack, device_map)
+        if to_kw is None:
+            holding.append(rack.id)
+            held_kw += rack.max_kw
+        else:
+            falls_kw += rack.max_kw - to_kw
+            rises_kw += max(0.0, to_kw - rack.min_kw)
+    return Worst(held_kw / 1e3, falls_kw / 1e3, rises_kw / 1e3, tuple(holding))

@@ -1,0 +1,67 @@
+"""The live command as the journal keeps it, and how it is taken up again after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rampd.daemon import messages
+from rampd.daemon.arbitrate import Source
+from rampd.daemon.life import Live
+from rampd.daemon.order import Order
+from rampd.ext import codes
+
+
+def record(
+    live: Live | None, stopped_by: Source | None, now_s: float, left_s: float, lost_s: float
+) -> dict[str, Any] | None:
+    """What a restart must know: `left_s` of the lease, the channel lost since `lost_s`. None: nothing is to be kept."""
+    if live is None or live.verb == codes.STAND or live.source is Source.SCHEDULE:
+        return None
+    kept = live.order.record(now_s) | {
+        "id": live.id, "until": now_s - lost_s + left_s, "topic": live.topic, "source": int(live.source),
+        "who": live.who, "stopped_by": None if stopped_by is None else int(stopped_by),
+    }  # fmt: skip
+    return kept | ({"lost_at": now_s - lost_s} if lost_s > 0 else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A command that was live. Seconds count from now."""
+
+    id: str
+    order: Order
+    source: Source
+    stopped_by: Source | None
+    left_s: float
+    lost_s: float
+    topic: str | None
+    who: str
+
+    @classmethod
+    def restored(cls, found: Mapping[str, Any], now_s: float, longest_s: float) -> Kept:
+        """From the journal; a clock that was set back gives no longer lease than the site allows.
+
+        Raises KeyError, TypeError or ValueError.
+        """
+        lost_s = max(0.0, now_s - float(found["lost_at"])) if "lost_at" in found else 0.0
+        order, source, topic = Order.restored(found, now_s), Source(found["source"]), found["topic"]
+        good = isinstance(topic, str) and messages.may_answer_on(topic)
+        return cls(
+            str(found["id"]), order, source, _stopped_by(found) if order.verb == codes.ESTOP else None,
+            min(float(found["until"]) - now_s + lost_s, longest_s), lost_s, topic if good else None, str(found["who"]),
+        )  # fmt: skip
+
+    @property
+    def over(self) -> bool:
+        """Whether its lease ended meanwhile; a stop has none."""
+        return self.left_s <= 0 and self.stopped_by is None
+
+
+def _stopped_by(found: Mapping[str, Any]) -> Source:
+    """Who stopped the site. A stop that does not say is the operator's to reset."""
+    try:
+        return Source(found["stopped_by"])
+    except (KeyError, ValueError):
+        return Source.OPERATOR

@@ -1,0 +1,32 @@
+cimport cython
+from libc.math cimport sqrt
+from libc.stdint cimport int64_t
+from rampd.ext cimport image
+from rampd.ext.codes cimport ACT_NO_RAISE, AVAILABLE, FIRMS, HORIZONS, LUMPS, WHY_COOLING, WHY_DEMAND, WHY_MAX
+from rampd.ext.model cimport aligned
+
+cdef double horizon(int64_t k) noexcept nogil
+cdef double normal(double x) noexcept nogil
+cdef double chance(const image.State *state, double below_w, double mean_w, double sd_w,
+                   double lost_p) noexcept nogil
+@cython.locals(b=int64_t, v=int64_t)
+cdef double lumps(const image.Limits *limits, image.State *state, int64_t at) noexcept nogil
+@cython.locals(b=int64_t)
+cdef double quantile(const image.Limits *limits, image.State *state, int64_t at, double mean_w,
+                     double sd_w) noexcept nogil
+@cython.locals(age_ns=int64_t)
+cdef bint counts(const image.Inputs *inputs, const image.Limits *limits, const image.State *state,
+                 int64_t i) noexcept nogil
+@cython.locals(why=int64_t, free=bint)
+cdef double above(const image.Limits *limits, const image.State *state, int64_t i, int64_t k) noexcept nogil
+@cython.locals(v=int64_t, at=int64_t, k=int64_t, up=bint)
+cdef void weigh(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(v=int64_t, out=int64_t, lost=bint)
+cdef void losses(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(up=bint, ago=int64_t, past=int64_t)
+cdef void conclude(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                   int64_t at) noexcept nogil
+@cython.locals(i=int64_t)
+cdef void span(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(turn=int64_t, phases=int64_t, at=int64_t, k=int64_t, v=int64_t, i=int64_t)
+cdef void firm(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

@@ -1,0 +1,261 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""Firm capacity: the change of the purchase within 5 s, 60 s and 10 min that 19 of 20 calls of everything would exceed.
+
+Each rack gives what its room, dead time and slope allow in that time; it may not obey, and all racks of a node may be
+lost together. The sum of the racks is taken as normal (mean and variance of independent racks), a lost node as a
+mixture of such sums, and the 5 % quantile of that is the figure. The work is spread: a slice of the racks a tick, then
+one direction and horizon a tick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from math import sqrt
+
+    from rampd.ext.codes import ACT_NO_RAISE, AVAILABLE, FIRMS, HORIZONS, LUMPS, WHY_COOLING, WHY_DEMAND, WHY_MAX
+    from rampd.ext.model import aligned
+if TYPE_CHECKING:
+    from rampd.ext.views import Inputs, Limits, State
+
+
+def horizon(k: int) -> float:
+    """Seconds of a horizon."""
+    if k == 0:
+        return 5.0
+    return 60.0 if k == 1 else 600.0
+
+
+def normal(x: float) -> float:
+    """The normal distribution function to 2e-7, by arithmetic alone (Abramowitz and Stegun 26.2.19)."""
+    z = abs(x)
+    tail = 0.0
+    if z < 6.0:
+        sum_of = 5.3830e-6
+        sum_of = sum_of * z + 4.88906e-5
+        sum_of = sum_of * z + 3.80036e-5
+        sum_of = sum_of * z + 3.2776263e-3
+        sum_of = sum_of * z + 2.11410061e-2
+        sum_of = sum_of * z + 4.98673470e-2
+        sum_of = sum_of * z + 1.0
+        sum_of = sum_of * sum_of
+        sum_of = sum_of * sum_of
+        sum_of = sum_of * sum_of
+        tail = 0.5 / (sum_of * sum_of)
+    return tail if x < 0.0 else 1.0 - tail
+
+
+def chance(state: State, below_w: float, mean_w: float, sd_w: float, lost_p: float) -> float:
+    """The chance of a change smaller than `below_w`, with no node lost or with one of them."""
+    sum_p = (1.0 - lost_p) * normal((below_w - mean_w) / sd_w)
+    for b in range(LUMPS):
+        if state.lump_p[b] > 0.0:
+            sum_p += state.lump_p[b] * normal((below_w - mean_w + state.lump_w[b]) / sd_w)
+    return sum_p
+
+
+def lumps(limits: Limits, state: State, at: int) -> float:
+    """Sorts what each node would take away into a few sizes, their chances and mean sizes; the chance of any."""
+    most_w = 0.0
+    for v in range(limits.site.nodes):
+        most_w = max(most_w, state.firm_node_w[at * limits.site.nodes + v])
+    for b in range(LUMPS):
+        state.lump_p[b] = 0.0
+        state.lump_w[b] = 0.0
+    sum_p = 0.0
+    for v in range(limits.site.nodes):
+        node_w = state.firm_node_w[at * limits.site.nodes + v]
+        if node_w <= 0.0 or state.node_lost[v]:
+            continue
+        b = 0
+        edge_w = most_w / LUMPS
+        while b < LUMPS - 1 and node_w > edge_w * (b + 1):
+            b += 1
+        state.lump_p[b] += state.loss_p
+        state.lump_w[b] += node_w * state.loss_p
+        sum_p += state.loss_p
+    for b in range(LUMPS):
+        if state.lump_p[b] > 0.0:
+            state.lump_w[b] /= state.lump_p[b]
+    return sum_p
+
+
+def quantile(limits: Limits, state: State, at: int, mean_w: float, sd_w: float) -> float:
+    """The change that is exceeded in 19 of 20 cases.
+
+    Up to a third, the chance of a lost node is that of losing one; in a large hall several may be, and their sum is
+    taken as normal too.
+    """
+    lost_p = lumps(limits, state, at)
+    if lost_p > 0.35:
+        var = sd_w * sd_w
+        for b in range(LUMPS):
+            mean_w -= state.lump_p[b] * state.lump_w[b]
+            var += state.lump_p[b] * state.lump_w[b] * state.lump_w[b]
+            state.lump_p[b] = 0.0
+        sd_w = sqrt(max(0.0, var))
+        lost_p = 0.0
+    low_w = mean_w - 5.0 * sd_w
+    for b in range(LUMPS):
+        if state.lump_p[b] > 0.0:
+            low_w = min(low_w, mean_w - state.lump_w[b] - 5.0 * sd_w)
+    high_w = mean_w
+    for _ in range(20):
+        middle_w = 0.5 * (low_w + high_w)
+        if chance(state, middle_w, mean_w, sd_w, lost_p) < 0.05:
+            low_w = middle_w
+        else:
+            high_w = middle_w
+    return low_w
+
+
+def counts(inputs: Inputs, limits: Limits, state: State, i: int) -> bool:
+    """Whether a rack can be counted on: it is ours to move and was read when it should have been.
+
+    One that missed two readings is not: that is seconds before it is stale.
+    """
+    if not state.known[i] or state.stale[i] or inputs.rack_state[i] != AVAILABLE:
+        return False
+    age_ns = state.now_ns - inputs.at_ns[limits.power_slot[i]]
+    return 2 * age_ns <= 5 * state.gap_ns[i] + 2 * limits.site.period_ns or state.gap_ns[i] == 0
+
+
+def above(limits: Limits, state: State, i: int, k: int) -> float:
+    """How much more a rack would draw if all were called up, given the time of a horizon.
+
+    Standing caps give way to a call. Within a minute the flow of the cooling follows the racks; in seconds it does not.
+    """
+    if state.action[i] >= ACT_NO_RAISE:
+        return 0.0
+    why = state.bound_why[i]
+    free = why in (WHY_MAX, WHY_DEMAND) or (why == WHY_COOLING and k > 0)
+    most_w = min(limits.max_w[i], state.demand_w[i]) if free else state.hi_w[i]
+    # A job that swings may wait when it counts.
+    return (min(most_w, state.low_w[i]) if state.swings[i] else most_w) - state.power_w[i]
+
+
+def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
+    """Adds one rack: what it would give in each direction and horizon, and how sure that is."""
+    v = limits.node[i]
+    if not counts(inputs, limits, state, i):
+        state.node_out[v] += state.known[i]
+        return
+    state.node_in[v] += 1
+    if state.node_lost[v]:
+        return
+    period_s = limits.site.period_ns * 1e-9
+    # One that answers late begins with the call, the others at their turn.
+    wait_s = 0.0 if state.slow[i] else 0.5 * limits.site.phases * period_s
+    for at in range(FIRMS):
+        up = at >= HORIZONS
+        k = at - HORIZONS if up else at
+        room_w = min(state.power_w[i], state.seen_w[i]) - state.bottom_w[i]
+        slope_w = state.down_w_per_s[i]
+        dead_s = state.dead_down[i] * period_s
+        if up:
+            room_w = above(limits, state, i, k)
+            slope_w = state.up_w_per_s[i]
+            dead_s = state.dead_up[i] * period_s
+        rest_s = max(0.0, (state.free_ns[i] - state.now_ns) * 1e-9)
+        time_s = horizon(k) - dead_s - max(wait_s, rest_s)
+        if room_w <= 0.0 or time_s <= 0.0:
+            continue
+        given_w = slope_w * time_s
+        # Slope and dead time are known to a tenth or so; that matters where they bind.
+        off_w = 0.06 * given_w + slope_w * (0.06 * dead_s + 0.3 * wait_s)
+        if given_w > room_w:
+            off_w = max(0.0, room_w - given_w + 2.0 * off_w)
+            given_w = room_w
+        sure = state.success[i]
+        state.firm_mean_w[at] += sure * given_w
+        state.firm_var[at] += sure * (1.0 - sure) * given_w * given_w + off_w * off_w
+        if up:
+            state.firm_vague_w[at] += min(given_w, max(0.0, state.power_w[i] + given_w - state.peak_w[i]))
+        state.firm_node_w[at * limits.site.nodes + v] += sure * given_w
+
+
+def losses(limits: Limits, state: State) -> None:
+    """Which nodes have lost most of their racks at once, and how likely that is therefore held to be elsewhere.
+
+    Four in a thousand by call and node without experience; each loss adds one in a hundred, forgotten within hours.
+    """
+    usual_p = 0.004
+    if state.loss_p == 0.0:
+        state.loss_p = usual_p
+    round_s = (limits.site.phases + FIRMS) * limits.site.period_ns * 1e-9
+    state.loss_p += (usual_p - state.loss_p) * round_s / 3600.0
+    for v in range(limits.site.nodes):
+        out = state.node_out[v]
+        lost = out >= 3 and out > state.node_in[v]
+        if lost and not state.node_lost[v]:
+            state.loss_p = min(0.05, state.loss_p + 0.01)
+        state.node_lost[v] = lost
+
+
+def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
+    """The figure of one direction and horizon: the quantile, within what envelope, site and import limit leave."""
+    site = limits.site
+    gain = 1.0 + site.loss_ratio
+    up = at >= HORIZONS
+    level_w = state.disturbance_w + gain * state.model_w
+    noise_w = 0.0
+    if state.meter_good:
+        # What the meter shows beyond the model now is not there when the call has been followed.
+        ago = aligned(inputs, limits, state.now_ns)
+        past = (state.tick + site.history - ago) % site.history
+        noise_w = inputs.value[site.power_slot] - state.disturbance_w - gain * state.past_model_w[past]
+    # Of what the racks were never seen to draw, a tenth is held to be missing, give or take as much.
+    vague_w = 0.1 * gain * state.firm_vague_w[at]
+    mean_w = gain * state.firm_mean_w[at] - vague_w
+    loose_w = 0.25 * state.noise_w + 0.002 * site.max_w
+    sd_w = sqrt(max(0.0, gain * gain * state.firm_var[at] + loose_w * loose_w + vague_w * vague_w)) + 1.0
+    found_w = gain * quantile(limits, state, at, mean_w / gain, sd_w / gain)
+    rate = site.dispatched_up if up else site.dispatched_down
+    lag_s = (site.bridge_ticks + site.align_ticks // 2) * site.period_ns * 1e-9
+    found_w = min(found_w, rate * max(0.0, horizon(at - HORIZONS if up else at) - lag_s))
+    if up:
+        most_w = min(site.max_w, site.import_w) - level_w
+        found_w = min(found_w, most_w - 1.645 * loose_w) - noise_w
+    else:
+        found_w = min(found_w, level_w - site.min_w) + noise_w
+    state.firm_w[at] = max(0.0, found_w) if state.meter_good or not up else 0.0
+
+
+def span(limits: Limits, state: State) -> None:
+    """What the meter could be brought to, given time."""
+    least_w = 0.0
+    most_w = 0.0
+    for i in range(limits.site.racks):
+        least_w += state.lo_w[i]
+        most_w += state.hi_w[i]
+    gain = 1.0 + limits.site.loss_ratio
+    state.least_w = gain * (least_w - state.idle_w) + state.disturbance_w
+    state.most_w = min(gain * (most_w - state.idle_w) + state.disturbance_w, limits.site.import_w)
+
+
+def firm(inputs: Inputs, limits: Limits, state: State) -> None:
+    """One tick's part of the round: some racks, or one of the figures."""
+    phases = limits.site.phases
+    turn = state.firm_turn
+    if turn == 0:
+        for at in range(FIRMS):
+            state.firm_mean_w[at] = 0.0
+            state.firm_var[at] = 0.0
+            state.firm_vague_w[at] = 0.0
+        for k in range(FIRMS * limits.site.nodes):
+            state.firm_node_w[k] = 0.0
+        for v in range(limits.site.nodes):
+            state.node_in[v] = 0
+            state.node_out[v] = 0
+    if turn < phases:
+        for i in range(turn * limits.site.racks // phases, (turn + 1) * limits.site.racks // phases):
+            weigh(inputs, limits, state, i)
+        if turn == phases - 1:
+            losses(limits, state)
+    else:
+        conclude(inputs, limits, state, turn - phases)
+    state.firm_turn = turn + 1 if turn + 1 < phases + FIRMS else 0

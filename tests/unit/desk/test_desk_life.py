@@ -1,0 +1,189 @@
+"""Who is followed, for how long, and what is said about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rampd.daemon import waiting
+from rampd.ext import codes
+from tests.office import Office
+
+
+def test_a_set_point_is_received_accepted_started_reached(office: Office) -> None:
+    command = office.send("setpoint", percent=50, ramp_s=5, lease_s=60)
+    assert office.stages(command) == ["received", "accepted"]
+    assert office.slot() == (1, codes.TRACK, 248e3, pytest.approx(60))
+    assert office.inputs.command.ramp_s == 5
+    office.tick(follow=False)
+    assert office.stages(command)[-1] == "accepted", "the core has not taken it yet"
+    office.run(0.5, power_w=400e3)
+    assert office.stages(command)[-1] == "started"
+    office.run(3.0, power_w=248e3)
+    assert office.stages(command) == ["received", "accepted", "started", "reached"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "target_w"),
+    [({"power_w": 3e5}, 3e5), ({"percent": 100}, 496e3), ({"by_w": -1e5}, 396e3), ({"power_w": 496e3}, 496e3)],
+)
+def test_the_power_that_is_asked_for(office: Office, fields: dict[str, float], target_w: float) -> None:
+    office.send("setpoint", **fields)
+    assert office.slot()[2] == pytest.approx(target_w)
+
+
+def test_a_change_counts_from_the_reference(office: Office) -> None:
+    office.send("setpoint", percent=50)
+    office.tick()
+    office.send("setpoint", by_w=50e3)
+    assert office.slot()[2] == pytest.approx(298e3)
+
+
+def test_a_passing_value_does_not_reach(office: Office) -> None:
+    command = office.send("setpoint", percent=50)
+    office.run(3, power_w=400e3)
+    office.run(0.5, power_w=248e3)
+    office.run(3, power_w=200e3)
+    assert "reached" not in office.stages(command)
+
+
+@pytest.mark.parametrize(("power_w", "stage"), [(300e3, "partial"), (495e3, "failed")])
+def test_what_does_not_come_is_said(office: Office, power_w: float, stage: str) -> None:
+    command = office.send("setpoint", percent=50, ramp_s=5)
+    office.run(60, power_w=power_w)
+    assert office.last(command) == (stage, "short")
+    assert office.stages(command).count(stage) == 1, "once"
+
+
+def test_a_partial_one_may_still_get_there(office: Office) -> None:
+    command = office.send("setpoint", percent=50, ramp_s=5)
+    office.run(60, power_w=300e3)
+    office.run(4, power_w=248e3)
+    assert office.stages(command)[-2:] == ["partial", "reached"]
+
+
+def test_a_ramp_that_the_site_does_not_allow_is_accepted_with_a_word(office: Office) -> None:
+    command = office.send("setpoint", percent=25, ramp_s=1)
+    assert office.last(command) == ("accepted", "ok")
+    assert "not in 1 s" in office.said[-1].payload["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "shape", "seconds"),
+    [
+        # 248 kW at 149 kW/s at most: 1.66 s straight, half as long again bent.
+        ({}, codes.LINEAR, "1.7 s"),
+        ({"shape": "linear"}, codes.LINEAR, "1.7 s"),
+        ({"shape": "s-curve"}, codes.S_CURVE, "2.5 s"),
+    ],
+)
+def test_the_shape_of_a_ramp(office: Office, fields: dict[str, str], shape: int, seconds: str) -> None:
+    office.send("setpoint", percent=50, ramp_s=1, **fields)
+    assert office.inputs.command.shape == shape
+    assert f"allows it in {seconds}, not in 1 s" in office.said[-1].payload["message"]
+    office.send("setpoint", percent=60)
+    assert office.inputs.command.shape == codes.LINEAR, "a shape is of its own command only"
+
+
+def test_the_newest_replaces(office: Office) -> None:
+    first = office.send("setpoint", percent=50)
+    office.tick()
+    second = office.send("setpoint", percent=60)
+    assert office.last(first) == ("ended", "replaced")
+    assert office.stages(second) == ["received", "accepted"]
+    assert office.slot()[0] == 2
+
+
+def test_the_core_says_when_the_lease_has_ended(office: Office) -> None:
+    command = office.send("setpoint", percent=50, lease_s=2)
+    office.tick()
+    office.out.lapsed = 1
+    office.tick()
+    assert office.last(command) == ("ended", "lease_ended")
+    assert office.desk.live is None
+    assert office.desk.journal.live is None
+
+
+def test_hold_is_reached_at_once_and_release_ends(office: Office) -> None:
+    command = office.send("hold", lease_s=60)
+    office.tick()
+    assert office.stages(command) == ["received", "accepted", "started", "reached"]
+    release = office.send("release")
+    assert office.slot()[1] == codes.STAND
+    assert office.last(command) == ("ended", "replaced")
+    office.run(4)
+    assert office.last(release) == ("ended", "released")
+    assert office.desk.live is None
+
+
+# Leases and intervals.
+
+
+@pytest.mark.parametrize(
+    ("fields", "lease_s"),
+    [
+        ({}, 900),
+        ({"lease_s": 5}, 5),
+        ({"lease_s": 14400}, 14400),
+        ({"interval": lambda c: {"end": c.stamp(100)}}, 100),
+        ({"lease_s": 50, "interval": lambda c: {"end": c.stamp(100)}}, 50),
+        ({"lease_s": 500, "interval": lambda c: {"end": c.stamp(100)}}, 100),
+        ({"interval": lambda c: {"start": c.stamp(-10), "end": c.stamp(100)}}, 100),
+        ({"interval": lambda c: {"end": c.stamp(1e6)}}, 14400),
+    ],
+)
+def test_how_long_it_holds(office: Office, fields: dict[str, Any], lease_s: float) -> None:
+    given = {key: value(office.clock) if callable(value) else value for key, value in fields.items()}
+    office.send("setpoint", percent=50, **given)
+    assert office.slot()[3] == pytest.approx(lease_s, abs=0.01)
+
+
+def test_one_that_begins_later_waits(office: Office) -> None:
+    command = office.send(
+        "setpoint", percent=50, interval={"start": office.clock.stamp(3), "end": office.clock.stamp(9)}
+    )
+    assert office.last(command) == ("accepted", "ok")
+    office.run(2.8)
+    assert office.slot()[0] == 0
+    office.run(0.4)
+    assert office.slot() == (1, codes.TRACK, 248e3, pytest.approx(6, abs=0.3))
+
+
+def test_only_so_many_may_wait(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MOST", 2)
+    later = {"start": office.clock.stamp(60)}
+    found = [office.last(office.send("setpoint", percent=50, interval=later)) for _ in range(3)]
+    assert found == [("accepted", "ok"), ("accepted", "ok"), ("rejected", "busy")]
+
+
+# Answers.
+
+
+def test_answers_go_where_they_were_asked_for(office: Office) -> None:
+    office.send("setpoint", percent=50, id="a")
+    office.send("setpoint", percent=50, id="b", reply_to="over/there")
+    office.send("setpoint", percent=50, id="c", reply_to="over/there", topic="v5/topic", correlation=b"77")
+    office.send("setpoint", percent=500, id="d", topic="v5/topic", correlation=b"78")
+    topics = {r.payload["id"]: (r.topic, r.correlation) for r in office.said}
+    assert topics == {
+        "a": (None, None), "b": ("over/there", None), "c": ("v5/topic", b"77"), "d": ("v5/topic", b"78"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("topic", ["a/#", "+/a", "$SYS/a", "rampd/v1/desk/cmd/setpoint", "x" * 300])
+def test_a_topic_that_cannot_be_answered_on_is_refused_on_the_sites_own(office: Office, topic: str) -> None:
+    command = office.send("setpoint", percent=50, topic=topic)
+    assert office.last(command) == ("rejected", "malformed")
+    assert {r.topic for r in office.said} == {None}
+    assert office.slot()[0] == 0
+
+
+def test_every_stage_is_counted(office: Office) -> None:
+    office.send("setpoint", percent=50)
+    office.send("setpoint", power_w=9e9)
+    office.send("dance")
+    counts = office.desk.answers.counts
+    assert counts["setpoint", "accepted", "ok"] == 1
+    assert counts["setpoint", "rejected", "limit"] == 1
+    assert counts["unknown", "rejected", "unsupported"] == 1, "a sender cannot make new series"

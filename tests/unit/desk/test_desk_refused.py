@@ -1,0 +1,110 @@
+"""What changes nothing, and the emergency stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rampd.daemon.journal import Journal
+from rampd.daemon.site import Composed
+from rampd.ext import codes
+from tests.office import Clock, Office
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields", "code"),
+    [
+        ("setpoint", {"percent": 50, "retained": True}, "retained"),
+        (
+            "setpoint",
+            {"percent": 50, "expires_at": lambda c: c.stamp(-1), "issued_at": lambda c: c.stamp(-9)},
+            "expired",
+        ),
+        ("setpoint", {"percent": 50, "issued_at": lambda c: c.stamp(31), "expires_at": lambda c: c.stamp(60)}, "clock"),
+        ("setpoint", {"power_w": 497e3}, "limit"),
+        ("setpoint", {"by_w": 200e3}, "limit"),
+        ("setpoint", {"by_w": -497e3}, "limit"),
+        ("setpoint", {"power_w": 90e3}, "unreachable"),
+        ("setpoint", {"percent": 50, "lease_s": 14401}, "lease"),
+        ("setpoint", {"percent": 50, "interval": lambda c: {"end": c.stamp(-1)}}, "expired"),
+        ("setpoint", {}, "malformed"),
+        ("reset", {}, "nothing"),
+        ("dance", {}, "unsupported"),
+    ],
+)
+def test_refused(office: Office, verb: str, fields: dict[str, Any], code: str) -> None:
+    live = office.send("setpoint", percent=80)
+    office.tick()
+    before = (office.slot()[:3], bytes(office.inputs.command))
+    given = {key: value(office.clock) if callable(value) else value for key, value in fields.items()}
+    command = office.send(verb, **given)
+    office.tick()
+    assert office.last(command) == ("rejected", code)
+    assert (office.slot()[:3], bytes(office.inputs.command)) == before
+    assert office.stages(live)[-1] in ("started", "reached")
+    assert office.desk.live is not None
+    assert office.desk.live.id == live
+
+
+def test_a_clock_that_is_a_little_ahead_is_forgiven(office: Office) -> None:
+    command = office.send("setpoint", percent=50, issued_at=office.clock.stamp(29))
+    assert office.last(command) == ("accepted", "ok")
+
+
+def test_an_id_is_followed_once(office: Office) -> None:
+    office.send("setpoint", percent=50, id="one")
+    office.send("setpoint", percent=60, id="one")
+    assert office.last("one") == ("rejected", "repeated")
+    assert office.slot()[2] == 248e3
+    # Also one that was refused: its sender may not try until it fits.
+    office.send("setpoint", power_w=9e9, id="two")
+    office.send("setpoint", percent=60, id="two")
+    assert office.last("two") == ("rejected", "repeated")
+
+
+def test_nothing_is_followed_before_the_meter_was_read(composed: Composed, clock: Clock) -> None:
+    office = Office(composed, clock, Journal(None))
+    assert office.last(office.send("setpoint", percent=50)) == ("rejected", "not_ready")
+    assert office.slot()[0] == 0
+    assert office.last(office.send("estop")) == ("accepted", "ok"), "to stop needs no meter"
+
+
+@pytest.mark.parametrize(("power_w", "target_w"), [(9e9, 496e3), (-5.0, 0.0), (90e3, 90e3)])
+def test_best_effort_goes_as_far_as_it_goes(office: Office, power_w: float, target_w: float) -> None:
+    command = office.send("setpoint", power_w=power_w, best_effort=True)
+    assert office.last(command) == ("accepted", "ok")
+    assert office.slot()[2] == target_w
+
+
+# The emergency stop.
+
+
+def test_the_stop_holds_until_reset(office: Office) -> None:
+    stop = office.send("estop")
+    assert office.slot()[1] == codes.ESTOP
+    for verb in ("setpoint", "hold", "release"):
+        command = office.send(verb, **({"percent": 90} if verb == "setpoint" else {}))
+        assert office.last(command) == ("rejected", "estop")
+        assert office.slot()[1] == codes.ESTOP
+    office.run(2, power_w=95e3)
+    assert office.last(stop) == ("reached", "ok")
+    reset = office.send("reset")
+    assert office.last(reset) == ("accepted", "ok")
+    assert office.slot()[1] == codes.STAND
+    assert office.last(office.send("setpoint", percent=90)) == ("accepted", "ok")
+
+
+def test_what_waited_does_not_end_the_stop(office: Office) -> None:
+    waiting = office.send("setpoint", percent=90, interval={"start": office.clock.stamp(3)})
+    office.send("estop")
+    office.run(6, power_w=95e3)
+    assert office.slot()[1] == codes.ESTOP
+    assert office.last(waiting) == ("failed", "estop")
+
+
+def test_a_stop_during_a_stop_stays_one(office: Office) -> None:
+    office.send("estop")
+    again = office.send("estop")
+    assert office.last(again) == ("accepted", "ok")
+    assert office.last(office.send("setpoint", percent=90)) == ("rejected", "estop")

@@ -1,0 +1,124 @@
+"""What the desk takes up again after a restart."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from rampd.daemon.journal import Journal
+from rampd.daemon.site import Composed
+from rampd.ext import codes
+from tests.office import Clock, Office, kept
+
+SOUND: dict[str, Any] = {
+    "id": "a", "verb": 1, "target_w": 248e3, "envelope": 1, "shape": 0, "rate_w_per_s": 0.0, "ramp_until": 0.0,
+    "until": 2e9, "topic": None, "source": 2, "who": "", "stopped_by": None,
+}  # fmt: skip
+
+
+def test_a_lease_goes_on_for_its_rest(office: Office, composed: Composed, clock: Clock) -> None:
+    live = office.send("setpoint", percent=50, lease_s=100, reply_to="over/there")
+    office.tick()
+    again = kept(office)
+    clock.now_s, clock.wall_s = 5.0, clock.wall_s + 40
+    restarted = again(composed, clock)
+    assert restarted.slot() == (1, codes.TRACK, 248e3, pytest.approx(60, abs=0.5))
+    assert restarted.desk.live is not None
+    assert restarted.desk.live.id == live
+    restarted.send("setpoint", percent=90, id=live)
+    assert restarted.last(live) == ("rejected", "repeated")
+    restarted.run(5, power_w=248e3)
+    assert ("over/there", "reached") in {(r.topic, r.payload["stage"]) for r in restarted.said}
+
+
+def test_a_lease_that_ended_meanwhile_is_over(office: Office, composed: Composed, clock: Clock) -> None:
+    office.send("setpoint", percent=50, lease_s=10)
+    again = kept(office)
+    clock.wall_s += 11
+    restarted = again(composed, clock)
+    assert restarted.slot()[0] == 0
+    assert restarted.desk.journal.live is None
+
+
+@pytest.mark.parametrize(
+    ("down_s", "fields", "ramp_s", "rate"),
+    [
+        (40, {"ramp_s": 100}, 60, 0),
+        (40, {"ramp_s": 20}, 0, 0),
+        (40, {"ramp_w_per_s": 500}, 0, 500),
+        (40, {}, 0, 0),
+    ],
+)
+def test_a_ramp_goes_on_at_its_pace(
+    office: Office,
+    composed: Composed,
+    clock: Clock,
+    down_s: float,
+    fields: dict[str, float],
+    ramp_s: float,
+    rate: float,
+) -> None:
+    office.send("setpoint", percent=50, shape="s-curve", **fields)
+    again = kept(office)
+    clock.wall_s += down_s
+    command = again(composed, clock).inputs.command
+    assert (command.ramp_s, command.rate_w_per_s, command.shape) == (ramp_s, rate, codes.S_CURVE)
+
+
+def test_a_clock_set_back_gives_no_longer_lease_than_the_site_allows(
+    office: Office, composed: Composed, clock: Clock
+) -> None:
+    office.send("setpoint", percent=50, lease_s=10)
+    again = kept(office)
+    clock.wall_s -= 1e6
+    assert again(composed, clock).slot()[3] <= 14400
+
+
+def test_a_stop_outlasts_everything(office: Office, composed: Composed, clock: Clock) -> None:
+    office.send("estop")
+    again = kept(office)
+    clock.wall_s += 1e5
+    restarted = again(composed, clock)
+    assert restarted.slot()[1] == codes.ESTOP
+    assert restarted.last(restarted.send("setpoint", percent=90)) == ("rejected", "estop")
+    assert restarted.last(restarted.send("reset")) == ("accepted", "ok")
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        {}, {"id": "a"}, *(SOUND | wrong for wrong in (
+            {"target_w": "x"}, {"target_w": math.nan}, {"target_w": math.inf}, {"verb": None}, {"verb": 7}, {"verb": 0},
+            {"envelope": 2}, {"shape": 9}, {"rate_w_per_s": -1.0}, {"ramp_until": None}, {"until": "later"},
+            {"source": "x"}, {"source": 9},
+        )),
+    ],
+)  # fmt: skip
+def test_a_live_command_that_makes_no_sense_is_dropped(
+    composed: Composed, clock: Clock, live: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    sound = Journal(None)
+    sound.live = SOUND
+    followed = Office(composed, clock, sound)
+    followed.desk.resume()
+    assert followed.slot()[:3] == (1, codes.TRACK, 248e3)
+    found = Journal(None)
+    found.live = live
+    office = Office(composed, clock, found)
+    office.desk.resume()
+    assert office.slot()[0] == 0
+    assert "not usable" in caplog.text
+    assert not math.isnan(office.out.power_w)
+
+
+@pytest.mark.parametrize("by", [None, "x", 17])
+def test_a_stop_that_does_not_say_whose_it_was_stays_one(composed: Composed, clock: Clock, by: Any) -> None:
+    found = Journal(None)
+    found.live = SOUND | {"verb": 3, "stopped_by": by, "until": 0.0}
+    office = Office(composed, clock, found)
+    office.desk.resume()
+    assert office.slot()[1] == codes.ESTOP
+    assert office.last(office.send("reset")) == ("rejected", "authority")
+    assert office.last(office.send("reset", who="operator")) == ("accepted", "ok")
