@@ -7,6 +7,7 @@ from rampd.ext.codes cimport DISPATCHED, ENDLESS, SECOND_NS
 cdef bint watch(const image.Limits *limits, image.State *state, int64_t i, double measured_w,
                 bint settled) noexcept nogil
 cdef double allowed(const image.Limits *limits, const image.State *state) noexcept nogil
+cdef double reached(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef void decide(const image.Limits *limits, image.State *state) noexcept nogil
 cdef void standing(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 cdef double cap(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil

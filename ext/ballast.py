@@ -55,6 +55,18 @@ def allowed(limits: Limits, state: State) -> float:
     return most_w
 
 
+def reached(limits: Limits, state: State) -> float:
+    """Where the bounds of the racks that swing stand between trough and most: after a standstill below their caps."""
+    stand_w = 0.0
+    range_w = 0.0
+    for i in range(limits.site.racks):
+        if state.swings[i]:
+            low_w = min(state.low_w[i], limits.max_w[i])
+            stand_w += max(0.0, state.hi_w[i] - low_w)
+            range_w += limits.max_w[i] - low_w
+    return stand_w / range_w if range_w > 0.0 else 1.0
+
+
 def decide(limits: Limits, state: State) -> None:
     """Sets the share at which the caps stand; after each change it waits until the noise shows what it did."""
     since_ns = state.now_ns - state.ballast_ns
@@ -64,7 +76,7 @@ def decide(limits: Limits, state: State) -> None:
     elif since_ns >= 17 * SECOND_NS:
         most_w = allowed(limits, state)
         if state.noise_w > most_w:
-            state.ballast = max(0.02, 0.95 * state.ballast * most_w / state.noise_w)
+            state.ballast = max(0.02, 0.95 * min(state.ballast, reached(limits, state)) * most_w / state.noise_w)
             state.ballast_ns = state.now_ns
         elif state.noise_w < 0.7 * most_w and state.ballast < 1.0:
             state.ballast = min(1.0, 1.1 * state.ballast)

@@ -4,6 +4,7 @@ from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate
 
 cdef double travelled(const image.Limits *limits, const image.State *state, int64_t ticks) noexcept nogil
+cdef bint pressed(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(longest=int64_t, ticks=int64_t, down=bint)
 cdef void ahead(const image.Limits *limits, image.State *state, double cap_w) noexcept nogil
 @cython.locals(up=int64_t, down=int64_t)

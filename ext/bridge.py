@@ -24,6 +24,11 @@ def travelled(limits: Limits, state: State, ticks: int) -> float:
     return min(abs(state.goal_w - state.reference_w), state.pace_w * ticks)
 
 
+def pressed(limits: Limits, state: State, i: int) -> bool:
+    """Whether a rack must begin with the command: it answers late, or rises so slowly that it needs all the time."""
+    return state.slow[i] != 0 or state.ahead_w[i] - state.applied_w[i] > 4.0 * state.up_w_per_s[i]
+
+
 def ahead(limits: Limits, state: State, cap_w: float) -> None:
     """Replaces the shares of slow racks by those of the reference to come."""
     site = limits.site
@@ -33,7 +38,7 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
             longest = max(longest, max(state.dead_up[i], state.dead_down[i]))
     span_w = travelled(limits, state, longest)
     end_w = state.reference_w + (span_w if state.goal_w > state.reference_w else -span_w)
-    total_w = (end_w + state.response_w - state.calm_w) / (1.0 + site.loss_ratio)
+    total_w = (end_w + state.response_w - state.calm_w) / (1.0 + site.loss_ratio) + state.idle_w
     allocate(limits, state, state.lo_w, state.hi_w, max(0.0, min(total_w, cap_w)), state.ahead_w)
     for i in range(site.racks):
         if state.slow[i]:
@@ -41,6 +46,8 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
             ticks = state.dead_down[i] if down else state.dead_up[i]
             part = travelled(limits, state, ticks) / span_w if span_w > 0.0 else 1.0
             state.share_w[i] += part * (state.ahead_w[i] - state.share_w[i])
+        elif pressed(limits, state, i):
+            state.share_w[i] = max(state.share_w[i], min(state.reach_w[i], state.hi_w[i]))
 
 
 def arriving(limits: Limits, state: State, i: int) -> float:
@@ -61,7 +68,7 @@ def arriving(limits: Limits, state: State, i: int) -> float:
     goal_w = min(up_w, down_w) if state.dead_down[i] <= state.dead_up[i] else max(up_w, down_w)
     time_s = limits.site.bridge_ticks * limits.site.period_ns * 1e-9
     cap_w = min(max(goal_w, cap_w - state.down_w_per_s[i] * time_s), cap_w + state.up_w_per_s[i] * time_s)
-    return min(cap_w, state.demand_w[i])
+    return min(cap_w, max(state.demand_w[i], limits.min_w[i]))
 
 
 def expect(limits: Limits, state: State) -> float:

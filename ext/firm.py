@@ -233,8 +233,8 @@ def span(limits: Limits, state: State) -> None:
         least_w += state.lo_w[i]
         most_w += state.hi_w[i]
     gain = 1.0 + limits.site.loss_ratio
-    state.least_w = gain * least_w + state.disturbance_w
-    state.most_w = min(gain * most_w + state.disturbance_w, limits.site.import_w)
+    state.least_w = gain * (least_w - state.idle_w) + state.disturbance_w
+    state.most_w = min(gain * (most_w - state.idle_w) + state.disturbance_w, limits.site.import_w)
 
 
 def firm(inputs: Inputs, limits: Limits, state: State) -> None:

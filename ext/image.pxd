@@ -188,7 +188,8 @@ cdef struct State:              # the step's own memory
     double disturbance_w        # meter minus model: what the racks do not explain
     double total_w              # asked of the racks in sum
     double model_w              # the racks' model in sum
-    double stand_w              # what the set points that stand allow the racks to draw in sum
+    double stand_w              # what the set points that stand allow the racks to draw in sum, the least in full
+    double idle_w               # what racks draw less than their least set point
     double least_w              # what the meter could be brought to, given time
     double most_w
     double loss_p               # how likely a call is held to find a node's racks lost together

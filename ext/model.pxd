@@ -14,12 +14,15 @@ cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.St
 cdef double drawn(const image.State *state, int64_t i, double bottom_w) noexcept nogil
 @cython.locals(age_ns=int64_t)
 cdef int64_t aligned(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
-@cython.locals(ago=int64_t, past=int64_t)
+@cython.locals(first=int64_t, last=int64_t, k=int64_t)
+cdef double stray(const image.Limits *limits, const image.State *state, int64_t tick, int64_t ago, double rest_w,
+                  double slack_w) noexcept nogil
+@cython.locals(ago=int64_t)
 cdef void shift(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double by_w) noexcept nogil
 @cython.locals(ours=bint, row=int64_t)
 cdef void advance(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t now_ns,
                   double dt_s) noexcept nogil
-@cython.locals(first=int64_t, last=int64_t, ago=int64_t, k=int64_t)
+@cython.locals(ago=int64_t, k=int64_t)
 cdef void compare(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil
 cdef void rest(const image.Limits *limits, image.State *state, int64_t i, bint risen) noexcept nogil

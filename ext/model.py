@@ -82,6 +82,24 @@ def aligned(inputs: Inputs, limits: Limits, now_ns: int) -> int:
     return min(max(age_ns // limits.site.period_ns, 0), limits.site.history - 1)
 
 
+def stray(limits: Limits, state: State, tick: int, ago: int, rest_w: float, slack_w: float) -> float:
+    """How far a reading, less the disturbance, lies beyond what the model passed around its time and some slack; W.
+
+    Model and plant may differ by `align_ticks` in time, so that a ramp is not mistaken for a disturbance.
+    """
+    history = limits.site.history
+    first = max(ago - limits.site.align_ticks, 0)
+    last = min(ago + limits.site.align_ticks, history - 1, tick)
+    least_w = state.past_model_w[(tick + history - first) % history]
+    most_w = least_w
+    for k in range(first, last + 1):
+        model_w = state.past_model_w[(tick + history - k) % history]
+        least_w = min(least_w, model_w)
+        most_w = max(most_w, model_w)
+    gain = 1.0 + limits.site.loss_ratio
+    return max(0.0, rest_w - gain * (most_w + slack_w)) + min(0.0, rest_w - gain * (least_w - slack_w))
+
+
 def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
     """A rack enters the model or changes what it is modelled by: no part of that is a change at the meter.
 
@@ -103,8 +121,7 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
         state.calm_w += other_w - one_w
         return
     ago = aligned(inputs, limits, state.now_ns)
-    past = (state.tick - 1 + limits.site.history - ago) % limits.site.history
-    found_w = inputs.value[limits.site.power_slot] - gain * state.past_model_w[past]
+    found_w = one_w + stray(limits, state, state.tick - 1, ago, inputs.value[limits.site.power_slot] - one_w, 0.0)
     state.disturbance_w = min(max(found_w, min(one_w, other_w)), max(one_w, other_w))
     state.calm_w += state.disturbance_w - one_w
 
@@ -113,6 +130,7 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
     """One tick of every rack's model, and their sum."""
     total_w = 0.0
     stand_w = 0.0
+    idle_w = 0.0
     row = state.tick % limits.site.history
     for i in range(limits.site.racks):
         if not state.known[i]:
@@ -144,20 +162,23 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
         state.power_w[i] = power_w
         total_w += power_w
         if ours:
+            # A rack whose job wants less than its least set point takes that set point all the same.
+            least_w = min(state.applied_w[i], limits.min_w[i])
+            idle_w += max(0.0, least_w - state.demand_w[i])
             # A slow rack was given what is to come: what it will draw in the meantime is what counts.
-            power_w = arriving(limits, state, i) if state.slow[i] else min(state.applied_w[i], state.demand_w[i])
+            power_w = state.applied_w[i]
+            if state.slow[i]:
+                power_w = arriving(limits, state, i)
+            power_w = min(power_w, max(state.demand_w[i], least_w))
         stand_w += power_w
     state.model_w = total_w
     state.stand_w = stand_w
+    state.idle_w = idle_w
     state.past_model_w[row] = total_w
 
 
 def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """Updates the disturbance from a new meter reading.
-
-    Model and plant may differ by `align_ticks` in time; a reading that the model passed within that window teaches
-    nothing, so that a ramp is not mistaken for a disturbance.
-    """
+    """Updates the disturbance from a new meter reading; one that the model passed around its time teaches nothing."""
     slot = limits.site.power_slot
     at_ns = inputs.at_ns[slot]
     if not state.meter_good or at_ns == state.meter_at_ns or (state.fault_hold and state.started):
@@ -166,16 +187,7 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         # The racks have moved and the meter has not: what it shows teaches nothing until it moves as well.
         return
     history = limits.site.history
-    width = limits.site.align_ticks
     ago = aligned(inputs, limits, now_ns)
-    first = max(ago - width, 0)
-    last = min(ago + width, history - 1, state.tick)
-    least_w = state.past_model_w[(state.tick + history - first) % history]
-    most_w = least_w
-    for k in range(first, last + 1):
-        model_w = state.past_model_w[(state.tick + history - k) % history]
-        least_w = min(least_w, model_w)
-        most_w = max(most_w, model_w)
     gain = 1.0 + limits.site.loss_ratio
     found_w = inputs.value[slot]
     if not state.started:
@@ -188,16 +200,9 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         for k in range(history):
             state.past_model_w[k] = state.model_w
     else:
-        # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
-        most_w = gain * (most_w + 0.6 * state.grain_w)
-        least_w = gain * (least_w - 0.6 * state.grain_w)
         noise(state, found_w - gain * state.past_model_w[(state.tick + history - ago) % history], now_ns)
-        rest_w = found_w - state.disturbance_w
-        error_w = 0.0
-        if rest_w > most_w:
-            error_w = rest_w - most_w
-        elif rest_w < least_w:
-            error_w = rest_w - least_w
+        # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
+        error_w = stray(limits, state, state.tick, ago, found_w - state.disturbance_w, 0.6 * state.grain_w)
         since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
         state.disturbance_w += error_w * since_s / (limits.site.feedback_s + since_s)
         # Slow racks get feed-forward only: what they see of the disturbance is its mean over ten seconds.

@@ -18,6 +18,7 @@ cdef void take(const image.Inputs *inputs, const image.Limits *limits, image.Sta
 cdef double advance_curve(image.State *state, double dt_s) noexcept nogil
 cdef void settle(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                  int64_t now_ns) noexcept nogil
+cdef double land(double step_w, double rest_w, double dt_s) noexcept nogil
 @cython.locals(up=bint)
 cdef bint held(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(up=bint)

@@ -176,6 +176,14 @@ def held(inputs: Inputs, limits: Limits, state: State) -> bool:
     return False
 
 
+def land(step_w: float, rest_w: float, dt_s: float) -> float:
+    """A tick's step towards a goal that is `rest_w` away: the last bit of a fast ramp takes six seconds.
+
+    The cooling follows the racks for seconds in the same direction; the feedback alone would see that too late.
+    """
+    return min(step_w, max(rest_w - 0.009 * step_w / dt_s, 0.0015 * step_w))
+
+
 def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: float) -> None:
     """One tick of the reference; `site_why` says what held it."""
     state.site_why = SITE_REFERENCE
@@ -202,6 +210,8 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
     up = goal_w > state.reference_w
     most = envelope(limits, state, up)
     step_w = min(state.rate_w_per_s, most) * dt_s if state.verb == TRACK else most * dt_s
+    if state.verb == TRACK and inputs.command.ramp_s > 0.0:
+        step_w = land(step_w, abs(goal_w - state.reference_w), dt_s)
     if state.curve_s > 0.0:
         step_w = min(advance_curve(state, dt_s), most * dt_s)
     state.pace_w = step_w

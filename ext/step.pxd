@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, give_way
 from rampd.ext.ballast cimport standing
-from rampd.ext.bridge cimport ahead, expect, make_up
+from rampd.ext.bridge cimport ahead, expect, make_up, pressed
 from rampd.ext.codes cimport (
     ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ACT_SHED, AVAILABLE, DISPATCHED, EMERGENCY, ENDLESS, ESTOP, FAULT_CLOCK,
     FAULT_NONE, FAULT_SETPOINT, MANUAL, SITE_ESTOP, SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE,
@@ -28,6 +28,7 @@ cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noe
 @cython.locals(turn=int64_t)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(rises=bint)
 cdef double afford(const image.Limits *limits, image.State *state, int64_t i, double share_w, bint safe) noexcept nogil
 cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                     int64_t i) noexcept nogil

@@ -15,7 +15,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.allocate import allocate, give_way
     from rampd.ext.ballast import standing
-    from rampd.ext.bridge import ahead, expect, make_up
+    from rampd.ext.bridge import ahead, expect, make_up, pressed
     from rampd.ext.codes import (
         ACT_DERATE,
         ACT_NO_RAISE,
@@ -67,11 +67,11 @@ if TYPE_CHECKING:
 
 
 def target(limits: Limits, state: State, dt_s: float) -> float:
-    """What the racks must draw in sum so that the meter shows the reference, within import limit and envelope."""
+    """What the racks must be given in sum so that the meter shows the reference, within import limit and envelope."""
     site = limits.site
     gain = 1.0 + site.loss_ratio
-    want_w = (state.reference_w + state.response_w - state.disturbance_w) / gain
-    cap_w = (site.import_w - state.disturbance_w) / gain
+    want_w = (state.reference_w + state.response_w - state.disturbance_w) / gain + state.idle_w
+    cap_w = (site.import_w - state.disturbance_w) / gain + state.idle_w
     if not state.meter_good:
         state.site_why = SITE_METER
     if state.verb == ESTOP:
@@ -114,7 +114,7 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     """Each rack's least and most for this tick, what it can reach in one move, and what nodes must keep free for it."""
     # What the reference has room for beyond the set points that stand: racks that are off come back within it only.
     wake_w = state.reference_w + state.response_w - state.disturbance_w
-    wake_w = wake_w / (1.0 + limits.site.loss_ratio) - state.stand_w
+    wake_w = wake_w / (1.0 + limits.site.loss_ratio) + state.idle_w - state.stand_w
     if state.verb == ESTOP or state.fault_hold:
         wake_w = 0.0
     for v in range(limits.site.nodes):
@@ -206,7 +206,8 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     give_way(limits, state, state.lo_w, state.hi_w)
     fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
     if state.slow_count:
-        ahead(limits, state, (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio))
+        room_w = (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio)
+        ahead(limits, state, room_w + state.idle_w)
     sum_w = 0.0
     turn = (state.tick - 1) % limits.site.phases
     for i in range(limits.site.racks):
@@ -253,15 +254,18 @@ def refill(limits: Limits, state: State) -> None:
 def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> float:
     """A rack's share, or as much of its way there as the sum may take now; safety waits for nothing on the way down."""
     applied_w = state.applied_w[i]
-    if share_w - applied_w > state.rise_w or (applied_w - share_w > state.fall_w and not safe):
+    rises = share_w > applied_w
+    if (rises and share_w - applied_w > state.rise_w) or (
+        not rises and applied_w - share_w > state.fall_w and not safe
+    ):
         if min(share_w, applied_w) < limits.min_w[i]:
             return applied_w
-        part_w = state.rise_w if share_w > applied_w else -state.fall_w
+        part_w = state.rise_w if rises else -state.fall_w
         share_w = applied_w + (0.0 if abs(part_w) < 0.001 * limits.max_w[i] else part_w)
         if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
             level_w = below(limits, i, share_w)
-            share_w = max(applied_w, level_w) if part_w > 0.0 else min(applied_w, above(limits, i, level_w))
-    state.rise_w -= max(0.0, share_w - applied_w)
+            share_w = max(applied_w, level_w) if rises else min(applied_w, above(limits, i, level_w))
+    state.rise_w -= min(state.rise_w, max(0.0, share_w - applied_w))
     state.fall_w -= min(state.fall_w, max(0.0, applied_w - share_w))
     return share_w
 
@@ -309,7 +313,7 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
             state.asked_w[i] = in_hand(inputs, limits, state, i)
             continue
         # Slow racks begin with the command that moves them, not at their next turn.
-        prompt = state.taken_tick == state.tick and state.slow[i]
+        prompt = state.taken_tick == state.tick and state.slow_count and pressed(limits, state, i)
         if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:
             continue
         if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:

@@ -248,6 +248,7 @@ class State(ctypes.Structure):
     total_w: float
     model_w: float
     stand_w: float
+    idle_w: float
     least_w: float
     most_w: float
     loss_p: float

@@ -148,3 +148,27 @@ def test_steps_too_fine_to_count_add_up() -> None:
     found_w = switched(made, 100e3, 10.0)
     assert all(power_w % 100.0 == 0.0 for power_w in found_w)
     assert sum(found_w) == pytest.approx(100e3, abs=100.0)
+
+
+def test_what_the_sum_may_not_do_at_once_is_done_in_part() -> None:
+    made = world([Rack(), STEP, Rack()])
+    state = made.state
+    for i, applied_w in enumerate([50e3, 40.0, 0.0]):
+        state.applied_w[i] = applied_w
+    afford = interpreted.step.afford
+    rows = [
+        # rack, share, rise and fall left, safety -> asked, rise and fall left then
+        (0, 60e3, 4e3, 9e3, False, 54e3, 0.0, 9e3),
+        (0, 60e3, 0.0, 9e3, False, 50e3, 0.0, 9e3),
+        (0, 50e3, 0.0, 0.0, False, 50e3, 0.0, 0.0),
+        (0, 30e3, 4e3, 9e3, False, 41e3, 4e3, 0.0),
+        (0, 30e3, 4e3, 9e3, True, 30e3, 4e3, 0.0),
+        (1, 70.0, 25.0, 25.0, False, 60.0, 5.0, 25.0),
+        (1, 70.0, 9.0, 25.0, False, 40.0, 9.0, 25.0),
+        (1, 10.0, 25.0, 25.0, False, 20.0, 25.0, 5.0),
+        (2, 20e3, 19e3, 9e3, False, 0.0, 19e3, 9e3),
+    ]
+    for i, share_w, rise_w, fall_w, safe, asked_w, rise_left_w, fall_left_w in rows:
+        state.rise_w, state.fall_w = rise_w, fall_w
+        assert afford(made.limits, state, i, share_w, safe) == asked_w
+        assert (state.rise_w, state.fall_w) == (rise_left_w, fall_left_w)

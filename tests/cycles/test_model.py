@@ -177,6 +177,24 @@ def test_half_a_step_of_miners_is_let_stand() -> None:
     assert compare(made, 108.0) == 31.0
 
 
+def test_a_rack_that_wants_less_than_its_least_counts_with_what_it_draws() -> None:
+    made = world([Rack(min_w=30e3), Rack()], max_w=200e3, default_w=150e3, import_w=300e3)
+    made.rack(0, 5e3, 30e3)
+    made.rack(1, 100e3, 100e3)
+    made.meter(105e3)
+    for _ in range(400):
+        made.refresh()
+        made.rack(0, 5e3, made.state.applied_w[0] if made.state.tick else 30e3)
+        made.rack(1, made.state.applied_w[1] if made.state.tick else 100e3)
+        made.meter(5e3 + (made.state.applied_w[1] if made.state.tick else 100e3))
+        made.command(codes.TRACK, 80e3) if made.state.tick == 20 else None
+        made.tick()
+    state = made.state
+    # What it does not draw the other one does.
+    assert state.applied_w[1] == pytest.approx(75e3, rel=0.01)
+    assert state.least_w == pytest.approx(25e3, abs=2e3)
+
+
 def test_a_rack_that_joins_is_no_noise_of_the_load() -> None:
     made = one(Rack(), cap_kw=70, loss_ratio=0.02)
     state = made.state

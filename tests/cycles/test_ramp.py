@@ -30,13 +30,13 @@ def follow(made: World, seconds: float = 1.0, ticks: int = 1) -> list[float]:
 
 
 TRACK = {
-    # target kW, ramp s, rate kW/s, envelope -> reference in the next seconds, from 800 kW
+    # target kW, ramp s, rate kW/s, envelope -> reference in the next seconds, from 800 kW; a ramp lands softly
     "as fast as dispatched":     (150.0, 0.0, 0.0, codes.DISPATCHED, [400.0, 150.0, 150.0]),
     "as fast as normal":         (700.0, 0.0, 0.0, codes.NORMAL, [790.0, 780.0, 770.0]),
     "up as fast as normal":      (815.0, 0.0, 0.0, codes.NORMAL, [810.0, 815.0, 815.0]),
-    "in five seconds, less lead": (400.0, 5.0, 0.0, codes.DISPATCHED, [700.0, 600.0, 500.0, 400.0, 400.0]),
-    "a ramp shorter than lead":  (600.0, 1.0, 0.0, codes.DISPATCHED, [600.0, 600.0]),
-    "a ramp a little longer":    (700.0, 1.2, 0.0, codes.DISPATCHED, [700.0]),
+    "in five seconds, less lead": (400.0, 5.0, 0.0, codes.DISPATCHED, [700.0, 600.0, 500.0, 400.9, 400.75]),
+    "a ramp shorter than lead":  (600.0, 1.0, 0.0, codes.DISPATCHED, [603.6, 603.0]),
+    "a ramp a little longer":    (700.0, 1.2, 0.0, codes.DISPATCHED, [703.0]),
     "a long ramp":               (600.0, 21.0, 0.0, codes.DISPATCHED, [790.0, 780.0]),
     "a ramp beyond its envelope": (700.0, 5.0, 0.0, codes.NORMAL, [790.0, 780.0, 770.0, 760.0, 750.0]),
     "at a rate":                 (600.0, 0.0, 50.0, codes.DISPATCHED, [750.0, 700.0, 650.0, 600.0, 600.0]),
@@ -72,14 +72,14 @@ def test_up_starts_from_the_power_where_racks_could_not_go_as_low() -> None:
     made = hall(reference_kw=200.0)
     made.meter(600e3)
     made.command(codes.TRACK, 1000e3, ramp_s=5.0)
-    assert follow(made, ticks=4) == [700.0, 800.0, 900.0, 1000.0]
+    assert follow(made, ticks=4) == [700.0, 800.0, 900.0, 999.1]
 
 
 def test_down_starts_from_the_power_where_racks_draw_less() -> None:
     made = hall(reference_kw=900.0)
     made.meter(600e3)
     made.command(codes.TRACK, 400e3, ramp_s=5.0)
-    assert follow(made, ticks=4) == [550.0, 500.0, 450.0, 400.0]
+    assert follow(made, ticks=4) == [550.0, 500.0, 450.0, 400.45]
     made = hall(reference_kw=900.0)
     made.meter(600e3)
     made.state.meter_good = 0
