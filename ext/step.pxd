@@ -16,6 +16,7 @@ from rampd.ext.identify cimport begin
 from rampd.ext.levels cimport above, below, quantise
 from rampd.ext.model cimport advance, compare
 from rampd.ext.ramp cimport follow
+from rampd.ext.swing cimport swing
 from rampd.ext.thermal cimport caps, narrow
 
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
