@@ -27,7 +27,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 import rampd
-from rampd.daemon import ladder
+from rampd.daemon import knowledge, ladder
 from rampd.daemon.actuate import Actuation
 from rampd.daemon.commands import Desk
 from rampd.daemon.field import Field
@@ -284,28 +284,18 @@ class _SiteCollector(Collector):
             "rampd_site_setpoint_watts", "Site set points: commanded, ramped, given to the racks.", labels=["kind"]
         )
         limit = GaugeMetricFamily("rampd_site_limit_watts", "Limits of the site's purchase.", labels=["kind"])
-        firm = GaugeMetricFamily(
-            "rampd_firm_capacity_watts",
-            "Change of the purchase within a horizon that 19 of 20 calls of everything would exceed.",
-            labels=["direction", "horizon"],
-        )
         error = GaugeMetricFamily("rampd_ramp_error_watts", "Meter minus reference.")
         if out.started:
             for kind, value in (("requested", out.goal_w), ("reference", out.reference_w), ("applied", out.total_w)):
                 setpoint.add_metric([kind], value)
-            for way, horizon, firm_w in (
-                ("down", "5s", out.firm_down_w), ("down", "60s", out.firm_down_60_w),
-                ("down", "600s", out.firm_down_600_w), ("up", "5s", out.firm_up_w), ("up", "60s", out.firm_up_60_w),
-                ("up", "600s", out.firm_up_600_w),
-            ):  # fmt: skip
-                firm.add_metric([way, horizon], firm_w)
             if out.meter_good:
                 error.add_metric([], out.power_w - out.reference_w)
         if site.max_deadman_mw is not None:
             limit.add_metric(["deadman"], site.max_deadman_mw * 1e6)
         for kind, mw in (("import", site.import_limit_mw), ("max", site.max_mw), ("min", site.min_mw)):
             limit.add_metric([kind], mw * 1e6)
-        yield from (setpoint, limit, firm, error, self._deadman(out))
+        yield from (setpoint, limit, error, self._deadman(out))
+        yield from knowledge.families(out)
         frequency = GaugeMetricFamily("rampd_frequency_hertz", "Grid frequency at the site meter.")
         slot = self.s.composed.meter.slots.get("frequency_hz")
         stale_ns = round(self.s.composed.config.control.meter_stale_s * 1e9)

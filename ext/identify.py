@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 
 def begin(limits: Limits, state: State) -> None:
-    """Nothing is known yet: the configuration holds."""
+    """Nothing is known yet: the configuration holds, that of the feedback as well."""
     period_s = limits.site.period_ns * 1e-9
     state.slow_count = limits.site.slow
+    state.detune = 1.0
     for i in range(limits.site.racks):
         state.dead_up[i] = limits.dead_up[i]
         state.dead_down[i] = limits.dead_down[i]

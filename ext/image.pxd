@@ -165,8 +165,27 @@ cdef struct State:              # the step's own memory
     int64_t base_n
     int64_t noise_at
     int64_t ballast_ns
+    int64_t swing_ns            # of the last meter reading taken into swings
+    int64_t swing_at
+    int64_t changed_ns          # when the meter last showed something new
+    int64_t turn_ns             # when the feedback last turned round
+    int64_t turn_half_ns        # and how long before that
+    int64_t turn_side           # where it stands
+    int64_t turns               # how often it has done so in equal times
+    int64_t detune_ns           # when the feedback was last made slower or faster
+    int64_t foreign_ns          # when swings were found to come from elsewhere
     int64_t slow_count          # racks that are slow, by configuration or by what they showed
     int64_t firm_turn           # where the round of firm capacity stands
+    double swing_seen_w         # the last meter reading
+    double swing_w              # peak to peak in five seconds
+    double drift_w
+    double fast_w
+    double band_var
+    double band_w               # root mean square from 0.1 Hz to 0.4 times the refresh rate
+    double refresh_s            # between two values of the meter that differ
+    double turn_w               # the most since the last turn
+    double turn_before_w        # and before it
+    double detune               # how many times slower the feedback is than configured
     double shown_w              # what the meter shows
     double own_w                # what the racks moved by since it was first read, by their own readings
     double away_hz
@@ -214,6 +233,8 @@ cdef struct State:              # the step's own memory
     double *past_model_w        # [history] sum of the model
     double *base_w              # [BASE_SLOTS]
     double *noise_low_w         # [WINDOW_SLOTS]
+    double *swing_low_w         # [WINDOW_SLOTS]
+    double *swing_high_w
     double *noise_high_w
     double *window_low_w        # [windows * WINDOW_SLOTS]
     double *window_high_w
@@ -334,6 +355,10 @@ cdef struct Outputs:            # the read-only snapshot
     double model_w
     double least_w              # what the meter could be brought to, given time
     double most_w
+    double band_w               # the purchase's swings: root mean square in the band of its refresh rate
+    double swing_w              # peak to peak in five seconds
+    double refresh_s            # between two values of the meter
+    double detune               # how many times slower the feedback is than configured
     double firm_up_w            # change of the purchase that 19 of 20 calls exceed, within five seconds
     double firm_up_60_w         # within 60 s
     double firm_up_600_w        # within ten minutes

@@ -147,6 +147,8 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.past_w = <double *>take(base, &o, racks * site.history)
     x.past_model_w = <double *>take(base, &o, site.history * 8)
     x.base_w = <double *>take(base, &o, BASE_SLOTS * 8)
+    x.swing_low_w = <double *>take(base, &o, WINDOW_SLOTS * 8)
+    x.swing_high_w = <double *>take(base, &o, WINDOW_SLOTS * 8)
     x.noise_low_w = <double *>take(base, &o, WINDOW_SLOTS * 8)
     x.noise_high_w = <double *>take(base, &o, WINDOW_SLOTS * 8)
     x.window_low_w = <double *>take(base, &o, site.windows * WINDOW_SLOTS * 8)

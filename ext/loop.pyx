@@ -63,6 +63,10 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.model_w = state.model_w
     out.least_w = state.least_w
     out.most_w = state.most_w
+    out.band_w = state.band_w
+    out.swing_w = state.swing_w
+    out.refresh_s = state.refresh_s
+    out.detune = state.detune
     out.firm_down_w = state.firm_w[0]
     out.firm_down_60_w = state.firm_w[1]
     out.firm_down_600_w = state.firm_w[2]

@@ -204,7 +204,7 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
         error_w = stray(limits, state, state.tick, ago, found_w - state.disturbance_w, 0.6 * state.grain_w)
         since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
-        state.disturbance_w += error_w * since_s / (limits.site.feedback_s + since_s)
+        state.disturbance_w += error_w * since_s / (limits.site.feedback_s * state.detune + since_s)
         # Slow racks get feed-forward only: what they see of the disturbance is its mean over ten seconds.
         state.calm_w += (state.disturbance_w - state.calm_w) * since_s / (10.0 + since_s)
     state.meter_at_ns = at_ns

@@ -17,6 +17,7 @@ from rampd.ext.ladder cimport attend
 from rampd.ext.levels cimport above, below, quantise
 from rampd.ext.model cimport advance, compare
 from rampd.ext.ramp cimport follow
+from rampd.ext.swing cimport swing
 from rampd.ext.thermal cimport caps, narrow
 
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil

@@ -61,6 +61,7 @@ if not cython.compiled:
     from rampd.ext.levels import above, below, quantise
     from rampd.ext.model import advance, compare
     from rampd.ext.ramp import follow
+    from rampd.ext.swing import swing
     from rampd.ext.thermal import caps, narrow
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -376,6 +377,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     judge(inputs, limits, state, now_ns)
     advance(inputs, limits, state, now_ns, dt_s)
     compare(inputs, limits, state, now_ns)
+    swing(inputs, limits, state)
     caps(inputs, limits, state, now_ns)
     if not state.started:
         state.total_w = state.model_w

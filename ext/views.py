@@ -6,43 +6,13 @@ Arrays are C pointers, not bounds-checked: every index comes from the compositio
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Protocol, TypeVar
 
 from rampd.ext import image
-
-Item = TypeVar("Item")
-
-
-class Array(Protocol[Item]):
-    """A C array: of double, or of int64_t, int32_t or uint8_t."""
-
-    def __getitem__(self, i: int, /) -> Item: ...
-    def __setitem__(self, i: int, value: Item, /) -> None: ...
+from rampd.ext.structs import Bytes, Ints, Longs, struct
+from rampd.ext.structs import Doubles as Doubles  # noqa: PLC0414 (kernels take it from here)
 
 
-Doubles = Array[float]
-Longs = Array[int]
-Ints = Array[int]
-Bytes = Array[int]
-Struct = TypeVar("Struct", bound=type[ctypes.Structure])
-
-_TYPES: dict[str, Any] = {
-    "int": ctypes.c_int64, "float": ctypes.c_double, "Doubles": ctypes.POINTER(ctypes.c_double),
-    "Longs": ctypes.POINTER(ctypes.c_int64), "Ints": ctypes.POINTER(ctypes.c_int32),
-    "Bytes": ctypes.POINTER(ctypes.c_uint8),
-}  # fmt: skip
-
-
-def _struct(cls: Struct) -> Struct:
-    """Gives a class the C fields that its annotations name, and checks its size against the C side."""
-    cls._fields_ = [(name, _TYPES[kind]) for name, kind in cls.__annotations__.items()]
-    if ctypes.sizeof(cls) != image.sizes()[cls.__name__]:
-        raise ImportError(f"views.{cls.__name__} is not the image's struct: rebuild the extension")
-    _TYPES[cls.__name__] = cls
-    return cls
-
-
-@_struct
+@struct
 class Command(ctypes.Structure):
     """The one arbitrated command."""
 
@@ -58,7 +28,7 @@ class Command(ctypes.Structure):
     rate_w_per_s: float
 
 
-@_struct
+@struct
 class Inputs(ctypes.Structure):
     """What asyncio knows: readings by slot, the command, the racks' delivery states."""
 
@@ -71,7 +41,7 @@ class Inputs(ctypes.Structure):
     latched: Ints
 
 
-@_struct
+@struct
 class Site(ctypes.Structure):
     """Scalars of the configuration, SI units."""
 
@@ -129,7 +99,7 @@ class Site(ctypes.Structure):
     jump_w: float
 
 
-@_struct
+@struct
 class Limits(ctypes.Structure):
     """The configuration: racks in the order of their nodes, nodes parents first."""
 
@@ -191,7 +161,7 @@ class Limits(ctypes.Structure):
     reason_latches: Bytes
 
 
-@_struct
+@struct
 class State(ctypes.Structure):
     """The step's own memory."""
 
@@ -224,8 +194,27 @@ class State(ctypes.Structure):
     base_n: int
     noise_at: int
     ballast_ns: int
+    swing_ns: int
+    swing_at: int
+    changed_ns: int
+    turn_ns: int
+    turn_half_ns: int
+    turn_side: int
+    turns: int
+    detune_ns: int
+    foreign_ns: int
     slow_count: int
     firm_turn: int
+    swing_seen_w: float
+    swing_w: float
+    drift_w: float
+    fast_w: float
+    band_var: float
+    band_w: float
+    refresh_s: float
+    turn_w: float
+    turn_before_w: float
+    detune: float
     shown_w: float
     own_w: float
     away_hz: float
@@ -273,6 +262,8 @@ class State(ctypes.Structure):
     past_model_w: Doubles
     base_w: Doubles
     noise_low_w: Doubles
+    swing_low_w: Doubles
+    swing_high_w: Doubles
     noise_high_w: Doubles
     window_low_w: Doubles
     window_high_w: Doubles
@@ -350,7 +341,7 @@ class State(ctypes.Structure):
     why: Bytes
 
 
-@_struct
+@struct
 class Watch(ctypes.Structure):
     """The guard's own memory."""
 
@@ -374,7 +365,7 @@ class Watch(ctypes.Structure):
     vetoed: Bytes
 
 
-@_struct
+@struct
 class Outputs(ctypes.Structure):
     """The snapshot of one tick."""
 
@@ -401,6 +392,10 @@ class Outputs(ctypes.Structure):
     model_w: float
     least_w: float
     most_w: float
+    band_w: float
+    swing_w: float
+    refresh_s: float
+    detune: float
     firm_up_w: float
     firm_up_60_w: float
     firm_up_600_w: float

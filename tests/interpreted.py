@@ -26,6 +26,7 @@ KERNELS: Final = (
     "window",
     "model",
     "ramp",
+    "swing",
     "thermal",
     "firm",
     "step",
@@ -74,5 +75,6 @@ levels = _LOADED["levels"]
 model = _LOADED["model"]
 ramp = _LOADED["ramp"]
 step = _LOADED["step"]
+swing = _LOADED["swing"]
 thermal = _LOADED["thermal"]
 window = _LOADED["window"]

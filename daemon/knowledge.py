@@ -1,0 +1,46 @@
+"""Metrics of what the core knows: firm capacity, swings of the purchase, and whether the feedback was slowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from rampd.ext import views
+
+
+def families(out: views.Outputs) -> Iterator[Metric]:
+    """All of them from one snapshot."""
+    yield firm(out)
+    yield from swings(out)
+
+
+def firm(out: views.Outputs) -> Metric:
+    """Firm capacity by direction and horizon."""
+    family = GaugeMetricFamily(
+        "rampd_firm_capacity_watts",
+        "Change of the purchase within a horizon that 19 of 20 calls of everything would exceed.",
+        labels=["direction", "horizon"],
+    )
+    if out.started:
+        for way, horizon, firm_w in (
+            ("down", "5s", out.firm_down_w), ("down", "60s", out.firm_down_60_w), ("down", "600s", out.firm_down_600_w),
+            ("up", "5s", out.firm_up_w), ("up", "60s", out.firm_up_60_w), ("up", "600s", out.firm_up_600_w),
+        ):  # fmt: skip
+            family.add_metric([way, horizon], firm_w)
+    return family
+
+
+def swings(out: views.Outputs) -> Iterator[Metric]:
+    """What the purchase swings by, how often the meter refreshes, and whether the feedback was slowed for it."""
+    swing = GaugeMetricFamily("rampd_site_swing_watts", "Swings of the purchase, by measure.", labels=["kind"])
+    refresh = GaugeMetricFamily("rampd_meter_refresh_hertz", "How often the site meter shows a new value.")
+    slowed = GaugeMetricFamily("rampd_feedback_slowed_ratio", "How much slower than configured; 1 unless it swung.")
+    if out.started and out.meter_good:
+        swing.add_metric(["band_rms"], out.band_w)
+        swing.add_metric(["peak_to_peak_5s"], out.swing_w)
+        if out.refresh_s > 0.0:
+            refresh.add_metric([], 1.0 / out.refresh_s)
+    if out.started:
+        slowed.add_metric([], out.detune)
+    yield from (swing, refresh, slowed)
