@@ -3,38 +3,35 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, give_way
 from rampd.ext.ballast cimport standing
-from rampd.ext.bridge cimport ahead, expect, make_up, pressed
+from rampd.ext.bridge cimport ahead, expect, make_up
 from rampd.ext.codes cimport (
     ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ACT_SHED, AVAILABLE, DISPATCHED, EMERGENCY, ENDLESS, ESTOP, FAULT_CLOCK,
-    FAULT_NONE, FAULT_SETPOINT, MANUAL, SITE_ESTOP, SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE,
-    SITE_REFERENCE, SITE_ROOM, UNRESPONSIVE, WHY_COOLING, WHY_DEMAND, WHY_GRID, WHY_MANUAL, WHY_MAX, WHY_MIN, WHY_NODE,
-    WHY_RATE, WHY_REST, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
-from rampd.ext.failsafe cimport fresh, judge, level
+    FAULT_NONE, SITE_ESTOP, SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM,
+    UNRESPONSIVE, WHY_COOLING, WHY_DEMAND, WHY_GRID, WHY_MANUAL, WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_REST,
+    WHY_SHARE, WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
+from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe
 from rampd.ext.identify cimport begin
 from rampd.ext.ladder cimport attend
-from rampd.ext.levels cimport above, below, quantise
+from rampd.ext.levels cimport quantise
 from rampd.ext.model cimport advance, compare
+from rampd.ext.move cimport move
 from rampd.ext.ramp cimport follow
 from rampd.ext.swing cimport swing
 from rampd.ext.thermal cimport caps, narrow
 
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
 cdef void stay(image.State *state, int64_t i) noexcept nogil
-@cython.locals(why=int64_t, rated=bint)
+@cython.locals(why=int64_t)
 cdef void bounds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(node_bound=bint, why=int64_t)
+cdef void keep_free(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(why=int64_t)
 cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(full=bint)
+cdef void crowd(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(turn=int64_t)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
-cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(rises=bint)
-cdef double afford(const image.Limits *limits, image.State *state, int64_t i, double share_w, bint safe) noexcept nogil
-cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
-                    int64_t i) noexcept nogil
-@cython.locals(small=bint, turn=int64_t, stopping=bint, prompt=bint)
-cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef int64_t step(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

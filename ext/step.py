@@ -15,7 +15,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.allocate import allocate, give_way
     from rampd.ext.ballast import standing
-    from rampd.ext.bridge import ahead, expect, make_up, pressed
+    from rampd.ext.bridge import ahead, expect, make_up
     from rampd.ext.codes import (
         ACT_DERATE,
         ACT_NO_RAISE,
@@ -28,8 +28,6 @@ if not cython.compiled:
         ESTOP,
         FAULT_CLOCK,
         FAULT_NONE,
-        FAULT_SETPOINT,
-        MANUAL,
         SITE_ESTOP,
         SITE_FAULT,
         SITE_FLOOR,
@@ -53,13 +51,14 @@ if not cython.compiled:
         WHY_STALE,
         WHY_UNRESPONSIVE,
     )
-    from rampd.ext.failsafe import fresh, judge, level
+    from rampd.ext.failsafe import judge
     from rampd.ext.firm import firm, span
     from rampd.ext.grid import observe
     from rampd.ext.identify import begin
     from rampd.ext.ladder import attend
-    from rampd.ext.levels import above, below, quantise
+    from rampd.ext.levels import quantise
     from rampd.ext.model import advance, compare
+    from rampd.ext.move import move
     from rampd.ext.ramp import follow
     from rampd.ext.swing import swing
     from rampd.ext.thermal import caps, narrow
@@ -120,8 +119,11 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         wake_w = 0.0
     for v in range(limits.site.nodes):
         state.reserve_w[v] = 0.0
+        state.flow_w[v] = 0.0
+        state.used_w[v] = 0.0
     for i in range(limits.site.racks):
         reserve_w = 0.0
+        late_w = 0.0
         applied_w = state.applied_w[i]
         lo_w = limits.min_w[i]
         if state.action[i] < ACT_NO_RAISE and state.verb != ESTOP:
@@ -139,9 +141,8 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         elif inputs.rack_state[i] != AVAILABLE:
             lo_w = min(state.power_w[i], limits.max_w[i])
             hi_w = lo_w
-            # Who holds it may raise it, and the guard counts it like this.
-            rated = state.stale[i] or inputs.rack_state[i] == MANUAL
-            reserve_w = (limits.max_w[i] if rated else max(applied_w, lo_w)) - hi_w
+            # Whoever holds it may raise it, and one that was restarted does; the guard counts it like this.
+            reserve_w = limits.max_w[i] - hi_w
             why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
         elif state.action[i] >= ACT_SAFE:
             hi_w = lo_w
@@ -157,9 +158,9 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
             if state.stale[i]:
                 reserve_w = limits.max_w[i] - hi_w
             else:
+                reserve_w = state.head_w[i]
                 # What a lowered rack has not given up yet.
-                reserve_w = max(0.0, inputs.value[limits.power_slot[i]] - max(applied_w, lo_w))
-                reserve_w += state.head_w[i]
+                late_w = max(0.0, inputs.value[limits.power_slot[i]] - max(applied_w, lo_w))
             if applied_w <= 0.0 and lo_w > 0.0:
                 if hi_w > lo_w and wake_w >= lo_w and state.rise_w >= lo_w:
                     wake_w -= lo_w
@@ -170,7 +171,10 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         state.lo_w[i] = lo_w
         state.hi_w[i] = hi_w
         state.bound_why[i] = why
-        state.reserve_w[limits.node[i]] += reserve_w
+        v = limits.node[i]
+        state.reserve_w[v] += reserve_w
+        state.flow_w[v] += late_w
+        state.used_w[v] += max(lo_w, min(applied_w, hi_w))
         if state.now_ns < state.free_ns[i]:
             stay(state, i)
         state.floor_w[i] = min(applied_w, state.cap_w[i] - limits.fall_w[i])
@@ -182,19 +186,35 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
                 # It changes once and then rests, so it goes all the way at once.
                 state.floor_w[i] = 0.0
                 state.reach_w[i] = limits.max_w[i]
-    for back in range(limits.site.nodes - 1):
+    keep_free(limits, state)
+
+
+def keep_free(limits: Limits, state: State) -> None:
+    """What nodes keep free, with the racks below: what is still to fall there keeps others from rising, no more.
+
+    `flow_w` is what lowered racks have not given up yet, `used_w` what the set points take.
+    """
+    for back in range(limits.site.nodes):
         v = limits.site.nodes - 1 - back
-        state.reserve_w[limits.node_parent[v]] += state.reserve_w[v]
+        if v > 0:
+            parent = limits.node_parent[v]
+            state.reserve_w[parent] += state.reserve_w[v]
+            state.flow_w[parent] += state.flow_w[v]
+            state.used_w[parent] += state.used_w[v]
+        room_w = limits.node_w[v] - state.reserve_w[v] - state.used_w[v]
+        late_w = min(state.flow_w[v], max(0.0, room_w))
+        state.used_w[v] = late_w
+    for v in range(limits.site.nodes):
+        state.reserve_w[v] += state.used_w[v]
 
 
 def explain(limits: Limits, state: State, i: int) -> None:
     """Says what holds a rack whose turn it is where it is."""
     share_w = state.share_w[i]
     why = state.bound_why[i]
-    if share_w < state.hi_w[i]:
+    if share_w < state.hi_w[i] and why != WHY_NODE:
         # What bounds it from above does not bind.
-        node_bound = state.fill[limits.node[i]] < state.fill[0]
-        why = WHY_NODE if node_bound else (WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE)
+        why = WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE
     if share_w > state.reach_w[i] or share_w < state.floor_w[i]:
         why = WHY_RATE
     if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i]:
@@ -202,10 +222,27 @@ def explain(limits: Limits, state: State, i: int) -> None:
     state.why[i] = why
 
 
+def crowd(limits: Limits, state: State) -> None:
+    """Marks the racks whose share is less than they could have because a node above them is full."""
+    count = 0
+    for v in range(limits.site.nodes):
+        parent = limits.node_parent[v]
+        full = state.used_w[v] + state.reserve_w[v] >= limits.node_w[v] * (1.0 - 1e-9)
+        full = full or (parent >= 0 and state.flow_w[parent] > 0.0)
+        state.flow_w[v] = 1.0 if full else 0.0
+        count += full
+    if count == 0:
+        return
+    for i in range(limits.site.racks):
+        if state.flow_w[limits.node[i]] > 0.0 and state.share_w[i] < state.hi_w[i]:
+            state.bound_why[i] = WHY_NODE
+
+
 def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
     give_way(limits, state, state.lo_w, state.hi_w)
     fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
+    crowd(limits, state)
     if state.slow_count:
         room_w = (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio)
         ahead(limits, state, room_w + state.idle_w)
@@ -237,113 +274,6 @@ def share(limits: Limits, state: State, total_w: float) -> None:
         state.site_why = SITE_ROOM
     elif fair_w > total_w + 1.0 and state.site_why == SITE_REFERENCE:
         state.site_why = SITE_FLOOR
-
-
-def refill(limits: Limits, state: State) -> None:
-    """How far the set points may rise and fall in sum: a second's worth of the envelope, refilled tick by tick.
-
-    It holds at least what one rack must take at once, which would never come otherwise.
-    """
-    site = limits.site
-    up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
-    down = site.dispatched_down
-    dt_s = site.period_ns * 1e-9
-    state.rise_w = min(state.rise_w + 1.2 * up * dt_s, 1.2 * max(up, 0.1 * site.dispatched_up, site.jump_w))
-    state.fall_w = min(state.fall_w + 1.2 * down * dt_s, 1.2 * max(down, site.jump_w))
-
-
-def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> float:
-    """A rack's share, or as much of its way there as the sum may take now; safety waits for nothing on the way down."""
-    applied_w = state.applied_w[i]
-    rises = share_w > applied_w
-    if (rises and share_w - applied_w > state.rise_w) or (
-        not rises and applied_w - share_w > state.fall_w and not safe
-    ):
-        if min(share_w, applied_w) < limits.min_w[i]:
-            return applied_w
-        part_w = state.rise_w if rises else -state.fall_w
-        share_w = applied_w + (0.0 if abs(part_w) < 0.001 * limits.max_w[i] else part_w)
-        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
-            level_w = below(limits, i, share_w)
-            share_w = max(applied_w, level_w) if rises else min(applied_w, above(limits, i, level_w))
-    state.rise_w -= min(state.rise_w, max(0.0, share_w - applied_w))
-    state.fall_w -= min(state.fall_w, max(0.0, applied_w - share_w))
-    return share_w
-
-
-def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
-    """The set point of a rack that others hold: what it shows, so that it comes back from there.
-
-    It goes up only where the rack might be raised, and no further than what the envelope has left. Its demand is what
-    it was given, so that it rises from there like any rack that wants more, and no other falls to make room for it.
-    """
-    applied_w = state.applied_w[i]
-    if not state.known[i] or not fresh(inputs, limits.limit_slot[i], limits.stale_ns[i], state.now_ns):
-        return applied_w
-    shown_w = level(limits, i, inputs.value[limits.limit_slot[i]])
-    if limits.level_first[i] < limits.level_first[i + 1]:
-        shown_w = max(0.0, below(limits, i, shown_w))
-    if shown_w > applied_w and (state.action[i] >= ACT_NO_RAISE or not state.meter_good or state.fault_hold):
-        return applied_w
-    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
-        if shown_w > applied_w + state.rise_w or shown_w < applied_w - state.fall_w:
-            return applied_w
-    else:
-        shown_w = max(min(shown_w, applied_w + state.rise_w), applied_w - state.fall_w)
-    state.demand_w[i] = min(state.demand_w[i], max(shown_w, limits.min_w[i]))
-    state.rise_w -= max(0.0, shown_w - applied_w)
-    state.fall_w -= max(0.0, applied_w - shown_w)
-    return shown_w
-
-
-def move(inputs: Inputs, limits: Limits, state: State) -> int:
-    """Set points of the racks whose turn it is; each rack moves on its own phase, so that the sum is smooth.
-
-    What must fall for safety does not wait for its phase. Returns a fault code.
-    """
-    turn = (state.tick - 1) % limits.site.phases
-    refill(limits, state)
-    left_w = 0.0
-    stopping = state.verb == ESTOP or state.shedding != 0 or state.site_why == SITE_IMPORT
-    for i in range(limits.site.racks):
-        turn += 1
-        if turn == limits.site.phases:
-            turn = 0
-        state.asked_w[i] = state.applied_w[i]
-        if inputs.rack_state[i] == MANUAL:
-            state.asked_w[i] = in_hand(inputs, limits, state, i)
-            continue
-        # Slow racks begin with the command that moves them, not at their next turn.
-        prompt = state.taken_tick == state.tick and state.slow_count and pressed(limits, state, i)
-        if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:
-            continue
-        if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
-            continue
-        share_w = state.share_w[i]
-        if state.fault_hold and state.action[i] < ACT_SAFE and state.verb != ESTOP and share_w >= state.hi_w[i]:
-            continue
-        if not share_w >= 0.0 or share_w > limits.max_w[i] * (1.0 + 1e-9):
-            return FAULT_SETPOINT
-        if share_w >= state.hi_w[i] and state.action[i] < ACT_NO_RAISE:
-            # Headroom grows slowly: it is a raise like any other.
-            pace_w = max(0.005 * limits.max_w[i], limits.quantum_w[i])
-            share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
-            if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
-                share_w = max(state.lo_w[i], below(limits, i, share_w))
-        elif limits.quantum_w[i] > 0.0 and state.lo_w[i] < share_w < state.hi_w[i]:
-            # Steps so fine that they were not rounded yet; what one leaves the next takes up.
-            near_w = min(share_w + left_w + 0.5 * limits.quantum_w[i], state.hi_w[i])
-            whole_w = max(state.lo_w[i], below(limits, i, near_w))
-            left_w += share_w - whole_w
-            share_w = whole_w
-        share_w = min(share_w, limits.max_w[i])
-        if turn != 0 and share_w >= state.applied_w[i] and not prompt:
-            continue
-        small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]
-        if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
-            continue
-        state.asked_w[i] = afford(limits, state, i, share_w, stopping or state.action[i] >= ACT_SAFE)
-    return FAULT_NONE
 
 
 def waiting(limits: Limits, state: State) -> bool:

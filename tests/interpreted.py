@@ -27,6 +27,7 @@ KERNELS: Final = (
     "model",
     "ramp",
     "swing",
+    "move",
     "thermal",
     "firm",
     "step",
@@ -76,5 +77,6 @@ model = _LOADED["model"]
 ramp = _LOADED["ramp"]
 step = _LOADED["step"]
 swing = _LOADED["swing"]
+move = _LOADED["move"]
 thermal = _LOADED["thermal"]
 window = _LOADED["window"]

@@ -44,7 +44,7 @@ def test_row(row: tuple[Rack, float, float, float, int, int, float, float, float
     state.rise_w, state.fall_w, state.demand_w[0] = rise_kw * 1e3, fall_kw * 1e3, 100e3
     if rack.readback:
         made.rack(0, shown_kw * 1e3, shown_kw * 1e3, age_s=age_s)
-    found_w = interpreted.step.in_hand(made.inputs, made.limits, state, 0)
+    found_w = interpreted.move.in_hand(made.inputs, made.limits, state, 0)
     assert found_w == expected_kw * 1e3
     change_kw = expected_kw - applied_kw
     assert state.rise_w == pytest.approx((rise_kw - max(0.0, change_kw)) * 1e3)
@@ -56,7 +56,7 @@ def test_an_unknown_rack_is_not_guessed() -> None:
     made = world([FREE])
     made.state.now_ns = made.now_ns
     made.rack(0, 50e3, 50e3)
-    assert interpreted.step.in_hand(made.inputs, made.limits, made.state, 0) == 0.0
+    assert interpreted.move.in_hand(made.inputs, made.limits, made.state, 0) == 0.0
 
 
 def two(shown_kw: float) -> World:

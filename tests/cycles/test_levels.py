@@ -155,7 +155,7 @@ def test_what_the_sum_may_not_do_at_once_is_done_in_part() -> None:
     state = made.state
     for i, applied_w in enumerate([50e3, 40.0, 0.0]):
         state.applied_w[i] = applied_w
-    afford = interpreted.step.afford
+    afford = interpreted.move.afford
     rows = [
         # rack, share, rise and fall left, safety -> asked, rise and fall left then
         (0, 60e3, 4e3, 9e3, False, 54e3, 0.0, 9e3),

@@ -1,0 +1,19 @@
+cimport cython
+from libc.stdint cimport int64_t
+from rampd.ext cimport image
+from rampd.ext.bridge cimport pressed
+from rampd.ext.codes cimport (
+    ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, EMERGENCY, ESTOP, FAULT_NONE, FAULT_SETPOINT, MANUAL,
+    SITE_IMPORT, WHY_NODE)
+from rampd.ext.failsafe cimport fresh, level
+from rampd.ext.levels cimport above, below
+
+cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(rises=bint)
+cdef double afford(const image.Limits *limits, image.State *state, int64_t i, double share_w, bint safe) noexcept nogil
+cdef double drawn(const image.Limits *limits, const image.State *state, int64_t i, double setpoint_w) noexcept nogil
+cdef double keep_up(const image.Limits *limits, const image.State *state, int64_t i, double share_w) noexcept nogil
+cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                    int64_t i) noexcept nogil
+@cython.locals(small=bint, safe=bint, turn=int64_t, stopping=bint, prompt=bint)
+cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

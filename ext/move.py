@@ -1,0 +1,168 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""From shares to set points: whose turn it is, and how much of a move the sum can take now.
+
+Rising has the envelope, falling what the sum needs; what must fall for safety waits for neither.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.bridge import pressed
+    from rampd.ext.codes import (
+        ACT_DERATE,
+        ACT_NO_RAISE,
+        ACT_SAFE,
+        AVAILABLE,
+        DISPATCHED,
+        EMERGENCY,
+        ESTOP,
+        FAULT_NONE,
+        FAULT_SETPOINT,
+        MANUAL,
+        SITE_IMPORT,
+        WHY_NODE,
+    )
+    from rampd.ext.failsafe import fresh, level
+    from rampd.ext.levels import above, below
+if TYPE_CHECKING:
+    from rampd.ext.views import Inputs, Limits, State
+
+
+def refill(limits: Limits, state: State) -> None:
+    """How far the set points may rise and fall in sum: a second's worth of the envelope, refilled tick by tick.
+
+    It holds at least what one rack must take at once, which would never come otherwise.
+    """
+    site = limits.site
+    up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    down = site.dispatched_down
+    dt_s = site.period_ns * 1e-9
+    state.rise_w = min(state.rise_w + 1.2 * up * dt_s, 1.2 * max(up, 0.1 * site.dispatched_up, site.jump_w))
+    state.fall_w = min(state.fall_w + 1.2 * down * dt_s, 1.2 * max(down, site.jump_w))
+
+
+def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> float:
+    """A rack's share, or as much of its way there as the sum may take now; safety waits for nothing on the way down."""
+    applied_w = state.applied_w[i]
+    rises = share_w > applied_w
+    if (rises and share_w - applied_w > state.rise_w) or (
+        not rises and applied_w - share_w > state.fall_w and not safe
+    ):
+        if min(share_w, applied_w) < limits.min_w[i]:
+            return applied_w
+        part_w = state.rise_w if rises else -state.fall_w
+        share_w = applied_w + (0.0 if abs(part_w) < 0.001 * limits.max_w[i] else part_w)
+        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+            level_w = below(limits, i, share_w)
+            share_w = max(applied_w, level_w) if rises else min(applied_w, above(limits, i, level_w))
+    state.rise_w -= min(state.rise_w, max(0.0, share_w - applied_w))
+    state.fall_w -= min(state.fall_w, max(0.0, applied_w - share_w))
+    return share_w
+
+
+def drawn(limits: Limits, state: State, i: int, setpoint_w: float) -> float:
+    """What a rack takes of a set point."""
+    return min(setpoint_w, max(state.demand_w[i], min(setpoint_w, limits.min_w[i])))
+
+
+def keep_up(limits: Limits, state: State, i: int, share_w: float) -> float:
+    """A share, or as much of a fall as the sum does not need: what is dealt out anew falls here once it rose elsewhere.
+
+    Falling is quick and rising has its envelope: who fell first and rose later would not be where it was told.
+    """
+    applied_w = state.applied_w[i]
+    now_w = drawn(limits, state, i, applied_w)
+    drop_w = now_w - drawn(limits, state, i, share_w)
+    spare_w = max(0.0, state.stand_w - state.total_w)
+    if drop_w <= spare_w or state.slow[i] or state.hi_w[i] < now_w or state.bound_why[i] == WHY_NODE:
+        return share_w
+    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1] or share_w < limits.min_w[i]:
+        # Of a step the nearer end will do.
+        return share_w if 0.4 * drop_w <= spare_w else applied_w
+    return now_w - spare_w
+
+
+def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
+    """The set point of a rack that others hold: what it shows, so that it comes back from there.
+
+    It goes up only where the rack might be raised, and no further than what the envelope has left. Its demand is what
+    it was given, so that it rises from there like any rack that wants more, and no other falls to make room for it.
+    """
+    applied_w = state.applied_w[i]
+    if not state.known[i] or not fresh(inputs, limits.limit_slot[i], limits.stale_ns[i], state.now_ns):
+        return applied_w
+    shown_w = level(limits, i, inputs.value[limits.limit_slot[i]])
+    if limits.level_first[i] < limits.level_first[i + 1]:
+        shown_w = max(0.0, below(limits, i, shown_w))
+    if shown_w > applied_w and (state.action[i] >= ACT_NO_RAISE or not state.meter_good or state.fault_hold):
+        return applied_w
+    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+        if shown_w > applied_w + state.rise_w or shown_w < applied_w - state.fall_w:
+            return applied_w
+    else:
+        shown_w = max(min(shown_w, applied_w + state.rise_w), applied_w - state.fall_w)
+    state.demand_w[i] = min(state.demand_w[i], max(shown_w, limits.min_w[i]))
+    state.rise_w -= max(0.0, shown_w - applied_w)
+    state.fall_w -= max(0.0, applied_w - shown_w)
+    return shown_w
+
+
+def move(inputs: Inputs, limits: Limits, state: State) -> int:
+    """Set points of the racks whose turn it is; each rack moves on its own phase, so that the sum is smooth.
+
+    What must fall for safety does not wait for its phase. Returns a fault code.
+    """
+    turn = (state.tick - 1) % limits.site.phases
+    refill(limits, state)
+    left_w = 0.0
+    stopping = state.verb == ESTOP or state.envelope == EMERGENCY or state.shedding != 0
+    stopping = stopping or state.site_why == SITE_IMPORT
+    for i in range(limits.site.racks):
+        turn += 1
+        if turn == limits.site.phases:
+            turn = 0
+        state.asked_w[i] = state.applied_w[i]
+        if inputs.rack_state[i] == MANUAL:
+            state.asked_w[i] = in_hand(inputs, limits, state, i)
+            continue
+        # Slow racks begin with the command that moves them, not at their next turn.
+        prompt = state.taken_tick == state.tick and state.slow_count and pressed(limits, state, i)
+        if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:
+            continue
+        if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
+            continue
+        share_w = state.share_w[i]
+        if state.fault_hold and state.action[i] < ACT_SAFE and state.verb != ESTOP and share_w >= state.hi_w[i]:
+            continue
+        if not share_w >= 0.0 or share_w > limits.max_w[i] * (1.0 + 1e-9):
+            return FAULT_SETPOINT
+        if share_w >= state.hi_w[i] and state.action[i] < ACT_NO_RAISE:
+            # Headroom grows slowly: it is a raise like any other.
+            pace_w = max(0.005 * limits.max_w[i], limits.quantum_w[i])
+            share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
+            if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+                share_w = max(state.lo_w[i], below(limits, i, share_w))
+        elif limits.quantum_w[i] > 0.0 and state.lo_w[i] < share_w < state.hi_w[i]:
+            # Steps so fine that they were not rounded yet; what one leaves the next takes up.
+            near_w = min(share_w + left_w + 0.5 * limits.quantum_w[i], state.hi_w[i])
+            whole_w = max(state.lo_w[i], below(limits, i, near_w))
+            left_w += share_w - whole_w
+            share_w = whole_w
+        share_w = min(share_w, limits.max_w[i])
+        safe = stopping or state.action[i] >= ACT_DERATE
+        if share_w < state.applied_w[i] and not safe and not state.fault_hold:
+            share_w = keep_up(limits, state, i, share_w)
+        if turn != 0 and share_w >= state.applied_w[i] and not prompt:
+            continue
+        small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]
+        if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
+            continue
+        state.asked_w[i] = afford(limits, state, i, share_w, stopping or state.action[i] >= ACT_SAFE)
+        if not state.slow[i]:
+            state.stand_w += drawn(limits, state, i, state.asked_w[i]) - drawn(limits, state, i, state.applied_w[i])
+    return FAULT_NONE
