@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.hall import Client, Hall, until
+from tests.bus import Client
+from tests.hall import Hall
+from tests.waits import until
 
 
 def stand(hall: Hall, bus: Client) -> None:

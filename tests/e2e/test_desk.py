@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from rampd.daemon import halls
-from tests.hall import Client, Hall, after, until
+from tests.bus import Client, after
+from tests.hall import Hall
+from tests.waits import until
 
 OPERATOR = "operator:ann"
 

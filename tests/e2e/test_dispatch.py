@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.hall import RAMPD, until
+from tests.hall import RAMPD
+from tests.waits import until
 
 SCORE = {"t_s", "overshoot_ratio", "final_error_ratio"}
 

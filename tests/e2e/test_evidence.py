@@ -13,7 +13,9 @@ import pytest
 
 from rampd.daemon import recording
 from rampd.daemon.site import compose
-from tests.hall import RAMPD, Client, Hall, until
+from tests.bus import Client
+from tests.hall import RAMPD, Hall
+from tests.waits import until
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hall import Client, Hall, until
+from tests.bus import Client
+from tests.hall import Hall
+from tests.waits import until
 
 AT_S, FOR_S = 50.0, 25.0
 BROKEN = {

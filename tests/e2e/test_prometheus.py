@@ -15,7 +15,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.hall import Hall, Process, get, tool, until
+from tests.hall import Hall, Process, get, tool
+from tests.waits import until
 
 # Every family of the contract with the labels it promises.
 FAMILIES: dict[str, set[str]] = {

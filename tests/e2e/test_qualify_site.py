@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hall import RAMPD, Client, Hall, until
+from tests.bus import Client
+from tests.hall import RAMPD, Hall
+from tests.waits import until
 
 
 @pytest.fixture(scope="module")

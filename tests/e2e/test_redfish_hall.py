@@ -9,7 +9,8 @@ import redfish
 
 from rampd.daemon import sitecheck
 from tests.bmc import GPUS, LOGIN
-from tests.hall import Hall, until
+from tests.hall import Hall
+from tests.waits import until
 
 NODES = 13
 FAULTS = """

@@ -19,7 +19,8 @@ from signal import SIGCONT, SIGSTOP, SIGTERM
 
 import pytest
 
-from tests.hall import ROOT, Hall, ever, tool, until
+from tests.hall import ROOT, Hall, tool
+from tests.waits import ever, until
 
 WATCHDOG_S = 1.5
 UNIT = ROOT / "systemd" / "rampd@.service"

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from rampd.daemon import halls
-from tests.hall import Hall, until
+from tests.hall import Hall
+from tests.waits import until
 
 QUICK = {"up_mw_per_min = 0.198\ndown_mw_per_min = 0.198": "up_mw_per_min = 30\ndown_mw_per_min = 30"}
 Facts = dict[str, Any]

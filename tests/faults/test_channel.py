@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from rampd.daemon import halls
-from tests.hall import Client, Hall, until
+from tests.bus import Client
+from tests.hall import Hall
+from tests.waits import until
 
 GRACE_S = 3.0
 Facts = dict[str, Any]

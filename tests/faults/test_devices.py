@@ -11,7 +11,9 @@ from statistics import mean
 
 import pytest
 
-from tests.hall import Client, Hall, ever, until
+from tests.bus import Client
+from tests.hall import Hall
+from tests.waits import ever, until
 
 # The hall's time at which faults begin: by then daemon and client are up, also on a busy machine.
 AT = 20.0

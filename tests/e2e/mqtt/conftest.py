@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hall import Client, Hall, envelope, until
+from tests.bus import Client, envelope
+from tests.hall import Hall
 from tests.mqtt import stand
+from tests.waits import until
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,10 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
-from tests.hall import RAMPD, Client, Hall, Message, after, envelope, ever, tool, until
+from tests.bus import Client, Message, after, envelope
+from tests.hall import RAMPD, Hall, tool
 from tests.mqtt import refusal, said, stand
+from tests.waits import ever, until
 
 STATE_KEYS = {
     "seq", "at", "mode", "envelope", "command_id", "requested_w", "reference_w", "power_w", "frequency_hz", "min_w",

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.hall import Client, Hall, after, envelope, until
+from tests.bus import Client, after, envelope
+from tests.hall import Hall
 from tests.mqtt import said, stand
+from tests.waits import until
 
 # Every case: verb, payload, the code, and a word that the message must have.
 
