@@ -12,7 +12,8 @@ cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(rises=bint)
 cdef double afford(const image.Limits *limits, image.State *state, int64_t i, double share_w, bint safe) noexcept nogil
 cdef double drawn(const image.Limits *limits, const image.State *state, int64_t i, double setpoint_w) noexcept nogil
-cdef double keep_up(const image.Limits *limits, const image.State *state, int64_t i, double share_w) noexcept nogil
+@cython.locals(stepped=bint)
+cdef double in_step(const image.Limits *limits, const image.State *state, int64_t i, double share_w) noexcept nogil
 cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                     int64_t i) noexcept nogil
 @cython.locals(small=bint, safe=bint, turn=int64_t, stopping=bint, prompt=bint)

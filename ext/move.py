@@ -70,21 +70,28 @@ def drawn(limits: Limits, state: State, i: int, setpoint_w: float) -> float:
     return min(setpoint_w, max(state.demand_w[i], min(setpoint_w, limits.min_w[i])))
 
 
-def keep_up(limits: Limits, state: State, i: int, share_w: float) -> float:
-    """A share, or as much of a fall as the sum does not need: what is dealt out anew falls here once it rose elsewhere.
+def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
+    """A share, or as much of the way there as the sum needs: what is dealt out anew falls here as it rises elsewhere.
 
-    Falling is quick and rising has its envelope: who fell first and rose later would not be where it was told.
+    Falling is quick and rising has its envelope: who fell first and rose later would not be where it was told. So one
+    rises a little ahead, and the others fall as far as that. Full nodes, caps and slow racks do not wait.
     """
-    applied_w = state.applied_w[i]
-    now_w = drawn(limits, state, i, applied_w)
-    drop_w = now_w - drawn(limits, state, i, share_w)
-    spare_w = max(0.0, state.stand_w - state.total_w)
-    if drop_w <= spare_w or state.slow[i] or state.hi_w[i] < now_w or state.bound_why[i] == WHY_NODE:
+    now_w = drawn(limits, state, i, state.applied_w[i])
+    way_w = drawn(limits, state, i, share_w) - now_w
+    if way_w < 0.0:
+        if state.hi_w[i] < now_w or state.bound_why[i] == WHY_NODE:
+            return share_w
+        room_w = max(0.0, state.stand_w - state.total_w)
+    else:
+        slack_w = max(0.002 * limits.site.max_w, 0.4 * limits.site.grain_w)
+        room_w = max(0.0, state.total_w + slack_w - state.stand_w)
+    if abs(way_w) <= room_w or state.slow[i]:
         return share_w
-    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1] or share_w < limits.min_w[i]:
+    stepped = limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
+    if stepped or min(share_w, state.applied_w[i]) < limits.min_w[i]:
         # Of a step the nearer end will do.
-        return share_w if 0.4 * drop_w <= spare_w else applied_w
-    return now_w - spare_w
+        return share_w if 0.4 * abs(way_w) <= room_w else state.applied_w[i]
+    return now_w + room_w if way_w > 0.0 else now_w - room_w
 
 
 def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
@@ -155,8 +162,8 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
             share_w = whole_w
         share_w = min(share_w, limits.max_w[i])
         safe = stopping or state.action[i] >= ACT_DERATE
-        if share_w < state.applied_w[i] and not safe and not state.fault_hold:
-            share_w = keep_up(limits, state, i, share_w)
+        if not safe and not prompt and not state.fault_hold:
+            share_w = in_step(limits, state, i, share_w)
         if turn != 0 and share_w >= state.applied_w[i] and not prompt:
             continue
         small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]

@@ -54,3 +54,25 @@ def test_a_rack_that_answers_no_more_costs_its_feeder_what_it_might_draw(
     assert min(loop.poi_w[-round(60 / loop.dt_s) :]) > lowest_w - 0.01 * before_w
     assert loop.fleet.poi_w > 0.97 * before_w
     assert loop.vetoes() == 0
+
+
+@pytest.mark.parametrize("envelope", [codes.NORMAL, codes.DISPATCHED])
+def test_racks_that_come_back_take_over_without_a_step(tmp_path: Path, envelope: int) -> None:
+    """Half the racks hold still at what they have while the others are moved, and then take part again."""
+    loop = full_feeder(tmp_path)
+    loop.run(30.0)
+    most_w = loop.config.site.max_mw * 1e6
+    loop.command(0.7 * most_w, ramp_s=5.0)
+    loop.run(30.0)
+    for gone in (1, 2, 7, 8, 9):
+        loop.fleet.dead[gone] = True
+        loop.state[gone] = codes.UNRESPONSIVE
+    loop.command(0.55 * most_w, ramp_s=5.0, envelope=codes.DISPATCHED)
+    loop.run(40.0)
+    loop.command(0.55 * most_w, envelope=envelope)
+    loop.fleet.dead[:] = False
+    loop.state[:] = codes.AVAILABLE
+    loop.run(40.0)
+    poi_w = np.array(loop.poi_w[-round(40 / loop.dt_s) :])
+    assert np.abs(poi_w / (0.55 * most_w) - 1).max() < 0.02
+    assert loop.vetoes() == 0
