@@ -70,6 +70,10 @@ class Agenda:
         self._before = None
         return k
 
+    def doubt(self) -> None:
+        """What held before a restart is over: the interval that is now raises nothing."""
+        self._before = ANY
+
     def begin(self, plan: Plan, k: int) -> Order:
         """What an interval that begins asks of the core, under the lid, which does not go up again."""
         if self.lid is not None and self.lid.interval not in (ANY, k):

@@ -69,6 +69,7 @@ class ClosedLoop:
         self.limit_slot = np.array([self.limits.limit_slot[i] for i in range(count)])
         self.setpoint_w = self.fleet.max_w.copy()
         self.silent = np.zeros(count, dtype=bool)
+        self.over = np.ones(count)
         self.tick = 0
         self.hz: Callable[[float], float] = lambda _: float(config.site.nominal_hz)
         self.meter: Callable[[float, int], Reading | None] = Reading
@@ -102,7 +103,7 @@ class ClosedLoop:
 
     def _tick(self) -> None:
         self.tick += 1
-        self.fleet.step(self.setpoint_w)
+        self.fleet.step(self.setpoint_w * self.over)
         now_ns = round((START_S + self.now_s) * NS)
         self._read(now_ns)
         self.wall.publish(now_ns)

@@ -99,7 +99,8 @@ class Desk:
     def _take(self, verb: str, command: Envelope, sender: Sender) -> None:
         """A command that passed the door, now or when its time comes. Raises Rejected."""
         if isinstance(command, Command):
-            start_s = admit.start_in(command, time.time())
+            # A stop waits for nothing, whatever a common template says beside it.
+            start_s = 0.0 if verb == "estop" else admit.start_in(command, time.time())
             if start_s > 0:
                 self.waiting.add(time.time() + start_s, verb, command, sender.topic, sender.correlation)
                 self.journal.stand(waiting=self.waiting.record())
@@ -141,7 +142,8 @@ class Desk:
             return
         # Here and not at the door: what was accepted for later comes through here as well.
         arbitrate.admit(verb, sender.source, self.mode, self.holder, self.stopped_by, command.id)
-        lease_s = admit.lease_s(command, self.composed.config.lease, time.time())
+        lease = self.composed.config.lease
+        lease_s = lease.default_s if verb == "estop" else admit.lease_s(command, lease, time.time())
         target_w = self.site.default_mw * 1e6
         if verb == "setpoint":
             target_w = admit.target_w(command, self.site, self.reference_w, self.range_w[0])
@@ -310,10 +312,16 @@ class Desk:
             last = Kept.restored(found, now_s, self.composed.config.lease.max_s)
         except (KeyError, TypeError, ValueError) as error:
             log.error("the live command in the journal is not usable, standing at the default: %s", error)
+            self.agenda.doubt()
             self.journal.keep(None)
             return
         if last.over:
+            self.agenda.doubt()
             self.journal.keep(None)
+            self.answers.say(
+                _NAMES[codes.Verb(last.order.verb)], last.id, "ended", Sender(last.who, topic=last.topic),
+                code="lease_ended", message="its lease ended while rampd was away",
+            )  # fmt: skip
             return
         self.stopped_by = last.stopped_by
         live = self.live = self._follow(last.id, last.order, last.source, max(0.0, last.left_s))
@@ -341,6 +349,8 @@ class Desk:
             self.journal.stand(waiting=self.waiting.record())
             sender = Sender(one.command.who, one.command.reason, one.topic, one.correlation)
             try:
+                if one.verb != "estop" and self.channel_state != "up" and sender.source is Source.REMOTE:
+                    raise Rejected("channel", "its channel is lost: only a fresh command raises", one.command.id)
                 self._begin(one.verb, one.command, sender)
             except Rejected as error:
                 self.answers.say(one.verb, one.command.id, "failed", sender, code=error.code, message=str(error))

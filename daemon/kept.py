@@ -43,13 +43,20 @@ class Kept:
     def restored(cls, found: Mapping[str, Any], now_s: float, longest_s: float) -> Kept:
         """From the journal; a clock that was set back gives no longer lease than the site allows.
 
-        Raises KeyError, TypeError or ValueError.
+        A stop holds whatever else is legible. Raises KeyError, TypeError or ValueError.
         """
+        if found.get("verb") == codes.ESTOP:
+            topic = found.get("topic")
+            answers = isinstance(topic, str) and messages.may_answer_on(topic)
+            return cls(
+                str(found.get("id", "stop")), Order(codes.ESTOP, 0.0), Source.STOP, _stopped_by(found), 0.0, 0.0,
+                topic if answers else None, str(found.get("who", "")),
+            )  # fmt: skip
         lost_s = max(0.0, now_s - float(found["lost_at"])) if "lost_at" in found else 0.0
         order, source, topic = Order.restored(found, now_s), Source(found["source"]), found["topic"]
         good = isinstance(topic, str) and messages.may_answer_on(topic)
         return cls(
-            str(found["id"]), order, source, _stopped_by(found) if order.verb == codes.ESTOP else None,
+            str(found["id"]), order, source, None,
             min(float(found["until"]) - now_s + lost_s, longest_s), lost_s, topic if good else None, str(found["who"]),
         )  # fmt: skip
 

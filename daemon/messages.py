@@ -77,7 +77,7 @@ class Command(Envelope):
     by_w: float | None = None
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
     ramp_s: Annotated[float, Field(gt=0, le=86400)] | None = None
-    ramp_w_per_s: Annotated[float, Field(gt=0)] | None = None
+    ramp_w_per_s: Annotated[float, Field(ge=1)] | None = None
     shape: Literal["linear", "s-curve"] = "linear"
     lease_s: Annotated[float, Field(gt=0)] | None = None
     interval: Interval | None = None
@@ -98,7 +98,7 @@ class Planned(_Message):
     power_w: float | None = None
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
     ramp_s: Annotated[float, Field(gt=0, le=86400)] | None = None
-    ramp_w_per_s: Annotated[float, Field(gt=0)] | None = None
+    ramp_w_per_s: Annotated[float, Field(ge=1)] | None = None
     shape: Literal["linear", "s-curve"] = "linear"
     envelope: Literal["normal", "dispatched"] = "normal"
 

@@ -7,6 +7,7 @@ answer, says what it is, and tests itself by a message to its own topic, so that
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -50,7 +51,12 @@ class BrokerError(Exception):
 
 def secret(path: Path | None) -> str | None:
     """The first line of a file, where one is named. Raises OSError."""
-    return None if path is None else path.read_text(encoding="utf-8").splitlines()[0].strip()
+    if path is None:
+        return None
+    line = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
+    if not line:
+        raise OSError(f"password_file {path}: its first line is empty: write the password there")
+    return line
 
 
 def tls_context(mqtt: Mqtt) -> ssl.SSLContext | None:
@@ -86,7 +92,9 @@ async def connect(
         try:
             yield client, version == 5
         finally:
-            await client.__aexit__(None, None, None)
+            # A stop must not become a broker's error on the way out.
+            with contextlib.suppress(aiomqtt.MqttError):
+                await client.__aexit__(None, None, None)
         return
 
 

@@ -295,6 +295,8 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     site.freeze_ns = site.meter_stale_ns + round(control.meter_delay_s * 1e9)
     site.freeze_w = max(FREEZE * config.site.max_mw * 1e6, 1.5e3 * max(rack.max_kw for rack in racks))
     site.rack_stale_ns = round(max(by_id[rack.id].stale_s for rack in racks) * 1e9)
+    # What was told to fall shows that after its dead time and its next reading; who was not read yet, once it was.
+    site.breach_ns = site.rack_stale_ns + round((2.0 + max(rack.dead_down_s for rack in racks)) * 1e9)
     site.loop_stale_ns = round(control.loop_stale_s * 1e9)
     site.meter_delay_ns = round(control.meter_delay_s * 1e9)
     site.align_ticks = max(1, round((0.5 * delay_s + 0.3) * control.hz))

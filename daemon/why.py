@@ -148,7 +148,8 @@ class Moment:
                 counts[name] = counts.get(name, 0) + 1
             return {"site": self.site(), "racks": counts}
         if rack not in self.names.racks:
-            near = difflib.get_close_matches(rack, list(self.names.racks), n=1)
+            # Names alike are looked for where that takes no time.
+            near = difflib.get_close_matches(rack, list(self.names.racks), n=1) if len(self.names.racks) < 500 else []
             return {"error": f"there is no rack {rack!r}" + (f"; did you mean {near[0]!r}?" if near else "")}
         return {"site": self.site(), "rack": self.rack(list(self.names.racks).index(rack))}
 

@@ -99,7 +99,8 @@ def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     site = limits.site
     state.fault = faulted(inputs, limits, now_ns)
     state.fault_hold = hold(limits, state, 0, R_FAULT, state.fault, now_ns)
-    if not state.fault_hold:
+    # After a fault the load holds for a while; a frequency that falls then is what the steps are for.
+    if not state.fault:
         state.away_hz = 0.0
         if fresh(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):
             state.away_hz = inputs.value[site.frequency_slot] - site.nominal_hz

@@ -237,7 +237,7 @@ def total(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: 
 
 
 def nodes(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
-    """Withdraws raises below every broken node; after two seconds above its limit its racks go to their least."""
+    """Withdraws raises below every broken node; after `breach_ns` above its limit its racks go to their least."""
     total(inputs, limits, watch, out_w, now_ns)
     withdrawn = False
     for i in range(limits.site.racks):
@@ -254,7 +254,12 @@ def nodes(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: 
             watch.over_ns[v] = now_ns
     for i in range(limits.site.racks):
         over_ns = watch.over_ns[limits.node[i]]
-        if over_ns == 0 or now_ns - over_ns < 2 * SECOND_NS or not watch.known[i] or out_w[i] <= limits.min_w[i]:
+        if (
+            over_ns == 0
+            or now_ns - over_ns < limits.site.breach_ns
+            or not watch.known[i]
+            or out_w[i] <= limits.min_w[i]
+        ):
             continue
         out_w[i] = limits.min_w[i]
         veto(watch, i, VETO_SAFE)

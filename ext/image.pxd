@@ -43,6 +43,7 @@ cdef struct Site:
     int64_t meter_stale_ns
     int64_t freeze_ns           # the meter may contradict the racks for so long
     int64_t rack_stale_ns       # the longest of them
+    int64_t breach_ns           # how long a node may be above its limit until its racks go to their least
     int64_t loop_stale_ns
     int64_t meter_delay_ns
     int64_t align_ticks         # how far model and meter may disagree in time

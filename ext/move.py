@@ -78,19 +78,28 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
     """
     now_w = drawn(limits, state, i, state.applied_w[i])
     way_w = drawn(limits, state, i, share_w) - now_w
+    slack_w = max(0.002 * limits.site.max_w, 0.4 * limits.site.grain_w)
     if way_w < 0.0:
         if state.hi_w[i] < now_w or state.bound_why[i] == WHY_NODE:
             return share_w
-        room_w = max(0.0, state.stand_w - state.total_w)
+        # What was told to rise counts once it has; what is told beyond the slack is too much in any case.
+        room_w = max(0.0, max(state.stand_w - slack_w, min(state.stand_w, state.model_w)) - state.total_w)
     else:
-        slack_w = max(0.002 * limits.site.max_w, 0.4 * limits.site.grain_w)
         room_w = max(0.0, state.total_w + slack_w - state.stand_w)
     if abs(way_w) <= room_w or state.slow[i]:
         return share_w
-    stepped = limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
-    if stepped or min(share_w, state.applied_w[i]) < limits.min_w[i]:
-        # Of a step the nearer end will do.
-        return share_w if 0.4 * abs(way_w) <= room_w else state.applied_w[i]
+    # Of a step the nearer end will do.
+    if 0.4 * abs(way_w) <= room_w:
+        stepped = limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
+        if stepped or min(share_w, state.applied_w[i]) < limits.min_w[i]:
+            return share_w
+    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+        far_w = below(limits, i, now_w + room_w / 0.4 if way_w > 0.0 else now_w - room_w / 0.4)
+        if way_w > 0.0:
+            return max(state.applied_w[i], far_w)
+        return min(state.applied_w[i], max(share_w, above(limits, i, far_w)))
+    if min(share_w, state.applied_w[i]) < limits.min_w[i]:
+        return state.applied_w[i]
     return now_w + room_w if way_w > 0.0 else now_w - room_w
 
 
@@ -167,6 +176,8 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
         if turn != 0 and share_w >= state.applied_w[i] and not prompt:
             continue
         small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]
+        # A full node is held to the watt.
+        small = small and not (share_w < state.applied_w[i] and state.bound_why[i] == WHY_NODE)
         if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
             continue
         state.asked_w[i] = afford(limits, state, i, share_w, stopping or state.action[i] >= ACT_SAFE)

@@ -25,6 +25,8 @@ cdef double target(const image.Limits *limits, image.State *state, double dt_s) 
 cdef void stay(image.State *state, int64_t i) noexcept nogil
 @cython.locals(why=int64_t)
 cdef void bounds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
+cdef bint arrived(const image.Inputs *inputs, const image.Limits *limits, const image.State *state,
+                  int64_t i) noexcept nogil
 cdef void keep_free(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(why=int64_t)
 cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil

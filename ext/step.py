@@ -86,8 +86,11 @@ def target(limits: Limits, state: State, dt_s: float) -> float:
     stand_w = state.stand_w
     move_s = site.phases * site.period_ns * 1e-9 + 0.1
     down = site.dispatched_down
-    most_w = min(state.total_w + 1.2 * up * dt_s, stand_w + 1.2 * up * move_s + 0.6 * site.grain_w)
+    # Less than that, spread over all racks, would be too little to be written to any.
+    lead_w = max(1.2 * up * move_s, 0.002 * site.max_w)
+    most_w = min(state.total_w + 1.2 * up * dt_s, stand_w + lead_w + 0.6 * site.grain_w)
     least_w = max(state.total_w - 1.2 * down * dt_s, stand_w - 1.2 * down * move_s - 0.6 * site.grain_w)
+    most_w = max(most_w, least_w)
     if want_w > most_w:
         want_w = most_w
         state.site_why = SITE_RATE
@@ -156,11 +159,15 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
                 why = WHY_STALE
         if state.known[i] and inputs.rack_state[i] == AVAILABLE:
             if state.stale[i]:
-                reserve_w = limits.max_w[i] - hi_w
+                # Whatever it is given, it counts at its rating.
+                reserve_w = limits.max_w[i] - lo_w
             else:
                 reserve_w = state.head_w[i]
-                # What a lowered rack has not given up yet.
+                # What a lowered rack has not given up yet; once its fall should have been read, it simply draws more.
                 late_w = max(0.0, inputs.value[limits.power_slot[i]] - max(applied_w, lo_w))
+                if late_w > 0.0 and arrived(inputs, limits, state, i):
+                    reserve_w += late_w
+                    late_w = 0.0
             if applied_w <= 0.0 and lo_w > 0.0:
                 if hi_w > lo_w and wake_w >= lo_w and state.rise_w >= lo_w:
                     wake_w -= lo_w
@@ -187,6 +194,15 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
                 state.floor_w[i] = 0.0
                 state.reach_w[i] = limits.max_w[i]
     keep_free(limits, state)
+
+
+def arrived(inputs: Inputs, limits: Limits, state: State, i: int) -> bool:
+    """Whether a rack's newest reading is from a second or more after its set point took effect."""
+    history = limits.site.history
+    since = state.dead_down[i] + 1_000_000_000 // limits.site.period_ns
+    since += (state.now_ns - inputs.at_ns[limits.power_slot[i]]) // limits.site.period_ns
+    row = (state.tick + history - min(since, history - 1)) % history
+    return state.past_w[row * limits.site.racks + i] <= state.applied_w[i] * 1.001
 
 
 def keep_free(limits: Limits, state: State) -> None:

@@ -277,6 +277,7 @@ def limits_from(const uint8_t[::1] data):
     found = image.Configuration(
         slots=site.slots, racks=site.racks, nodes=site.nodes, loops=site.loops, groups=site.groups, tiers=site.tiers,
         history=site.history, levels=site.levels, windows=site.windows, under_steps=site.under_steps,
+        feeders=site.feeders, links=site.links,
     )
     if <size_t>data.shape[0] != sizeof(image.Site) + found.size:
         raise ValueError("limits of another version")

@@ -64,6 +64,7 @@ class Site(ctypes.Structure):
     meter_stale_ns: int
     freeze_ns: int
     rack_stale_ns: int
+    breach_ns: int
     loop_stale_ns: int
     meter_delay_ns: int
     align_ticks: int

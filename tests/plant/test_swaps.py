@@ -76,3 +76,27 @@ def test_racks_that_come_back_take_over_without_a_step(tmp_path: Path, envelope:
     poi_w = np.array(loop.poi_w[-round(40 / loop.dt_s) :])
     assert np.abs(poi_w / (0.55 * most_w) - 1).max() < 0.02
     assert loop.vetoes() == 0
+
+
+@pytest.mark.parametrize("over", [1.001, 1.01])
+def test_racks_a_little_above_their_set_points_do_not_cost_a_full_node_all(tmp_path: Path, over: float) -> None:
+    """What a rack draws beyond its set point others make room for."""
+    loop = full_feeder(tmp_path)
+    loop.run(60.0)
+    before_w = loop.fleet.poi_w
+    loop.over = np.where(np.isin(np.arange(loop.count), [0, 1, 2]), over, 1.0)
+    loop.run(40.0)
+    assert min(loop.poi_w[-round(40 / loop.dt_s) :]) > 0.97 * before_w
+
+
+def test_a_rack_that_is_not_read_costs_a_full_node_no_more_than_its_rating(tmp_path: Path) -> None:
+    loop = full_feeder(tmp_path)
+    loop.run(60.0)
+    before_w, lost_w = loop.fleet.poi_w, loop.limits.max_w[3]
+    loop.silent[3] = True
+    loop.run(60.0)
+    assert min(loop.poi_w[-round(60 / loop.dt_s) :]) > before_w - 1.05 * lost_w
+    counts = views.outputs(loop.out).vetoes
+    assert counts[codes.VETO_SAFE] == 0
+    # A set point that stands is never taken back on a stale reading, and the site does not go up meanwhile.
+    assert max(loop.poi_w[-round(60 / loop.dt_s) :]) < 1.01 * before_w

@@ -19,7 +19,7 @@ STATE_KEYS = {
     "seq", "at", "mode", "envelope", "command_id", "requested_w", "reference_w", "power_w", "frequency_hz", "min_w",
     "max_w", "firm_down_5s_w", "firm_up_5s_w", "firm_down_60s_w", "firm_up_60s_w", "firm_down_600s_w", "firm_up_600s_w",
     "in_flight", "compliant", "best_effort", "failsafe", "binding", "racks",
-    "channel", "control", "source",
+    "channel", "control", "source", "meter_refresh_hz", "swing_5s_w", "oscillation_w", "feedback_slowed",
 }  # fmt: skip
 QUALITIES = {"good", "stale", "never", "sentinel", "range", "refused"}
 
