@@ -15,7 +15,9 @@ def stand(hall: Hall, bus: Client) -> None:
     def there() -> bool:
         hall.daemon.check()
         state = bus.state
-        return state["mode"] == "default" and state["reference_w"] == default_w and not state["failsafe"]
+        # After a stop the way back is told for an hour, as a warning.
+        acting = [one for one in state["failsafe"] if one["action"] != "warn"]
+        return state["mode"] == "default" and state["reference_w"] == default_w and not acting
 
     until(there, 40, "the site stands at its default")
 
