@@ -104,6 +104,14 @@ def test_a_fault_holds_the_response() -> None:
     assert made.state.response_w == before_w != 0.0
 
 
+def test_a_frequency_that_falls_right_after_a_fault_sheds() -> None:
+    """A large unit that trips is first a dip of the voltage, then of the frequency."""
+    made = observed(world(measured=True, under=STEPS), volts=5000.0, hz=59.4)
+    assert (made.state.fault_hold, made.state.shedding) == (1, 0)
+    observed(made, 0.2, hz=59.4)
+    assert (made.state.fault, made.state.fault_hold, made.state.shedding, made.state.shed_tier) == (0, 1, 1, 1)
+
+
 STEPS = [(59.7, 2), (59.5, 1)]
 SHED = {
     # Hz, second by second -> shedding and from which tier

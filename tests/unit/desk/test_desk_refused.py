@@ -108,3 +108,18 @@ def test_a_stop_during_a_stop_stays_one(office: Office) -> None:
     again = office.send("estop")
     assert office.last(again) == ("accepted", "ok")
     assert office.last(office.send("setpoint", percent=90)) == ("rejected", "estop")
+
+
+@pytest.mark.parametrize("w_per_s", [1e-300, 1e-9, 0.0, -5.0])
+def test_a_ramp_that_never_ends_is_none(office: Office, w_per_s: float) -> None:
+    assert office.last(office.send("setpoint", percent=50, ramp_w_per_s=w_per_s)) == ("rejected", "malformed")
+    assert office.slot()[0] == 0
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"lease_s": 1e9}, {"interval": {"end": "2001-01-01T00:00:00Z"}}, {"interval": {"start": "2099-01-01T00:00:00Z"}}],
+)
+def test_a_stop_is_taken_whatever_stands_beside_it(office: Office, beside: dict[str, Any]) -> None:
+    assert office.last(office.send("estop", **beside)) == ("accepted", "ok")
+    assert office.slot()[1] == codes.ESTOP

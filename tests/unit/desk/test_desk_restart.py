@@ -125,3 +125,13 @@ def test_a_stop_that_does_not_say_whose_it_was_stays_one(composed: Composed, clo
     assert office.slot()[1] == codes.ESTOP
     assert office.last(office.send("reset")) == ("rejected", "authority")
     assert office.last(office.send("reset", who="operator")) == ("accepted", "ok")
+
+
+@pytest.mark.parametrize("lost", ["shape", "source", "target_w", "topic", "who", "until"])
+def test_a_stop_holds_whatever_else_of_it_is_legible(composed: Composed, clock: Clock, lost: str) -> None:
+    found = Journal(None)
+    found.live = {key: value for key, value in (SOUND | {"verb": 3}).items() if key != lost}
+    office = Office(composed, clock, found)
+    office.desk.resume()
+    assert office.slot()[1] == codes.ESTOP
+    assert office.last(office.send("setpoint", percent=50)) == ("rejected", "estop")

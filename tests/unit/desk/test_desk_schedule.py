@@ -312,3 +312,21 @@ def test_a_base_point_every_four_seconds_floods_neither_sender_nor_disk(office: 
     office.run(0.1)
     last = json.loads(office.desk.journal.take()[0].splitlines()[-1])
     assert (last["id"], last["code"]) == ("udsp-899", "lease_ended")
+
+
+def test_a_lease_that_ended_while_rampd_was_away_does_not_raise_to_the_schedule(
+    office: Office, composed: Composed, clock: Clock
+) -> None:
+    plan(office, (0, 600, 90), (600, 900, 80))
+    command = office.send("setpoint", percent=40, lease_s=10)
+    office.tick(power_w=198.4e3)
+    again = kept(office)
+    clock.now_s, clock.wall_s = 5.0, clock.wall_s + 60
+    restarted = again(composed, clock, power_w=198.4e3)
+    assert restarted.last(command) == ("ended", "lease_ended")
+    assert percent(restarted) == 40
+    # The next interval is a reason of its own.
+    restarted.run(1.0)
+    clock.now_s, clock.wall_s = clock.now_s + 550, clock.wall_s + 550
+    restarted.tick()
+    assert percent(restarted) == 80
