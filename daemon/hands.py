@@ -168,13 +168,9 @@ class Hands:
             return self.limits.max_w[j]
         return max(out.setpoint_w[j], inputs.value[self.limits.power_slot[j]])
 
-    def _below(self, v: int) -> Iterator[int]:
-        for j in range(len(self.composed.racks)):
-            u = self.limits.node[j]
-            while u > v:
-                u = self.limits.node_parent[u]
-            if u == v:
-                yield j
+    def _below(self, v: int) -> range:
+        """Racks and nodes stand in order: those below a node are one piece."""
+        return range(self.limits.rack_first[v], self.limits.rack_first[self.limits.node_end[v]])
 
     # Over a restart.
 

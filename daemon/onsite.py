@@ -74,6 +74,8 @@ def objection(config: Config, watch: Watch, step_w: float) -> str:
         return f"failsafe conditions hold: {held}"
     if state["envelope"] == "emergency":
         return "the site is in an emergency"
+    if abs(state["reference_w"] - config.site.default_mw * 1e6) > 0.02 * config.site.max_mw * 1e6:
+        return "the site does not stand at its default, where a release would take it"
     if state["reference_w"] - step_w < max(state["min_w"], config.site.min_mw * 1e6):
         return f"there is no room for {step_w / 1e6:.3f} MW down"
     return ""

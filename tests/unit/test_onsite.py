@@ -12,7 +12,7 @@ from rampd.daemon.onsite import Watch, objection
 
 CONFIG = sitecheck.load(Path(__file__).resolve().parents[2] / "examples" / "bench-12" / "site.toml")
 CALM: dict[str, Any] = {
-    "mode": "default", "envelope": "normal", "command_id": None, "power_w": 1.2e6, "reference_w": 1.2e6,
+    "mode": "default", "envelope": "normal", "command_id": None, "power_w": 1.46e6, "reference_w": 1.46e6,
     "compliant": True, "failsafe": [], "min_w": 0.5e6,
 }  # fmt: skip
 
@@ -27,8 +27,9 @@ CALM: dict[str, Any] = {
         ("online", {"command_id": "c-1"}, "somebody commands the site"),
         ("online", {"mode": "estop"}, "somebody commands the site (mode estop)"),
         ("online", {"failsafe": [{"scope": "cdu-1", "reason": "cooling", "action": "derate"}]}, "cdu-1: cooling"),
+        ("online", {"reference_w": 1.2e6}, "does not stand at its default"),
         ("online", {"envelope": "emergency"}, "in an emergency"),
-        ("online", {"min_w": 1.19e6}, "no room for 0.073 MW down"),
+        ("online", {"min_w": 1.45e6}, "no room for 0.073 MW down"),
     ],
 )
 def test_a_hall_is_stepped_only_when_it_is_calm(status: str, changes: dict[str, Any], words: str) -> None:
