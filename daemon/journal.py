@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -34,6 +35,7 @@ class Journal:
     dirty: bool = False
     trail: Trail = field(default_factory=Trail)
     _problem: str = ""
+    _writing: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def open(cls, path: Path | None) -> Journal:
@@ -124,7 +126,10 @@ class Journal:
 
         A disk that takes nothing is said once; control goes on, and the next change tries again.
         """
-        lines, text = work
+        with self._writing:
+            self._write(*work)
+
+    def _write(self, lines: str, text: str | None) -> None:
         try:
             self.trail.write(lines)
             lines = ""

@@ -171,6 +171,7 @@ class Daemon:
     def _start(self, group: asyncio.TaskGroup) -> None:
         self.field.start(group)
         group.create_task(self._follow(), name="follow")
+        group.create_task(self._write_down(), name="journal")
         group.create_task(self.bus.run(), name="mqtt")
 
     def _control(self) -> None:
@@ -192,7 +193,7 @@ class Daemon:
             self.actuation.pulse(time.monotonic_ns())
 
     async def _follow(self) -> None:
-        """Ten times a second: delivery, the command's life, the journal, and how long the event loop was away."""
+        """Ten times a second: delivery, the command's life, and how long the event loop was away."""
         loop = asyncio.get_running_loop()
         period_s = min(CHECK_S, FOLLOW_S)
         while True:
@@ -209,6 +210,11 @@ class Daemon:
                 self.ladder.tick(out)
                 self.journal.latch(ladder.latched(self.composed, out))
             self._note()
+
+    async def _write_down(self) -> None:
+        """The journal has a task of its own: a disk that stalls must not hold up delivery."""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
             if self.journal.pending:
                 await asyncio.to_thread(self.journal.write, self.journal.take())
 
