@@ -174,3 +174,13 @@ def test_what_believes_a_certificate_has_no_place_where_none_is_shown(tmp_path: 
     else:
         (problem,) = problems(path)
         assert problem.message.startswith("login miner: ca_file and pin_sha256 have no effect: map braiins")
+
+
+@pytest.mark.parametrize(("deadband_hz", "taken"), [(0.299, True), (0.3, False)])
+def test_a_deadband_leaves_something_of_the_droop(tmp_path: Path, deadband_hz: float, taken: bool) -> None:
+    grid = f"[grid]\ndroop_percent = 0.5\ndeadband_hz = {deadband_hz}\n\n[fleet]"
+    path = site(tmp_path, (SITE, "[fleet]", grid))
+    if taken:
+        sitecheck.load(path)
+    else:
+        assert "leaves nothing of a droop of 0.3 Hz" in problems(path)[0].message
