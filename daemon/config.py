@@ -179,6 +179,11 @@ class Mqtt(_Section):
             raise ValueError("a topic prefix has no wildcards and neither starts nor ends with /: rampd/v1")
         return prefix
 
+    def beside(self, folder: Path) -> Mqtt:
+        """With its files where they are: those without a root stand beside the site file."""
+        names = ("password_file", "ca_file", "cert_file", "key_file")
+        return self.model_copy(update={key: folder / file for key in names if (file := getattr(self, key)) is not None})
+
 
 class Record(_Section):
     """What the control loop was given and gave, tick by tick, for `rampd replay`; `max_mb` in all, 0: nothing."""

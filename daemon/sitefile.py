@@ -98,7 +98,7 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
             at = (str(path), positions.line((section, i)))
             places[nth(section, i)] = at
             _place(row, at, places, problems)
-    for section in ("site", "normal", "dispatched", "lease", "control"):
+    for section in ("site", "normal", "dispatched", "lease", "control", "mqtt"):
         places[f"[{section}]"] = (str(path), positions.line((section,)))
     racks, nodes, members = _fleets(path, data, positions, places, problems)
     if document is None or problems:
@@ -106,7 +106,7 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
     config = Config(
         path=path, site=document.site, control=document.control, normal=document.normal,
         dispatched=document.dispatched, restore=document.restore, grid=document.grid, under=document.under,
-        lease=document.lease, mqtt=document.mqtt, http=document.http, record=document.record,
+        lease=document.lease, mqtt=document.mqtt.beside(path.parent), http=document.http, record=document.record,
         meters=document.meter, loops=document.loop, nodes=document.node + nodes, racks=racks,
         members=members, logins=document.login, links=document.link, mirror=document.mirror,
     )  # fmt: skip

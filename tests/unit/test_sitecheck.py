@@ -184,3 +184,13 @@ def test_a_deadband_leaves_something_of_the_droop(tmp_path: Path, deadband_hz: f
         sitecheck.load(path)
     else:
         assert "leaves nothing of a droop of 0.3 Hz" in problems(path)[0].message
+
+
+@pytest.mark.parametrize("key", ["password_file", "ca_file", "cert_file", "key_file"])
+def test_the_files_of_the_broker_stand_beside_the_site_file(tmp_path: Path, key: str) -> None:
+    path = site(tmp_path, (SITE, "[mqtt]", f'[mqtt]\n{key} = "secrets/broker"'))
+    (problem,) = problems(path)
+    assert problem.message == f"mqtt.{key}: secrets/broker cannot be read: there is no such file"
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "broker").write_text("word\n")
+    assert getattr(sitecheck.load(path).mqtt, key) == tmp_path / "secrets" / "broker"
