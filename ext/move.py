@@ -93,14 +93,15 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
         stepped = limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
         if stepped or min(share_w, state.applied_w[i]) < limits.min_w[i]:
             return share_w
+    far_w = now_w + room_w if way_w > 0.0 else now_w - room_w
     if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
         far_w = below(limits, i, now_w + room_w / 0.4 if way_w > 0.0 else now_w - room_w / 0.4)
         if way_w > 0.0:
-            return max(state.applied_w[i], far_w)
-        return min(state.applied_w[i], max(share_w, above(limits, i, far_w)))
-    if min(share_w, state.applied_w[i]) < limits.min_w[i]:
-        return state.applied_w[i]
-    return now_w + room_w if way_w > 0.0 else now_w - room_w
+            far_w = max(state.applied_w[i], far_w)
+        else:
+            far_w = min(state.applied_w[i], max(share_w, above(limits, i, far_w)))
+    # Between off and its least there is nothing to be had.
+    return far_w if far_w >= limits.min_w[i] else state.applied_w[i]
 
 
 def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
