@@ -1,4 +1,4 @@
-"""How often each link is asked, and how often the devices behind it allow: requests, pauses, deadlines."""
+"""How often each link is asked, and how often the devices behind it allow: requests and pauses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ class Traffic:
     address: str
     pace: Pace
     requests_per_s: float
-    timeout_s: float
 
     @property
     def paused(self) -> float:
@@ -52,5 +51,4 @@ def _link(address: str, devices: list[tuple[DeviceMap, float]]) -> Traffic:
         for device_map, period_s in devices
         for read in device_map.reads()
     )
-    device_maps = [device_map for device_map, _ in devices]
-    return Traffic(address, Pace.of(device_maps), reads, max(one.timeout_s for one in device_maps))
+    return Traffic(address, Pace.of(device_map for device_map, _ in devices), reads)

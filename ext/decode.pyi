@@ -12,7 +12,7 @@ class Decoder:
     """Decodes the registers of one answer into the slots of an image.
 
     A field is (register offset in the answer, encoding, word order, words, scale, offset, low, high, sentinels, mask,
-    register offset of the decimal exponent or -1, slot); the enums are those of `rampd.drivers.register`.
+    register offset of the decimal exponent or -1, slot); the enums are those of the drivers' registers.
     Raises ValueError when a field lies outside the answer, reads beyond it, or has more than four sentinels.
     """
 

@@ -98,5 +98,5 @@ def test_a_rack_that_is_not_read_costs_a_full_node_no_more_than_its_rating(tmp_p
     assert min(loop.poi_w[-round(60 / loop.dt_s) :]) > before_w - 1.05 * lost_w
     counts = views.outputs(loop.out).vetoes
     assert counts[codes.VETO_SAFE] == 0
-    # A set point that stands is never taken back on a stale reading, and the site does not go up meanwhile.
+    # And the site does not go up meanwhile.
     assert max(loop.poi_w[-round(60 / loop.dt_s) :]) < 1.01 * before_w
