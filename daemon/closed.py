@@ -38,7 +38,7 @@ class ClosedLoop:
     """One hall. `poi_w`, `reference_w` hold a value a tick since the start; uncontrolled, set points do not change.
 
     `meter` makes a reading of what the meter shows and the time, None: no answer; `frozen` racks repeat their readings,
-    `silent` ones are not read any more.
+    `silent` ones are not read any more; a rack draws `over` times what it is told.
     """
 
     def __init__(

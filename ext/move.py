@@ -88,13 +88,12 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
         room_w = max(0.0, state.total_w + slack_w - state.stand_w)
     if abs(way_w) <= room_w or state.slow[i]:
         return share_w
-    # Of a step the nearer end will do.
-    if 0.4 * abs(way_w) <= room_w:
-        stepped = limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
-        if stepped or min(share_w, state.applied_w[i]) < limits.min_w[i]:
-            return share_w
+    stepped = limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
+    # Of a step the nearer end will do, also of the one between off and the least.
+    if 0.4 * abs(way_w) <= room_w and (stepped or min(share_w, state.applied_w[i]) < limits.min_w[i]):
+        return share_w
     far_w = now_w + room_w if way_w > 0.0 else now_w - room_w
-    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+    if stepped:
         far_w = below(limits, i, now_w + room_w / 0.4 if way_w > 0.0 else now_w - room_w / 0.4)
         if way_w > 0.0:
             far_w = max(state.applied_w[i], far_w)
