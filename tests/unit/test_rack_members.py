@@ -78,6 +78,16 @@ async def test_a_silent_member_counts_with_the_most_it_may_draw(bench: Bench) ->
     await until(lambda: bench.shows(3 * 2940, 9000))
 
 
+async def test_a_member_that_misses_a_reading_does_not_make_the_others_old(bench: Bench) -> None:
+    gone = bench.rack.posts[5]
+    bench.members[5].hangs = True
+    await until(lambda: gone.misses == 1)
+    at_ns = gone.at_ns
+    await until(lambda: bench.age_ns() > at_ns or not gone.up)
+    assert gone.up, "the rack's sum went on before the member was given up"
+    await until(lambda: bench.shows(11 * 2940 + 3000, 36000))
+
+
 async def test_a_sleeping_member_that_falls_silent_may_come_back_in_full(bench: Bench) -> None:
     """A restart ends its sleep while nobody sees it: from the moment it is silent, the others leave room for it."""
     await bench.rack.set_limit(18000)
