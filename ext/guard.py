@@ -149,7 +149,11 @@ def rack(
         return last_w
     loop = limits.loop[i]
     supply = limits.supply_slot[loop]
-    if not good(inputs, supply, limits.site.loop_stale_ns, now_ns) or inputs.value[supply] >= limits.warn_c[loop]:
+    if (
+        not good(inputs, supply, limits.site.loop_stale_ns, now_ns)
+        or inputs.value[supply] >= limits.warn_c[loop]
+        or uncooled(inputs, limits, loop, now_ns)
+    ):
         veto(watch, i, VETO_COOLING)
         return last_w
     return asked_w
@@ -181,8 +185,8 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
         free = free or inputs.value[site.frequency_slot] <= limits.under_hz[0]
     if -change_w > watch.fall_w and not free:
         for i in range(site.racks):
-            # Racks whose cooling is hot may fall as they like.
-            if watch.known[i] and out_w[i] < watch.last_w[i] and not hot(inputs, limits, limits.loop[i]):
+            # Racks whose cooling fails may fall as they like.
+            if watch.known[i] and out_w[i] < watch.last_w[i] and not uncooled(inputs, limits, limits.loop[i], now_ns):
                 change_w += watch.last_w[i] - out_w[i]
                 out_w[i] = watch.last_w[i]
                 veto(watch, i, VETO_FALL)
@@ -200,12 +204,18 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
         watch.fall_w -= min(-change_w, watch.fall_w)
 
 
-def hot(inputs: Inputs, limits: Limits, loop: int) -> bool:
-    """Whether a loop's temperature permits, or a leak demands, any fall."""
+def uncooled(inputs: Inputs, limits: Limits, loop: int, now_ns: int) -> bool:
+    """Whether a loop's temperature or flow permits, or a leak demands, any fall.
+
+    Heat and leaks are believed however old they are; a flow may be below its least for a moment, so it must be fresh.
+    """
     supply = limits.supply_slot[loop]
+    flow = limits.flow_slot[loop]
     leak = limits.leak_slot[loop]
-    return (inputs.quality[supply] == GOOD and inputs.value[supply] >= limits.derate_c[loop]) or (
-        leak >= 0 and inputs.quality[leak] == GOOD and inputs.value[leak] != 0.0
+    return (
+        (inputs.quality[supply] == GOOD and inputs.value[supply] >= limits.derate_c[loop])
+        or (good(inputs, flow, limits.site.loop_stale_ns, now_ns) and inputs.value[flow] < limits.min_flow_lpm[loop])
+        or (leak >= 0 and inputs.quality[leak] == GOOD and inputs.value[leak] != 0.0)
     )
 
 
