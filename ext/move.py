@@ -180,7 +180,7 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
         small = small and not (share_w < state.applied_w[i] and state.bound_why[i] == WHY_NODE)
         if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
             continue
-        state.asked_w[i] = afford(limits, state, i, share_w, stopping or state.action[i] >= ACT_SAFE)
+        state.asked_w[i] = afford(limits, state, i, share_w, safe)
         if not state.slow[i]:
             state.stand_w += drawn(limits, state, i, state.asked_w[i]) - drawn(limits, state, i, state.applied_w[i])
     return FAULT_NONE
