@@ -221,7 +221,11 @@ class Meter(Device):
 
 
 class Loop(Device):
-    """A cooling loop and its CDU. Above `warn_c` no rack of it is raised, from `derate_c` on it is derated."""
+    """A cooling loop and its CDU. Above `warn_c` no rack of it is raised, from `derate_c` on it is derated.
+
+    Nor is one raised while the supply is less than `condensation_margin_k` above the dew point, which the CDU shows as
+    `dew_point_c`, or the device that `dew_point_from` names: another CDU, a meter, a measured node.
+    """
 
     id: Id
     max_supply_c: Annotated[float, Field(ge=5, le=90)] = 45.0
@@ -229,6 +233,8 @@ class Loop(Device):
     derate_c: Annotated[float, Field(ge=5, le=90)] = 40.0
     return_max_c: Annotated[float, Field(ge=10, le=95)] = 60.0
     min_flow_lpm: Annotated[float, Field(ge=0, le=100000)] = 0.0
+    condensation_margin_k: Annotated[float, Field(ge=0, le=20)] = 2.0
+    dew_point_from: str = ""
 
     @model_validator(mode="after")
     def _ordered(self) -> Loop:

@@ -60,7 +60,8 @@ cdef enum:
     R_LOW_FLOW = 20
     R_NO_FLOW = 21
     R_LEAK = 22
-    REASONS = 23
+    R_CONDENSATION = 23
+    REASONS = 24
 
 cdef enum:
     WHY_SHARE = 0

@@ -21,6 +21,7 @@ if not cython.compiled:
         R_CDU_STALE,
         R_CHANNEL,
         R_COMMON,
+        R_CONDENSATION,
         R_ESTOP,
         R_IMPORT,
         R_LEAK,
@@ -114,9 +115,9 @@ def steering(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
 
 
 def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int) -> None:
-    """The reasons of one loop: its supply temperature, flow, leak bits and the age of its readings.
+    """The reasons of one loop: its supply temperature, flow, leak bits, dew point and the age of its readings.
 
-    While temperature and flow cannot be read, what they showed last still counts.
+    While temperature, flow and dew point cannot be read, what they showed last still counts.
     """
     zone = 1 + limits.site.feeders + limits.site.links + loop
     stale_ns = limits.site.loop_stale_ns
@@ -144,6 +145,11 @@ def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int
     leak = limits.leak_slot[loop]
     if leak >= 0 and inputs.quality[leak] == GOOD:
         hold(limits, state, zone, R_LEAK, inputs.value[leak] != 0.0, now_ns)
+    dew = limits.dew_slot[loop]
+    is_so = acts(state, zone, R_CONDENSATION)
+    if fresh(inputs, dew, limits.dew_stale_ns[loop], now_ns) and fresh(inputs, supply, stale_ns, now_ns):
+        is_so = supply_c < inputs.value[dew] + limits.margin_k[loop]
+    hold(limits, state, zone, R_CONDENSATION, is_so, now_ns)
 
 
 def common(limits: Limits, state: State, zone: int, now_ns: int) -> None:

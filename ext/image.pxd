@@ -126,11 +126,14 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *return_slot
     int32_t *flow_slot
     int32_t *leak_slot          # -1: none
+    int32_t *dew_slot           # -1: none
+    int64_t *dew_stale_ns
     double *warn_c
     double *derate_c
     double *trip_c
     double *return_c
     double *min_flow_lpm
+    double *margin_k            # the supply stays so far above the dew point
     int32_t *zone_racks         # [zones] racks of a feeder or link
     int64_t *reason_clear_ns    # [REASONS]
     uint8_t *reason_action      # [REASONS] what it does to racks

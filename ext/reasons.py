@@ -101,6 +101,10 @@ TABLE: Final = (
         clear_s=10.0),
     Line(Reason.R_LEAK, "leak", "loop", SAFE,
         "a leak bit is set, however old", "its racks go to their least at once", clear_s=10.0, reset=True),
+    Line(Reason.R_CONDENSATION, "condensation", "loop", NO_RAISE,
+        "the supply is less than condensation_margin_k above the dew point",
+        "its racks do not rise where it may be wet; nothing is shed: less heat would make the supply colder still",
+        clear_s=10.0),
 )  # fmt: skip
 
 

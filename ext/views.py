@@ -151,11 +151,14 @@ class Limits(ctypes.Structure):
     return_slot: Ints
     flow_slot: Ints
     leak_slot: Ints
+    dew_slot: Ints
+    dew_stale_ns: Longs
     warn_c: Doubles
     derate_c: Doubles
     trip_c: Doubles
     return_c: Doubles
     min_flow_lpm: Doubles
+    margin_k: Doubles
     zone_racks: Ints
     reason_clear_ns: Longs
     reason_action: Bytes

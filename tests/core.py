@@ -19,7 +19,7 @@ from tests import interpreted
 
 NS: Final = 1_000_000_000
 START_S: Final = 1000.0
-PER_LOOP: Final = 4
+PER_LOOP: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,16 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """A cooling loop's thresholds; `leak` says whether it has leak bits."""
+    """A cooling loop's thresholds; `leak` and `dew` say whether it has leak bits and a dew point."""
 
     warn_c: float = 38.0
     derate_c: float = 40.0
     trip_c: float = 45.0
     return_c: float = 60.0
     min_flow_lpm: float = 100.0
+    margin_k: float = 2.0
     leak: bool = True
+    dew: bool = True
 
 
 @dataclass(slots=True)
@@ -105,13 +107,15 @@ class World:
 
     def cool(
         self, loop: int, *, supply_c: float = 32.0, return_c: float = 44.0, flow_lpm: float = 2000.0,
-        leak: float = 0.0, **reading: Any,
+        leak: float = 0.0, dew_point_c: float = 12.0, **reading: Any,
     ) -> None:  # fmt: skip
         self.put(self.limits.supply_slot[loop], supply_c, **reading)
         self.put(self.limits.return_slot[loop], return_c, **reading)
         self.put(self.limits.flow_slot[loop], flow_lpm, **reading)
         if self.limits.leak_slot[loop] >= 0:
             self.put(self.limits.leak_slot[loop], leak, **reading)
+        if self.limits.dew_slot[loop] >= 0:
+            self.put(self.limits.dew_slot[loop], dew_point_c, **reading)
 
     def command(
         self, verb: int, target_w: float = 0.0, *, envelope: int = codes.DISPATCHED, ramp_s: float = 0.0,
@@ -291,7 +295,9 @@ def world(
         slot = 1 + 2 * len(racks) + PER_LOOP * k
         limits.supply_slot[k], limits.return_slot[k], limits.flow_slot[k] = slot, slot + 1, slot + 2
         limits.leak_slot[k] = slot + 3 if cooling.leak else -1
-        for name in ("warn_c", "derate_c", "trip_c", "return_c", "min_flow_lpm"):
+        limits.dew_slot[k] = slot + 4 if cooling.dew else -1
+        limits.dew_stale_ns[k] = limits.site.loop_stale_ns
+        for name in ("warn_c", "derate_c", "trip_c", "return_c", "min_flow_lpm", "margin_k"):
             getattr(limits, name)[k] = getattr(cooling, name)
     wall, out, memory = InputWall(configuration), OutputWall(configuration), Memory(configuration)
     limits.site.slow = sum(rack.slow for rack in racks)

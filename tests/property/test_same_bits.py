@@ -82,7 +82,7 @@ def disturb(random: Random, made: World, wild: bool) -> None:
             made.cool(
                 k, supply_c=random.choice([30.0, 30.0, 37.9, 38.0, 39.0, 40.0, 42.5, 45.0]),
                 flow_lpm=random.choice([2000.0, 2000.0, 100.0, 99.0, 10.0, 0.0]),
-                leak=random.choice([0.0, 0.0, 0.0, 1.0]),
+                leak=random.choice([0.0, 0.0, 0.0, 1.0]), dew_point_c=random.choice([12.0, 12.0, 28.0, 28.1]),
             )  # fmt: skip
     for slot in range(site.slots):
         if random.random() < 0.05:
