@@ -126,13 +126,15 @@ class Grid(_Section):
     """What the site owes the grid. A fault is voltage outside 0.9 to 1.1 of `nominal_v`, line to neutral.
 
     `droop_percent` is that of primary frequency response beyond the deadband, 0: another level of the campus owns it.
-    Beyond `hold_hz` off nominal no ramp goes against the frequency, 0: never held.
+    Beyond `hold_hz` off nominal no ramp goes against the frequency, 0: never held. A purchase that swings by more than
+    `swing_limit_mw` within five seconds, set points apart, is a warning, 0: never.
     """
 
     nominal_v: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     droop_percent: Annotated[float, Field(ge=0, le=20)] = 0.0
     deadband_hz: Annotated[float, Field(ge=0, le=1)] = 0.017
     hold_hz: Annotated[float, Field(ge=0, le=1)] = 0.05
+    swing_limit_mw: Annotated[float, Field(ge=0, le=2000)] = 10.0
 
 
 class Under(_Section):

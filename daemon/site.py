@@ -263,6 +263,7 @@ def _grid(limits: views.Limits, config: Config, meter: Point, tiers: list[int]) 
     site.droop = config.grid.droop_percent / 100
     site.deadband_hz = config.grid.deadband_hz
     site.hold_hz = config.grid.hold_hz
+    site.swing_limit_w = config.grid.swing_limit_mw * 1e6
     windows = [(codes.NORMAL, window) for window in config.normal.window]
     windows += [(codes.DISPATCHED, window) for window in config.dispatched.window]
     for w, (envelope, window) in enumerate(windows):

@@ -61,7 +61,8 @@ cdef enum:
     R_NO_FLOW = 21
     R_LEAK = 22
     R_CONDENSATION = 23
-    REASONS = 24
+    R_SWING = 24
+    REASONS = 25
 
 cdef enum:
     WHY_SHARE = 0

@@ -76,6 +76,7 @@ cdef struct Site:
     double quiet_w              # peak to peak in 15 s that is let stand while dispatched
     double grain_w              # the largest step of a rack
     double freeze_w             # by so much: more than any one rack could pretend
+    double swing_limit_w        # more than that in five seconds, unexplained, is said; 0: never
     double jump_w               # the most that one rack moves at once: a step, or from off to its least
 
 cdef struct Limits:             # configuration; written once, read by step and guard

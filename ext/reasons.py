@@ -105,6 +105,9 @@ TABLE: Final = (
         "the supply is less than condensation_margin_k above the dew point",
         "its racks do not rise where it may be wet; nothing is shed: less heat would make the supply colder still",
         clear_s=10.0),
+    Line(Reason.R_SWING, "swing", "site", WARN,
+        "the purchase swings by more than swing_limit_mw within five seconds, and no set point explains it",
+        "it is said, and nothing is barred: what makes up for it must be free to rise", clear_s=60.0),
 )  # fmt: skip
 
 

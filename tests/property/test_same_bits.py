@@ -55,7 +55,7 @@ def made_of(random: Random) -> World:
         import_w=random.uniform(0.6, 1.2) * most_w, default_w=random.uniform(0.3, 1.0) * most_w, loss_ratio=0.015,
         feedback_s=random.choice([0.5, 2.0]), lead_s=random.choice([0.5, 2.0]), normal_up=0.02 * most_w,
         normal_down=0.03 * most_w, dispatched_up=0.2 * most_w, dispatched_down=0.3 * most_w,
-        meter_delay_ns=random.choice([0, 100_000_000]),
+        meter_delay_ns=random.choice([0, 100_000_000]), swing_limit_w=random.choice([0.0, 0.1, 0.3]) * most_w,
     )  # fmt: skip
 
 
