@@ -212,9 +212,11 @@ class Paths(RuleBasedStateMachine):
         else:
             self.reference_w = None
         if self.restarted_w is not None and out.seq == 0:
-            # What is dealt out anew rises before another falls: by one step of 10 kW, and what is too little to write.
+            # What is dealt out anew rises before another falls: by 0.4 of the coarsest step, beyond which 0.6 of one of
+            # 10 kW may reach, and what is too little to write.
+            ahead_w = 0.4 * self.made.limits.site.grain_w + 0.6 * 10e3
             rated_w = sum(self.made.limits.max_w[i] for i in range(RACKS))
-            assert sum_w <= self.restarted_w + 10e3 + 0.001 * rated_w + SLACK_W
+            assert sum_w <= self.restarted_w + ahead_w + 0.001 * rated_w + SLACK_W
 
     @rule(part=st.floats(0.0, 1.2), envelope=st.sampled_from([codes.NORMAL, codes.DISPATCHED]),
           lease_s=st.sampled_from([0.5, 3.0, 900.0]), shape=st.sampled_from(list(codes.Shape)))  # fmt: skip
