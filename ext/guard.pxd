@@ -29,6 +29,8 @@ cdef void pace(const image.Inputs *inputs, const image.Limits *limits, image.Wat
                int64_t now_ns) noexcept nogil
 @cython.locals(supply=int64_t, flow=int64_t, leak=int64_t)
 cdef bint uncooled(const image.Inputs *inputs, const image.Limits *limits, int64_t loop, int64_t now_ns) noexcept nogil
+@cython.locals(dew=int64_t)
+cdef bint damp(const image.Inputs *inputs, const image.Limits *limits, int64_t loop, int64_t now_ns) noexcept nogil
 cdef double worst(const image.Inputs *inputs, const image.Limits *limits, const image.Watch *watch, int64_t i,
                   double asked_w, int64_t now_ns) noexcept nogil
 @cython.locals(parent=int64_t, broken=bint)

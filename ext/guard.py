@@ -153,6 +153,7 @@ def rack(
         not good(inputs, supply, limits.site.loop_stale_ns, now_ns)
         or inputs.value[supply] >= limits.warn_c[loop]
         or uncooled(inputs, limits, loop, now_ns)
+        or damp(inputs, limits, loop, now_ns)
     ):
         veto(watch, i, VETO_COOLING)
         return last_w
@@ -217,6 +218,14 @@ def uncooled(inputs: Inputs, limits: Limits, loop: int, now_ns: int) -> bool:
         or (good(inputs, flow, limits.site.loop_stale_ns, now_ns) and inputs.value[flow] < limits.min_flow_lpm[loop])
         or (leak >= 0 and inputs.quality[leak] == GOOD and inputs.value[leak] != 0.0)
     )
+
+
+def damp(inputs: Inputs, limits: Limits, loop: int, now_ns: int) -> bool:
+    """Whether a loop's supply, which can be read, is known to be too near the dew point of the air at its racks."""
+    dew = limits.dew_slot[loop]
+    if not good(inputs, dew, limits.dew_stale_ns[loop], now_ns):
+        return False
+    return inputs.value[limits.supply_slot[loop]] < inputs.value[dew] + limits.margin_k[loop]
 
 
 def worst(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, now_ns: int) -> float:

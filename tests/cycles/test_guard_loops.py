@@ -37,6 +37,15 @@ def leak_bits(value: float, **reading: float) -> tuple[Given, ...]:
     return (lambda w: w.put(w.limits.leak_slot[0], value, **reading),)
 
 
+def dew(celsius: float, **reading: float) -> tuple[Given, ...]:
+    """The dew point at loop 0, whose supply is at 32 degC and stays 2 K above it."""
+    return (lambda w: w.put(w.limits.dew_slot[0], celsius, **reading),)
+
+
+def margin(kelvin: float) -> Given:
+    return lambda w: w.limits.margin_k.__setitem__(0, kelvin)
+
+
 def slot_0(name: str) -> Given:
     """A reading of loop 0 stands where the meter does, which shows 300 kW."""
     return lambda w: getattr(w.limits, name).__setitem__(0, 0)
@@ -47,7 +56,7 @@ def least_flow(lpm: float) -> Given:
 
 
 ROWS = {
-    # 4. No raise on a loop that is warm, leaks or lacks flow, or whose supply is not known.
+    # 4. No raise on a loop that is warm, damp, leaks or lacks flow, or whose supply is not known.
     "supply just cool":               Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, loop(0, supply_c=37.99)),
     "supply warm":                    Row(LOW, (50.0, 50.0, 50.0), (40.0, 40.0, 50.0), {"COOLING": 2},
                                           loop(0, supply_c=38.0)),
@@ -57,6 +66,17 @@ ROWS = {
                                           loop(0, flow_lpm=99.9)),
     "leak":                           Row(LOW, (50.0, 50.0, 50.0), (40.0, 40.0, 50.0), {"COOLING": 2},
                                           loop(0, leak=1.0)),
+    "just above the margin":          Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, dew(30.0)),
+    "near the dew point":             Row(LOW, (50.0, 50.0, 50.0), (40.0, 40.0, 50.0), {"COOLING": 2}, dew(30.01)),
+    "without a margin":               Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, (*dew(32.0), margin(0.0))),
+    "a dew point just fresh":         Row(LOW, (50.0, 40.0, 40.0), LOW, {"COOLING": 1}, dew(31.0, age_s=10.0)),
+    "an old one shows nothing":       Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, dew(31.0, age_s=10.01)),
+    "a bad one shows nothing":        Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {},
+                                          dew(31.0, quality=codes.RANGE)),
+    "dew point in the first slot":    Row(LOW, (50.0, 40.0, 40.0), LOW, {"COOLING": 1}, (slot_0("dew_slot"),)),
+    "no dew point":                   Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {},
+                                          (*dew(31.0), lambda w: w.limits.dew_slot.__setitem__(0, -1))),
+    "damp racks may fall":            Row(LOW, (30.0, 40.0, 40.0), (30.0, 40.0, 40.0), {}, dew(31.0)),
     # 3. The fall of a loop's own racks is free of the budget: 100 kW.
     "hot loops fall freely":          Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 20.0), {}, both(supply_c=40.0)),
     "warm is not hot":                Row(HIGH, DOWN, WAITS, {"FALL": 1}, both(supply_c=39.9)),
@@ -76,6 +96,7 @@ ROWS = {
     "a flow that is no number":       Row(HIGH, DOWN, WAITS, {"FALL": 1}, flow(NAN)),
     "no least flow configured":       Row(HIGH, DOWN, WAITS, {"FALL": 1}, (*flow(0.0), least_flow(0.0))),
     "flow in the first slot":         Row(HIGH, DOWN, DOWN, {}, (slot_0("flow_slot"), least_flow(300.1e3))),
+    "damp is none":                   Row(HIGH, DOWN, WAITS, {"FALL": 1}, dew(31.0)),
     "a leak is a reason":             Row(HIGH, (0.0, 0.0, 100.0), (0.0, 0.0, 100.0), {}, leak_bits(1.0)),
     "any bit of it":                  Row(HIGH, (0.0, 0.0, 100.0), (0.0, 0.0, 100.0), {}, leak_bits(64.0)),
     "an old leak is a reason":        Row(HIGH, DOWN, DOWN, {}, leak_bits(1.0, age_s=60.0)),
