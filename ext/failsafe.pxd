@@ -30,7 +30,7 @@ cdef int64_t silent(const image.Limits *limits, image.State *state, int64_t i, i
 @cython.locals(zone=int64_t, loop=int64_t, reason=int64_t)
 cdef void zones(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
-@cython.locals(action=int64_t, is_fresh=bint, links=int64_t)
+@cython.locals(action=int64_t, is_fresh=bint, links=int64_t, zone=int64_t, calm=bint)
 cdef void judge(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
 cdef void adopt(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,

@@ -209,14 +209,19 @@ def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """Sets what this tick may believe: meter, loop actions, racks' staleness and actions; adopts racks first seen."""
     zones(inputs, limits, state, now_ns)
     links = 1 + limits.site.feeders
+    calm = True
+    for zone in range(limits.site.zones):
+        calm = calm and state.zone_action[zone] == 0
     for i in range(limits.site.racks):
         is_fresh = fresh(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns)
         if is_fresh and not state.known[i]:
             adopt(inputs, limits, state, i, now_ns)
-        action = max(state.zone_action[0], state.zone_action[1 + limits.feeder[i]])
-        action = max(action, state.loop_action[limits.loop[i]])
-        if limits.link[i] >= 0:
-            action = max(action, state.zone_action[links + limits.link[i]])
+        action = 0
+        if not calm:
+            action = max(state.zone_action[0], state.zone_action[1 + limits.feeder[i]])
+            action = max(action, state.loop_action[limits.loop[i]])
+            if limits.link[i] >= 0:
+                action = max(action, state.zone_action[links + limits.link[i]])
         if not is_fresh:
             action = max(action, silent(limits, state, i, now_ns))
         if inputs.rack_state[i] == UNRESPONSIVE:
