@@ -14,9 +14,11 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import (
+        ACT_SAFE,
         ENDLESS,
         ESTOP,
         GOOD,
+        MANUAL,
         R_CDU_NEVER,
         R_CDU_STALE,
         R_CHANNEL,
@@ -209,6 +211,7 @@ def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """Sets what this tick may believe: meter, loop actions, racks' staleness and actions; adopts racks first seen."""
     zones(inputs, limits, state, now_ns)
     links = 1 + limits.site.feeders
+    state.urgent = 0
     calm = True
     for zone in range(limits.site.zones):
         calm = calm and state.zone_action[zone] == 0
@@ -230,6 +233,7 @@ def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         if state.shedding and limits.tier[i] >= state.shed_tier:
             state.reason_racks[R_SHED] += 1
             action = max(action, limits.reason_action[R_SHED])
+        state.urgent += action >= ACT_SAFE or inputs.rack_state[i] == MANUAL
         state.stale[i] = not is_fresh
         state.action[i] = action
 

@@ -239,13 +239,13 @@ def keep_free(limits: Limits, state: State) -> None:
 
 
 def explain(limits: Limits, state: State, i: int) -> None:
-    """Says what holds a rack whose turn it is where it is."""
+    """Says what holds a rack where it is, before its share is held to what it can reach."""
     share_w = state.share_w[i]
     why = state.bound_why[i]
     if share_w < state.hi_w[i] and why != WHY_NODE:
         # What bounds it from above does not bind.
         why = WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE
-    if share_w > state.reach_w[i] or share_w < state.floor_w[i]:
+    if share_w > max(state.reach_w[i], state.lo_w[i]) or share_w < min(state.floor_w[i], state.hi_w[i]):
         why = WHY_RATE
     if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i]:
         why = WHY_SHED
@@ -276,8 +276,12 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     if state.slow_count:
         room_w = (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio)
         ahead(limits, state, room_w + state.idle_w)
+    phases = limits.site.phases
+    i = (phases - state.tick % phases) % phases
+    while i < limits.site.racks:
+        explain(limits, state, i)
+        i += phases
     sum_w = 0.0
-    turn = (state.tick - 1) % limits.site.phases
     for i in range(limits.site.racks):
         if state.lo_w[i] == state.hi_w[i]:
             state.floor_w[i] = state.hi_w[i]
@@ -285,10 +289,6 @@ def share(limits: Limits, state: State, total_w: float) -> None:
         else:
             state.floor_w[i] = min(max(state.floor_w[i], state.lo_w[i]), state.hi_w[i])
             state.reach_w[i] = max(min(state.reach_w[i], state.hi_w[i]), state.lo_w[i])
-        turn += 1
-        if turn == limits.site.phases:
-            turn = 0
-            explain(limits, state, i)
         state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
         sum_w += state.share_w[i]
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
