@@ -87,8 +87,9 @@ def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
         if v > 0:
             state.fill[v] = min(state.fill[v], state.fill[limits.node_parent[v]])
         for g in range(limits.group_first[base + v], limits.group_first[base + v + 1]):
-            state.group_fill[g] = state.fill[v]
-            state.flow_w[v] += min(1.0, state.fill[v] / limits.full_at[g]) * state.range_w[g]
+            part = min(1.0, state.fill[v] / limits.full_at[g])
+            state.group_part[g] = part
+            state.flow_w[v] += part * state.range_w[g]
     for back in range(nodes):
         v = nodes - 1 - back
         state.used_w[v] += state.flow_w[v]
@@ -152,7 +153,7 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
     """
     for g in range(limits.site.groups):
         state.range_w[g] = 0.0
-        state.group_fill[g] = 0.0
+        state.group_part[g] = 0.0
     for v in range(limits.site.nodes):
         used_w = 0.0
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
@@ -166,7 +167,6 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
         fill_tier(limits, state, tier, total_w)
     sum_w = 0.0
     for i in range(limits.site.racks):
-        part = min(1.0, state.group_fill[limits.group[i]] / limits.full_at[limits.group[i]])
-        out_w[i] = lo_w[i] + part * (hi_w[i] - lo_w[i])
+        out_w[i] = lo_w[i] + state.group_part[limits.group[i]] * (hi_w[i] - lo_w[i])
         sum_w += out_w[i]
     return sum_w

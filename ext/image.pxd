@@ -243,7 +243,7 @@ cdef struct State:              # the step's own memory
     double *window_high_w
     int64_t *window_at          # [windows]
     double *range_w             # [groups]
-    double *group_fill          # [groups] fill level of this tick
+    double *group_part          # [groups] how much of its range a rack gets in this tick
     double *used_w              # [nodes] scratch of the allocation
     double *flow_w
     double *slope_w

@@ -291,8 +291,10 @@ def share(limits: Limits, state: State, total_w: float) -> None:
             state.reach_w[i] = max(min(state.reach_w[i], state.hi_w[i]), state.lo_w[i])
         state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
         sum_w += state.share_w[i]
+    if state.slow_count:
+        sum_w = expect(limits, state)
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
-        make_up(limits, state, expect(limits, state), fair_w)
+        make_up(limits, state, sum_w, fair_w)
     grain_w = quantise(limits, state)
     # Racks that move freely make up for the rounding as far as they can.
     if limits.stepped_first[limits.site.tiers] > 0 or sum_w != fair_w:

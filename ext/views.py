@@ -272,7 +272,7 @@ class State(ctypes.Structure):
     window_high_w: Doubles
     window_at: Longs
     range_w: Doubles
-    group_fill: Doubles
+    group_part: Doubles
     used_w: Doubles
     flow_w: Doubles
     slope_w: Doubles
