@@ -65,6 +65,7 @@ def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
     """Fills one tier: where each node is full, then the level each group reaches. Adds what it takes to `used_w`."""
     nodes = limits.site.nodes
     base = tier * (nodes + 1)
+    scarce = False
     for back in range(nodes):
         v = nodes - 1 - back
         state.fill[v] = ENDLESS
@@ -80,8 +81,16 @@ def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
         if state.full_w[v] > room_w:
             state.fill[v] = solve(limits, state, tier, v, room_w)
             state.full_w[v] = room_w
+            scarce = True
         if v > 0:
             state.full_w[limits.node_parent[v]] += state.full_w[v]
+    if not scarce:
+        # All of the tier fits everywhere.
+        for v in range(nodes):
+            state.used_w[v] += state.full_w[v]
+        for g in range(limits.group_first[base], limits.group_first[base + nodes]):
+            state.group_part[g] = 1.0
+        return
     for v in range(nodes):
         state.flow_w[v] = 0.0
         if v > 0:
