@@ -1,7 +1,4 @@
-"""The image's structs as Python sees them: the same memory, field by field; `rampd.ext.image` is the C side.
-
-Arrays are C pointers, not bounds-checked: every index comes from the composition.
-"""
+"""The structs of `rampd.ext.image`, the same memory. Arrays are C pointers: every index is from the composition."""
 
 from __future__ import annotations
 
@@ -209,6 +206,7 @@ class State(ctypes.Structure):
     detune_ns: int
     foreign_ns: int
     slow_count: int
+    urgent: int
     firm_turn: int
     swing_seen_w: float
     swing_w: float
@@ -242,6 +240,7 @@ class State(ctypes.Structure):
     total_w: float
     model_w: float
     stand_w: float
+    left_w: float
     idle_w: float
     least_w: float
     most_w: float
@@ -274,7 +273,7 @@ class State(ctypes.Structure):
     window_high_w: Doubles
     window_at: Longs
     range_w: Doubles
-    group_fill: Doubles
+    group_part: Doubles
     used_w: Doubles
     flow_w: Doubles
     slope_w: Doubles
