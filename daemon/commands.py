@@ -24,6 +24,7 @@ from rampd.daemon.kept import Kept
 from rampd.daemon.life import Live
 from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage
 from rampd.daemon.order import Order
+from rampd.daemon.purchase import Purchase
 from rampd.daemon.site import Composed
 from rampd.daemon.waiting import Waiting
 from rampd.ext import codes, views
@@ -49,9 +50,7 @@ class Desk:
         self.mode = Mode.REMOTE
         self.agenda = Agenda(self.site, journal)
         self.stopped_by: Source | None = None
-        self.mean_w = math.nan
-        self.reference_w = 0.0
-        self.range_w = (0.0, math.inf)
+        self.purchase = Purchase.of(composed)
         self.waiting = Waiting()
         self.hands = Hands(composed)
         self.observe: Callable[[float], None] = lambda _: None
@@ -59,7 +58,6 @@ class Desk:
         control = composed.config.control
         hold_max_ns = views.limits(composed.limits).site.hold_max_ns
         self.channel = Channel(round(control.channel_grace_s * 1e9), hold_max_ns, time.monotonic_ns())
-        self._mean_ns = 0
 
     # What comes in.
 
@@ -146,8 +144,8 @@ class Desk:
         lease_s = lease.default_s if verb == "estop" else admit.lease_s(command, lease, time.time())
         target_w = self.site.default_mw * 1e6
         if verb == "setpoint":
-            target_w = admit.target_w(command, self.site, self.reference_w, self.range_w[0])
-            if math.isnan(self.mean_w):
+            target_w = admit.target_w(command, self.site, self.purchase.reference_w, self.purchase.least_w)
+            if math.isnan(self.purchase.mean_w):
                 raise Rejected("not_ready", "the site meter has not been read yet", command.id)
         order = Order.of(verb, command, target_w)
         source = _SOURCES.get(codes.Verb(order.verb), sender.source)
@@ -199,10 +197,10 @@ class Desk:
         seq = order.put(self.inputs.command, now_ns + round(lease_s * 1e9))
         takes_s = order.takes_s(self.composed.config, self._span_w(order))
         deadline_ns = now_ns + round(max(2.0 * takes_s, takes_s + 30.0) * 1e9)
-        return Live(command_id, seq, order, self.mean_w, now_ns, deadline_ns, source)
+        return Live(command_id, seq, order, self.purchase.mean_w, now_ns, deadline_ns, source)
 
     def _span_w(self, order: Order) -> float:
-        return 0.0 if math.isnan(self.mean_w) else order.target_w - self.mean_w
+        return 0.0 if math.isnan(self.purchase.mean_w) else order.target_w - self.purchase.mean_w
 
     def _promise(self, order: Order) -> str:
         """What is said at once of a ramp that the site does not allow."""
@@ -267,13 +265,13 @@ class Desk:
     def _heed_plan(self) -> None:
         """Follows the interval that is now, unless somebody with more authority holds."""
         plan, now_s = self.agenda.plan, time.time()
-        if plan is None or Source.SCHEDULE not in FOLLOWED[self.mode] or math.isnan(self.mean_w):
+        if plan is None or Source.SCHEDULE not in FOLLOWED[self.mode] or math.isnan(self.purchase.mean_w):
             return
         if plan.over(now_s):
             if self.holder is not Source.SCHEDULE:
                 self._drop_plan("schedule_ended")
             return
-        k = self.agenda.present(now_s, self.reference_w)
+        k = self.agenda.present(now_s, self.purchase.reference_w)
         if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
             return
         order = self.agenda.begin(plan, k)
@@ -339,7 +337,8 @@ class Desk:
 
     def tick(self, out: views.Outputs, now_ns: int) -> None:
         """Follows the live command through the newest snapshot, and begins what has its time."""
-        self._measure(out, now_ns)
+        self.purchase.note(out, now_ns)
+        self.answers.power_w = None if math.isnan(self.purchase.mean_w) else self.purchase.mean_w
         remote = self.live if self.holder is Source.REMOTE else None
         if self.channel.attend(remote, self.inputs.command, now_ns) and remote is not None:
             lost_ns = self.inputs.command.lost_ns
@@ -377,11 +376,11 @@ class Desk:
             self.live = None
         elif slot.lost_ns:
             self._end("channel_lost")
-            self.agenda.lost(self.reference_w)
+            self.agenda.lost(self.purchase.reference_w)
         else:
             self._end("lease_ended")
             if not self.composed.config.lease.raise_after:
-                self.agenda.lapsed(self.reference_w, time.time())
+                self.agenda.lapsed(self.purchase.reference_w, time.time())
         self.journal.keep(None)
         self._heed_plan()
 
@@ -393,21 +392,8 @@ class Desk:
         ended = self.live is None and self.inputs.command.lost_ns > 0
         return "fresh_command" if ended or self.agenda.fixed else "up"
 
-    def _measure(self, out: views.Outputs, now_ns: int) -> None:
-        """Mean of the meter over about a second, and the range the core says is reachable."""
-        if not out.started or not out.meter_good:
-            return
-        since_s = (now_ns - self._mean_ns) * 1e-9
-        self._mean_ns = now_ns
-        if math.isnan(self.mean_w):
-            self.mean_w = out.power_w
-        self.mean_w += (out.power_w - self.mean_w) * min(1.0, since_s / 0.5)
-        self.answers.power_w = self.mean_w
-        self.reference_w = out.reference_w
-        self.range_w = (out.least_w, out.most_w)
-
     def _progress(self, live: Live, out: views.Outputs, now_ns: int) -> None:
-        word = life.progress(live, out, self.mean_w, self.site.max_mw * 1e6, len(self.composed.racks), now_ns)
+        word = life.progress(live, out, self.purchase, len(self.composed.racks), now_ns)
         if word is None:
             return
         if word.stage == "reached" and live.verb == codes.TRACK:

@@ -256,7 +256,7 @@ class Daemon:
 
     def _ready(self) -> str:
         out = self.snapshot()
-        if not out.started or math.isnan(self.desk.mean_w):
+        if not out.started or math.isnan(self.desk.purchase.mean_w):
             return "the site meter has not been read yet"
         if not out.meter_good:
             frozen = out.zone_reasons[0] & 1 << codes.R_METER_FROZEN

@@ -48,6 +48,30 @@ def test_a_passing_value_does_not_reach(office: Office) -> None:
     assert "reached" not in office.stages(command)
 
 
+def test_a_soft_landing_is_not_waited_for(office: Office) -> None:
+    command = office.send("setpoint", percent=50)
+    office.tick(power_w=248e3)
+    office.out.reference_w += 1e3
+    office.run(2.5, follow=False, power_w=248e3)
+    assert office.stages(command)[-1] == "reached", "the reference lies well within the band"
+
+
+def test_the_right_power_at_the_wrong_time_does_not_reach(office: Office) -> None:
+    command = office.send("setpoint", percent=50)
+    office.tick(power_w=496e3)
+    office.out.reference_w = 350e3
+    office.run(10, follow=False, power_w=248e3)
+    assert office.stages(command)[-1] == "started", "the reference is still on its way"
+
+
+@pytest.mark.parametrize("w_per_s", [10e3, 30e3])
+def test_what_drifts_through_the_band_does_not_reach(office: Office, w_per_s: float) -> None:
+    command = office.send("setpoint", percent=50)
+    for k in range(100):
+        office.tick(power_w=298e3 - 0.1 * k * w_per_s)
+    assert office.stages(command)[-1] == "started"
+
+
 @pytest.mark.parametrize(("power_w", "stage"), [(300e3, "partial"), (495e3, "failed")])
 def test_what_does_not_come_is_said(office: Office, power_w: float, stage: str) -> None:
     command = office.send("setpoint", percent=50, ramp_s=5)
