@@ -30,6 +30,7 @@ from rampd.daemon import why
 from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
 from rampd.daemon.config import Mqtt
+from rampd.daemon.events import Events
 from rampd.daemon.messages import LARGEST, stamp
 from rampd.daemon.show import Show
 from rampd.ext import views
@@ -133,6 +134,7 @@ class Bus:
         self.outbox: deque[Reply] = deque()
         self.changed = asyncio.Event()
         self.desk: Desk | None = None
+        self.events = Events()
         self._wake = asyncio.Event()
         self._heard = asyncio.Event()
         self._modern = False
@@ -145,6 +147,11 @@ class Bus:
         self.outbox.append(reply)
         self._wake.set()
         self.changed.set()
+
+    @property
+    def waiting(self) -> int:
+        """Acknowledgements that are not out yet."""
+        return len(self.outbox)
 
     def _status(self, state: str) -> bytes:
         payload = {"state": state, "session": self.session, "version": rampd.__version__, "since": self.since}
@@ -193,6 +200,7 @@ class Bus:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._listen(client))
                 group.create_task(self._reply(client))
+                group.create_task(self._tell(client))
                 group.create_task(self._state(client))
                 group.create_task(self._telemetry(client))
                 group.create_task(self._meta(client))
@@ -256,6 +264,15 @@ class Bus:
                 await publish(client, topic, json.dumps(reply.payload), qos=1, properties=properties)
                 if self.outbox and self.outbox[0] is reply:
                     self.outbox.popleft()
+
+    async def _tell(self, client: aiomqtt.Client) -> None:
+        """Events in their order; one is delivered when the broker has acknowledged it."""
+        while True:
+            self.events.changed.clear()
+            while (event := self.events.first()) is not None:
+                await publish(client, f"{self.root}/event/{event['type']}", json.dumps(event), qos=1)
+                self.events.delivered(event["seq"])
+            await self.events.changed.wait()
 
     async def _state(self, client: aiomqtt.Client) -> None:
         while True:

@@ -1,0 +1,147 @@
+"""What is worth an event: compares the site with how it was, ten times a second, and notes what has changed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from rampd.daemon.commands import Desk
+from rampd.daemon.events import Events
+from rampd.ext import codes, views
+
+MODES: Final = {codes.STAND: "default", codes.TRACK: "dispatched", codes.HOLD: "hold", codes.ESTOP: "estop"}
+CLOCK_STEP_S: Final = 0.5
+GUARD_EVERY_S: Final = 10.0
+DEVICES_EVERY_S: Final = 1.0
+MOST_NAMED: Final = 50
+DROP_PART: Final = 0.05
+"""Of the site's most: the least fall of the purchase that is an event."""
+DROP_S: Final = 2.0
+SWING_TIMES: Final = 1.5
+"""A fall is more than the purchase swings anyway."""
+STEADY_S: Final = 12.0
+"""No set point was lowered for so long: what falls now, falls by itself."""
+QUIET_PART: Final = 0.005
+
+
+@dataclass(slots=True)
+class Happenings:
+    """Remembers what it told last. `devices` yields every device and whether it answers. Times in s."""
+
+    desk: Desk
+    events: Events
+    devices: Callable[[], Iterable[tuple[str, bool]]]
+    max_w: float
+    _mode: tuple[str, str] | None = None
+    _envelope: int | None = None
+    _detune: float = 1.0
+    _vetoes: list[int] = field(default_factory=list)
+    _guard_s: float = -GUARD_EVERY_S
+    _devices_s: float = 0.0
+    _heard: set[str] = field(default_factory=set)
+    _lost: set[str] = field(default_factory=set)
+    _ahead_s: float | None = None
+    _meter: deque[tuple[float, float]] = field(default_factory=deque)
+    _asked: deque[tuple[float, float]] = field(default_factory=deque)
+    _swing: deque[tuple[float, float]] = field(default_factory=deque)
+
+    def tick(self, out: views.Outputs, now_s: float, wall_s: float) -> None:
+        """One look, at a monotonic and a wall time."""
+        self._clock(now_s, wall_s)
+        if now_s - self._devices_s >= DEVICES_EVERY_S:
+            self._devices_s = now_s
+            self._devices()
+        if not out.started:
+            return
+        self._followed(out)
+        self._limits(out)
+        self._guard(out, now_s)
+        self._feedback(out)
+        self._drop(out, now_s)
+
+    def _clock(self, now_s: float, wall_s: float) -> None:
+        ahead_s = wall_s - now_s
+        before_s, self._ahead_s = self._ahead_s, ahead_s
+        if before_s is not None and abs(ahead_s - before_s) > CLOCK_STEP_S:
+            self.events.note("clock", step_s=round(ahead_s - before_s, 3))
+
+    def _followed(self, out: views.Outputs) -> None:
+        mode = (MODES[codes.Verb(out.verb)], str(self.desk.mode))
+        before, self._mode = self._mode, mode
+        if before is not None and before != mode:
+            live = self.desk.live
+            self.events.note(
+                "mode", mode=mode[0], control=mode[1], was=before[0] if before[0] != mode[0] else before[1],
+                command_id=None if live is None else live.id, who=None if live is None else live.who,
+            )  # fmt: skip
+
+    def _limits(self, out: views.Outputs) -> None:
+        before, self._envelope = self._envelope, out.envelope
+        if before is None or before == out.envelope:
+            return
+        live = self.desk.live
+        cause = self.desk.holder.name.lower()
+        if out.envelope == codes.EMERGENCY:
+            cause = "stop" if out.verb == codes.ESTOP else "frequency"
+        was, now = (codes.Envelope(one).name.lower() for one in (before, out.envelope))
+        self.events.note(
+            "envelope", envelope=now, was=was, cause=cause, command_id=None if live is None else live.id
+        )  # fmt: skip
+
+    def _guard(self, out: views.Outputs, now_s: float) -> None:
+        """The first at once, what follows in sums: a guard that withholds does so every tick."""
+        counts = [out.vetoes[k] for k in range(codes.VETOES)]
+        if not self._vetoes:
+            self._vetoes = [0] * len(counts)
+        if counts == self._vetoes or now_s - self._guard_s < GUARD_EVERY_S:
+            return
+        more = {
+            codes.Veto(k).name.removeprefix("VETO_").lower(): count - before
+            for k, (count, before) in enumerate(zip(counts, self._vetoes, strict=True))
+            if count != before
+        }
+        self._vetoes, self._guard_s = counts, now_s
+        self.events.note("guard", vetoes=more)
+
+    def _feedback(self, out: views.Outputs) -> None:
+        before, self._detune = self._detune, out.detune
+        if out.detune != before:
+            self.events.note("limit_cycle", slowed=round(out.detune, 3))
+
+    def _devices(self) -> None:
+        """One event for all that changed together; one that was never heard is the failsafe ladder's to tell."""
+        up = {name for name, answers in self.devices() if answers}
+        back, gone = sorted(self._lost & up), sorted(self._heard - up - self._lost)
+        self._lost = (self._lost | set(gone)) - up
+        self._heard |= up
+        for state, names in (("lost", gone), ("back", back)):
+            if names:
+                self.events.note("device", state=state, devices=names[:MOST_NAMED], count=len(names))
+
+    def _drop(self, out: views.Outputs, now_s: float) -> None:
+        """The purchase against two seconds ago, while nothing was asked to fall."""
+        windows = (
+            (self._meter, out.power_w, DROP_S),
+            (self._swing, out.swing_w, DROP_S),
+            (self._asked, out.total_w, STEADY_S),
+        )
+        if not out.meter_good or out.site_why == codes.SITE_FAULT:
+            for window, _, _ in windows:
+                window.clear()
+            return
+        for window, value, width_s in windows:
+            window.append((now_s, value))
+            while window[0][0] < now_s - width_s:
+                window.popleft()
+        steady = now_s - self._asked[0][0] >= 0.9 * STEADY_S
+        asked_w = max(power_w for _, power_w in self._asked) - out.total_w
+        fell_w = max(power_w for _, power_w in self._meter) - out.power_w
+        least_w = max(DROP_PART * self.max_w, SWING_TIMES * self._swing[0][1])
+        if steady and asked_w <= QUIET_PART * self.max_w and fell_w >= least_w:
+            # What goes on falling is the same thing.
+            self._asked.clear()
+            self.events.note(
+                "load_drop", fell_w=round(fell_w, 1), within_s=DROP_S, power_w=round(out.power_w, 1)
+            )  # fmt: skip
