@@ -17,6 +17,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,11 @@ SELF_TEST_S: Final = 4.0
 SELF_TEST_EVERY_S: Final = 2.0
 MOST_PENDING: Final = 2000
 BATCH: Final = 10
+STRIKES: Final = 3
+"""Sessions that end over a message of our own before it is put aside; over one to a foreign topic: the first."""
+EVENTS_REST_S: Final = 600.0
+DENIED_S: Final = 60.0
+MOST_DENIED: Final = 100
 
 
 class BrokerError(Exception):
@@ -115,6 +121,20 @@ async def publish(
         raise asyncio.CancelledError
 
 
+@dataclass(slots=True)
+class Suspect:
+    """What was on its way when a session ended, and how many sessions in a row."""
+
+    what: object = None
+    count: int = 0
+
+    def again(self, what: object) -> int:
+        """One more session; how many it were."""
+        self.count = self.count + 1 if what == self.what else 1
+        self.what = what
+        return self.count
+
+
 class Bus:
     """The site on its broker. `send` may be called at any time; what cannot go now is kept, bounded."""
 
@@ -135,6 +155,11 @@ class Bus:
         self.changed = asyncio.Event()
         self.desk: Desk | None = None
         self.events = Events()
+        self._sending: Reply | None = None
+        self._telling = 0  # number of the event that is on its way
+        self._denied: dict[str, float] = {}  # topics and until when they are left alone
+        self._replies, self._events = Suspect(), Suspect()
+        self._rest_until_s = 0.0
         self._wake = asyncio.Event()
         self._heard = asyncio.Event()
         self._modern = False
@@ -174,6 +199,7 @@ class Bus:
                 problem = str(group.exceptions[0])
                 if self.connected:
                     pause_s = FIRST_PAUSE_S
+                self._blame()
                 if problem != reported:
                     log.warning("broker %s:%d: %s; trying on", self.mqtt.host, self.mqtt.port, problem)
                     reported = problem
@@ -181,6 +207,28 @@ class Bus:
                 self.connected = False
             await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _blame(self) -> None:
+        """What was on its way when a session ended may be what ended it: no session for ever ends over the same.
+
+        A broker may close the connection over a topic that it does not grant, or does not like.
+        """
+        reply, self._sending = self._sending, None
+        if reply is not None and self._replies.again(reply) >= (STRIKES if reply.topic is None else 1):
+            log.error(
+                "the session ended while an acknowledgement of %s was on its way to %r: it is dropped",
+                reply.payload["id"], reply.topic or "its own topic",
+            )  # fmt: skip
+            self.dropped += 1
+            if self.outbox and self.outbox[0] is reply:
+                self.outbox.popleft()
+            if reply.topic is not None and len(self._denied) < MOST_DENIED:
+                self._denied[reply.topic] = time.monotonic() + DENIED_S
+        seq, self._telling = self._telling, 0
+        if seq and self._events.again(seq) >= STRIKES:
+            log.error("%d sessions ended over event %d: events wait for %g s", STRIKES, seq, EVENTS_REST_S)
+            self._events = Suspect()
+            self._rest_until_s = time.monotonic() + EVENTS_REST_S
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         topics = [(f"{self.root}/cmd/#", 1), (f"{self.root}/ask/why", 1), (f"{self.root}/selftest/{self.session}", 0)]
@@ -250,27 +298,40 @@ class Bus:
         answer = self.show.why(self.snapshot(), rack)
         await publish(client, f"{self.root}/answer/{name}", json.dumps(answer))
 
+    def _place(self, reply: Reply) -> str:
+        """Where an acknowledgement goes: what a broker does not take at its sender's topic, to the site's own."""
+        now_s = time.monotonic()
+        self._denied = {topic: until_s for topic, until_s in self._denied.items() if until_s > now_s}
+        if reply.topic is None or reply.topic in self._denied:
+            return f"{self.root}/ack/{reply.payload['id']}"
+        return reply.topic
+
     async def _reply(self, client: aiomqtt.Client) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self.outbox:
                 reply = self.outbox[0]
-                topic = reply.topic or f"{self.root}/ack/{reply.payload['id']}"
+                topic = self._place(reply)
                 properties = None
                 if self._modern and reply.correlation is not None:
                     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
                     properties.CorrelationData = reply.correlation
+                self._sending = reply
                 await publish(client, topic, json.dumps(reply.payload), qos=1, properties=properties)
+                self._sending = None
                 if self.outbox and self.outbox[0] is reply:
                     self.outbox.popleft()
 
     async def _tell(self, client: aiomqtt.Client) -> None:
         """Events in their order; one is delivered when the broker has acknowledged it."""
+        await asyncio.sleep(max(0.0, self._rest_until_s - time.monotonic()))
         while True:
             self.events.changed.clear()
             while (event := self.events.first()) is not None:
+                self._telling = event["seq"]
                 await publish(client, f"{self.root}/event/{event['type']}", json.dumps(event), qos=1)
+                self._telling = 0
                 self.events.delivered(event["seq"])
             await self.events.changed.wait()
 

@@ -195,12 +195,31 @@ def test_answers_go_where_they_were_asked_for(office: Office) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("topic", ["a/#", "+/a", "$SYS/a", "rampd/v1/desk/cmd/setpoint", "x" * 300])
+NO_TOPICS = [
+    "a/#", "+/a", "$SYS/a", "rampd/v1/desk/cmd/setpoint", "x" * 300, "\N{EURO SIGN}" * 90, "a/\x01", "a\x7f", "a\x85",
+    "a\ufdd0", "a\uffff", "a\U0001fffe", "/" * 40,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("topic", NO_TOPICS)
 def test_a_topic_that_cannot_be_answered_on_is_refused_on_the_sites_own(office: Office, topic: str) -> None:
     command = office.send("setpoint", percent=50, topic=topic)
     assert office.last(command) == ("rejected", "malformed")
     assert {r.topic for r in office.said} == {None}
     assert office.slot()[0] == 0
+
+
+@pytest.mark.parametrize("topic", NO_TOPICS)
+def test_nor_where_the_payload_asks_for_it(office: Office, topic: str) -> None:
+    command = office.send("setpoint", percent=50, reply_to=topic)
+    assert office.last(command) == ("rejected", "malformed")
+    assert {r.topic for r in office.said} == {None}
+
+
+@pytest.mark.parametrize("topic", ["a", "grid/answers/2", "a/b/\N{EURO SIGN}", "/" * 31])
+def test_a_plain_topic_is_answered_on(office: Office, topic: str) -> None:
+    office.send("setpoint", percent=50, reply_to=topic)
+    assert {r.topic for r in office.said} == {topic}
 
 
 def test_every_stage_is_counted(office: Office) -> None:
