@@ -31,7 +31,6 @@ from rampd.ext import codes, views
 
 log = logging.getLogger("rampd.commands")
 
-_NAMES: Final = {codes.STAND: "release", codes.TRACK: "setpoint", codes.HOLD: "hold", codes.ESTOP: "estop"}
 _SOURCES: Final = {codes.STAND: Source.DEFAULT, codes.ESTOP: Source.STOP}
 
 
@@ -45,7 +44,7 @@ class Desk:
         self.site = composed.config.site
         self.inputs = inputs
         self.journal = journal
-        self.answers = Answers(send, journal.trail)
+        self.answers = Answers(send, journal)
         self.live: Live | None = None
         self.mode = Mode.REMOTE
         self.agenda = Agenda(self.site, journal)
@@ -82,13 +81,10 @@ class Desk:
                 raise Rejected("malformed", "the response topic is no plain topic, or one of commands", command_id)
             admit.check(command, self.journal.seen, retained=retained, now_s=time.time())
             self.answers.say(verb, command_id, "received", sender)
-            self.journal.remember(command_id, "received")
             self._take(verb, command, sender)
         except Rejected as error:
             command_id = error.command_id if command_id == "invalid" else command_id
             log.warning("command %s %s rejected: %s: %s", verb, command_id, error.code, error)
-            if error.code != "repeated":
-                self.journal.remember(command_id, "rejected")
             known = messages.model_of(verb) is not None
             self.answers.say(
                 verb if known else "unknown", command_id, "rejected", sender, code=error.code, message=str(error)
@@ -127,7 +123,6 @@ class Desk:
     def _tell_of_racks(self, news: Iterable[News]) -> None:
         for one in news:
             use = one.use
-            self.journal.remember(use.id, one.stage)
             sender = Sender(use.who, topic=use.topic)
             self.answers.say(f"rack/{use.rack}", use.id, one.stage, sender, code=one.code, message=one.message)
             if one.stage == "ended":
@@ -154,7 +149,7 @@ class Desk:
         elif verb == "reset":
             self.stopped_by = None
             self.inputs.command.resets += sender.source >= Source.OPERATOR
-        self._hold(command.id, order, source, lease_s, sender, best_effort=command.best_effort)
+        self._hold(verb, command.id, order, source, lease_s, sender, best_effort=command.best_effort)
         if order.verb == codes.STAND:
             self._heed_plan()
 
@@ -164,11 +159,11 @@ class Desk:
         self.inputs.command.resets += 1
         held = ", ".join(f"{scope}: {' and '.join(names)}" for scope, names in latched.items())
         message = f"{held}: ends once its condition is gone for its time; what is still so stays latched"
-        self.journal.remember(command.id, "accepted")
         self.answers.say("reset", command.id, "accepted", sender, message=message)
 
     def _hold(
         self,
+        verb: str,
         command_id: str,
         order: Order,
         source: Source,
@@ -176,20 +171,20 @@ class Desk:
         sender: Sender,
         *,
         best_effort: bool = False,
+        message: str = "",
     ) -> None:
         """Replaces whatever is live by a fresh command."""
         replaced = self._end("replaced")
         self.agenda.lift()
         live = self.live = self._follow(command_id, order, source, lease_s)
-        live.who, live.reason = sender.who, sender.reason
+        live.asked, live.who, live.reason = verb, sender.who, sender.reason
         live.topic, live.correlation = sender.topic, sender.correlation
         live.best_effort = best_effort
         self._keep(lease_s)
         asked: dict[str, float] = {"lease_s": round(lease_s, 1)}
         if order.verb == codes.TRACK:
             asked |= {"target_w": round(order.target_w, 1), "ramp_s": order.ramp_s, "w_per_s": order.rate_w_per_s}
-        message = self._promise(order)
-        self._stage("accepted", message=message, asked=asked, replaced=replaced)
+        self._stage("accepted", message=message or self._promise(order), asked=asked, replaced=replaced)
 
     def _follow(self, command_id: str, order: Order, source: Source, lease_s: float) -> Live:
         """Puts an order into the image."""
@@ -223,19 +218,23 @@ class Desk:
         self.mode = mode
         self.journal.stand(mode=str(mode))
         log.info("mode %s, it was %s: asked by %s", mode, before, sender.who)
-        self.answers.say("mode", change.id, "accepted", sender, message=f"{mode}, it was {before}")
+        message = f"{mode}, it was {before}"
         if mode is Mode.HAND and self.holder < Source.OPERATOR:
             self._end("mode")
-            self._hold(change.id, Order(codes.HOLD, 0.0), Source.OPERATOR, lease_s, sender)
+            self._hold("mode", change.id, Order(codes.HOLD, 0.0), Source.OPERATOR, lease_s, sender, message=message)
             return
+        self.answers.say("mode", change.id, "accepted", sender, message=message)
         if self.holder not in FOLLOWED[mode] or (before is Mode.HAND is not mode and self.live is not None):
             self._end("mode")
             stand = Order(codes.STAND, self.site.default_mw * 1e6)
-            self.live = self._follow(change.id, stand, Source.DEFAULT, 0.0)
+            live = self.live = self._follow(change.id, stand, Source.DEFAULT, 0.0)
+            live.asked, live.who, live.reason = "mode", sender.who, sender.reason
+            live.topic, live.correlation = sender.topic, sender.correlation
             self._keep(0.0)
         self.agenda.lift()
         self._heed_plan()
-        self.answers.say("mode", change.id, "reached", sender)
+        if self.live is None or self.live.id != change.id:
+            self.answers.say("mode", change.id, "reached", sender)
 
     def _plan(self, asked: Schedule, sender: Sender) -> None:
         """A schedule replaces the one that stands. Raises Rejected."""
@@ -259,7 +258,6 @@ class Desk:
         plan = self.agenda.plan
         if plan is not None:
             self.answers.say("schedule", plan.id, "ended", Sender(topic=plan.topic), code=code)
-            self.journal.remember(plan.id, "ended")
             self.agenda.take(None)
 
     def _heed_plan(self) -> None:
@@ -294,6 +292,9 @@ class Desk:
         except ValueError:
             self.mode = Mode.HAND
             log.error("the mode in the journal is none: in hand, until the operator says otherwise")
+        if self.journal.unreadable:
+            self._start_blind()
+            return
         self.agenda.restore(rest)
         for verb, command, topic in self.waiting.restore(rest.get("waiting", []), time.time()):
             message = "its time came while rampd was away"
@@ -303,6 +304,26 @@ class Desk:
         self.hands.restore(rest.get("racks"), time.time(), self.composed.config.lease.max_s)
         if self.journal.live is not None:
             self._resume_live(self.journal.live)
+
+    def _start_blind(self) -> None:
+        """Nobody knows what held: in hand, and where the site stands; a stop that the trail knows of holds."""
+        self.mode = Mode.HAND
+        self.journal.stand(mode=str(self.mode))
+        message = (
+            "the journal is not readable: in hand and held where the site stands, until the operator says otherwise"
+        )
+        log.error("%s", message)
+        self.answers.events.note("mode", mode="hold", control=str(self.mode), was="unreadable")
+        self.agenda.doubt()
+        self.hands.restore(self.journal.rest.get("racks"), time.time(), self.composed.config.lease.max_s)
+        if self.journal.live is not None:
+            self._resume_live(self.journal.live)
+            return
+        lease_s = self.composed.config.lease.max_s
+        live = self.live = self._follow(f"blind-{round(time.time())}", Order(codes.HOLD, 0.0), Source.OPERATOR, lease_s)
+        live.who = "rampd"
+        self._keep(lease_s)
+        self.answers.note(id=live.id, verb="hold", source="operator", stage="accepted", message=message)
 
     def _resume_live(self, found: dict[str, Any]) -> None:
         now_s, now_ns = time.time(), time.monotonic_ns()
@@ -317,7 +338,7 @@ class Desk:
             self.agenda.doubt()
             self.journal.keep(None)
             self.answers.say(
-                _NAMES[codes.Verb(last.order.verb)], last.id, "ended", Sender(last.who, topic=last.topic),
+                life.NAMES[codes.Verb(last.order.verb)], last.id, "ended", Sender(last.who, topic=last.topic),
                 code="lease_ended", message="its lease ended while rampd was away",
             )  # fmt: skip
             return
@@ -328,7 +349,7 @@ class Desk:
             self.channel.resume(live, self.inputs.command, last.lost_s, last.left_s, now_ns)
         self._keep(last.left_s, lost_s=last.lost_s)
         log.info("command %s resumed, %.0f s left", live.id, last.left_s)
-        self.answers.note(id=live.id, verb=_NAMES[codes.Verb(live.verb)], message="resumed after a restart")
+        self.answers.note(id=live.id, verb=live.name, message="resumed after a restart")
 
     def _keep(self, left_s: float, *, lost_s: float = 0.0) -> None:
         self.journal.keep(kept.record(self.live, self.stopped_by, time.time(), left_s, lost_s))
@@ -407,10 +428,8 @@ class Desk:
         if live is None:
             return
         live.stage = stage
-        self.journal.remember(live.id, stage)
-        verb = "schedule" if live.source is Source.SCHEDULE else _NAMES[codes.Verb(live.verb)]
         sender = Sender(live.who, live.reason, live.topic, live.correlation)
-        self.answers.say(verb, live.id, stage, sender, code=code, message=message, source=live.source, **facts)
+        self.answers.say(live.name, live.id, stage, sender, code=code, message=message, source=live.source, **facts)
 
     def _end(self, code: str) -> str | None:
         """The life of the live command is over; its id. A schedule goes on without being followed."""

@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -75,6 +76,7 @@ class Events:
     _anew: bool = False
     _size: int = 0
     _problem: str = ""
+    _writing: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def open(cls, path: Path | None) -> Events:
@@ -196,6 +198,10 @@ class Events:
 
     def write(self, work: Work) -> tuple[str, int]:
         """Durably. Blocks: call it off the event loop. Returns "" or what went wrong, and the size of the file."""
+        with self._writing:
+            return self._write(work)
+
+    def _write(self, work: Work) -> tuple[str, int]:
         assert self.path is not None
         text = "".join(f"{json.dumps(entry)}\n" for entry in work.entries)
         try:
@@ -231,7 +237,8 @@ class Events:
                 self.written(work, *await asyncio.to_thread(self.write, work))
 
     def close(self) -> None:
-        """The last write, at the end."""
+        """The last write, at the end: all that stands, whatever became of a write that was under way."""
+        self._anew = True
         if self.dirty:
             work = self.take()
             self.written(work, *self.write(work))

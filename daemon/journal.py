@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -10,9 +11,10 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rampd.daemon.audit import Trail
+from rampd.ext import codes
 
 log = logging.getLogger("rampd.journal")
 
@@ -20,12 +22,23 @@ KEEP_S: Final = 86400.0
 MOST: Final = 30000
 
 
+class Work(NamedTuple):
+    """What is to be written: lines of the trail, and the whole file or None."""
+
+    lines: str
+    text: str | None
+
+
+NOTHING: Final = Work("", None)
+
+
 @dataclass
 class Journal:
     """Ids with the wall time until which they are remembered; `path` None keeps them in memory only.
 
     `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand, and by what they act for
-    the failsafe reasons that wait for a reset.
+    the failsafe reasons that wait for a reset. `unreadable`: nobody knows what held, but for what the trail says of a
+    stop and of racks that nobody may touch.
     """
 
     path: Path | None
@@ -33,13 +46,16 @@ class Journal:
     live: dict[str, Any] | None = None
     rest: dict[str, Any] = field(default_factory=dict)
     dirty: bool = False
+    unreadable: bool = False
     trail: Trail = field(default_factory=Trail)
+    _stop: dict[str, Any] | None = None
+    _untouched: dict[str, Any] = field(default_factory=dict)
     _problem: str = ""
-    _writing: threading.Lock = field(default_factory=threading.Lock)
+    _writing: threading.Lock = field(default_factory=threading.Lock)  # the last write may find one that is under way
 
     @classmethod
     def open(cls, path: Path | None) -> Journal:
-        """Reads file and trail; a missing or broken one is an empty journal, and a broken one is said."""
+        """Reads file and trail; a missing one is an empty journal, a broken one is said."""
         journal = cls(path)
         if path is None:
             return journal
@@ -53,10 +69,14 @@ class Journal:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             live, rest = data["live"], data["rest"]
-            journal.live = live if isinstance(live, dict) else None
-            journal.rest = rest if isinstance(rest, dict) else {}
+            if not isinstance(live, dict | None) or not isinstance(rest, dict):
+                raise TypeError("what it holds is of another kind")
+            journal.live, journal.rest = live, rest
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             log.error("%s: not readable, starting without it: %s", path, error)
+            journal.unreadable, journal.live = True, journal._stop
+            if journal._untouched:
+                journal.stand(racks=journal._untouched)
         return journal
 
     def _recall(self) -> None:
@@ -69,9 +89,23 @@ class Journal:
                 at_s = datetime.fromisoformat(str(entry.get("at"))).timestamp()
             except ValueError:
                 continue
+            self._look_back(entry, stage)
             self.seen.pop(name, None)
             self.seen[name] = (at_s + KEEP_S, stage)
         self._forget()
+
+    def _look_back(self, entry: dict[str, Any], stage: str) -> None:
+        """What the trail knows of a stop that nobody has reset, and of racks that nobody may touch."""
+        verb, found = str(entry.get("verb")), {"id": entry["id"], "who": entry.get("who", "")}
+        kind, _, rack = verb.partition("/")
+        if stage == "accepted" and verb == "estop":
+            self._stop = found | {"verb": int(codes.ESTOP)}
+        elif stage == "accepted" and verb == "reset":
+            self._stop = None
+        elif kind == "rack" and stage == "accepted" and entry.get("message") == "hands_off":
+            self._untouched[rack] = found | {"limit_w": None, "until": None, "topic": None}
+        elif kind == "rack" and stage in ("accepted", "ended"):
+            self._untouched.pop(rack, None)
 
     def remember(self, command_id: str, stage: str) -> None:
         """Notes an id with its latest stage."""
@@ -115,34 +149,52 @@ class Journal:
         """Whether there is something to write."""
         return self.dirty or bool(self.trail.pending)
 
-    def take(self) -> tuple[str, str | None]:
+    def take(self) -> Work:
         """What is to be written: lines of the trail, and the file when something in it changed."""
         text = json.dumps({"live": self.live, "rest": self.rest}) if self.dirty else None
         self.dirty = False
-        return self.trail.take(), text
+        return Work(self.trail.take(), text)
 
-    def write(self, work: tuple[str, str | None]) -> None:
-        """Appends to the trail and replaces the file, durably. Blocks: call it off the event loop.
+    def write(self, work: Work) -> Work:
+        """Appends to the trail and replaces the file, durably; returns what is left. Blocks, and changes nothing here:
+        call it off the event loop.
 
         A disk that takes nothing is said once; control goes on, and the next change tries again.
         """
         with self._writing:
-            self._write(*work)
+            return self._write(work)
 
-    def _write(self, lines: str, text: str | None) -> None:
+    def _write(self, work: Work) -> Work:
+        left = work
         try:
-            self.trail.write(lines)
-            lines = ""
-            if text is not None and self.path is not None:
-                self._replace(self.path, text)
+            self.trail.write(work.lines)
+            left = Work("", work.text)
+            if work.text is not None and self.path is not None:
+                self._replace(self.path, work.text)
+            left = NOTHING
         except OSError as error:
-            self.trail.put_back(lines)
-            self.dirty = True
             if str(error) != self._problem:
                 log.error("%s: cannot be written, a restart would not know what holds now: %s", self.path, error)
             self._problem = str(error)
         else:
             self._problem = ""
+        return left
+
+    def put_back(self, left: Work) -> None:
+        """What could not be written is tried again: the lines as they are, the file as it stands then."""
+        self.trail.put_back(left.lines)
+        self.dirty = self.dirty or left.text is not None
+
+    async def follow(self, pause_s: float) -> None:
+        """Writes as long as it runs: a disk that stalls must not hold up delivery."""
+        while True:
+            await asyncio.sleep(pause_s)
+            if self.pending:
+                self.put_back(await asyncio.to_thread(self.write, self.take()))
+
+    def save(self) -> None:
+        """The last write, at the end."""
+        self.put_back(self.write(self.take()))
 
     @staticmethod
     def _replace(path: Path, text: str) -> None:

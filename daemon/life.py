@@ -14,6 +14,7 @@ from rampd.ext import codes, views
 
 REACHED_S: Final = 1.0
 DEMAND_S: Final = 10.0
+NAMES: Final = {codes.STAND: "release", codes.TRACK: "setpoint", codes.HOLD: "hold", codes.ESTOP: "estop"}
 
 
 class Word(NamedTuple):
@@ -35,6 +36,7 @@ class Live:
     begun_ns: int
     deadline_ns: int
     source: Source
+    asked: str = ""  # the command's name, where it is not that of the order
     who: str = ""
     reason: str = ""
     interval: int = -1  # of the schedule
@@ -49,6 +51,11 @@ class Live:
     def verb(self) -> int:
         """What it asks of the core."""
         return self.order.verb
+
+    @property
+    def name(self) -> str:
+        """What it is called in answers."""
+        return "schedule" if self.source is Source.SCHEDULE else self.asked or NAMES[codes.Verb(self.verb)]
 
 
 def progress(live: Live, out: views.Outputs, purchase: Purchase, racks: int, now_ns: int) -> Word | None:

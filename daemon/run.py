@@ -175,8 +175,7 @@ class Daemon:
         """What a restart must know."""
         self.events.note("daemon", state="stopped", version=rampd.__version__)
         self.events.close()
-        if self.journal.pending:
-            self.journal.write(self.journal.take())
+        self.journal.save()
 
     def stop(self) -> None:
         """Ends `run`."""
@@ -185,7 +184,7 @@ class Daemon:
     def _start(self, group: asyncio.TaskGroup) -> None:
         self.field.start(group)
         group.create_task(self._follow(), name="follow")
-        group.create_task(self._write_down(), name="journal")
+        group.create_task(self.journal.follow(FOLLOW_S), name="journal")
         group.create_task(self.events.keep(FOLLOW_S), name="events")
         group.create_task(self.bus.run(), name="mqtt")
 
@@ -226,13 +225,6 @@ class Daemon:
                 self.journal.latch(ladder.latched(self.composed, out))
             self.happenings.tick(self.snapshot(), time.monotonic(), time.time())
             self._note()
-
-    async def _write_down(self) -> None:
-        """The journal has a task of its own: a disk that stalls must not hold up delivery."""
-        while True:
-            await asyncio.sleep(FOLLOW_S)
-            if self.journal.pending:
-                await asyncio.to_thread(self.journal.write, self.journal.take())
 
     def _note(self) -> None:
         """Whose command it is, into the recording: the core knows its number only."""

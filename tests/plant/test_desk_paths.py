@@ -81,7 +81,7 @@ class Site:
 
     def restart(self, away_s: float) -> None:
         """Killed, and started again while the plant goes on."""
-        self.desk.journal.write(self.desk.journal.take())
+        self.desk.journal.save()
         for _ in range(round(away_s / self.loop.dt_s)):
             self.loop.now_s += self.loop.dt_s
             self.loop.plant.step(self.loop.now_s)
