@@ -26,7 +26,7 @@ from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Reject
 from rampd.daemon.order import Order
 from rampd.daemon.purchase import Purchase
 from rampd.daemon.site import Composed
-from rampd.daemon.waiting import Waiting
+from rampd.daemon.waiting import LATE_S, Waiting
 from rampd.ext import codes, views
 
 log = logging.getLogger("rampd.commands")
@@ -50,7 +50,7 @@ class Desk:
         self.agenda = Agenda(self.site, journal)
         self.stopped_by: Source | None = None
         self.purchase = Purchase.of(composed)
-        self.waiting = Waiting()
+        self.waiting = Waiting(composed.config, journal, self.answers)
         self.hands = Hands(composed)
         self.observe: Callable[[float], None] = lambda _: None
         self.latched: Callable[[], dict[str, list[str]]] = dict
@@ -80,6 +80,7 @@ class Desk:
             if impossible:
                 raise Rejected("malformed", "the response topic is no plain topic, or one of commands", command_id)
             admit.check(command, self.journal.seen, retained=retained, now_s=time.time())
+            self.journal.remember(command_id, "received", command.expires_at.timestamp())
             self.answers.say(verb, command_id, "received", sender)
             self._take(verb, command, sender)
         except Rejected as error:
@@ -94,12 +95,16 @@ class Desk:
         """A command that passed the door, now or when its time comes. Raises Rejected."""
         if isinstance(command, Command):
             # A stop waits for nothing, whatever a common template says beside it.
-            start_s = 0.0 if verb == "estop" else admit.start_in(command, time.time())
+            now_s = time.time()
+            start_s = 0.0 if verb == "estop" else admit.start_in(command, now_s)
             if start_s > 0:
-                self.waiting.add(time.time() + start_s, verb, command, sender.topic, sender.correlation)
-                self.journal.stand(waiting=self.waiting.record())
-                self.answers.say(verb, command.id, "accepted", sender, message=f"begins in {start_s:.0f} s")
+                remark = "" if sender.source in FOLLOWED[self.mode] else f"; not followed while in {self.mode}"
+                self.waiting.put_off(verb, command, sender, now_s + start_s, now_s, remark)
                 return
+            if command.command_id is not None and self.waiting.call_off(command.command_id, command.id, sender):
+                return
+            if command.command_id is not None and (self.live is None or self.live.id != command.command_id):
+                raise Rejected("nothing", f"{command.command_id} neither holds nor waits", command.id)
             self._begin(verb, command, sender)
             return
         arbitrate.admit(verb, sender.source, self.mode, self.holder, self.stopped_by, command.id)
@@ -109,6 +114,20 @@ class Desk:
             self._change_mode(command, sender)
         elif isinstance(command, RackUse):
             self._use_rack(verb, command, sender)
+
+    def _begin_due(self) -> None:
+        """Begins what waited for this moment; what cannot begin any more has failed."""
+        now_s = time.time()
+        for one in self.waiting.due(now_s):
+            sender, late_s = one.sender, now_s - one.start_s
+            try:
+                if late_s > LATE_S:
+                    raise Rejected("missed", f"its time was {late_s:.0f} s ago", one.command.id)
+                if self.channel_state != "up" and sender.source is Source.REMOTE:
+                    raise Rejected("channel", "its channel is lost: only a fresh command raises", one.command.id)
+                self._begin(one.verb, one.command, sender)
+            except Rejected as error:
+                self.answers.say(one.verb, one.command.id, "failed", sender, code=error.code, message=str(error))
 
     def _use_rack(self, verb: str, asked: RackUse, sender: Sender) -> None:
         """A rack goes into hand or is given back. Raises Rejected."""
@@ -296,11 +315,7 @@ class Desk:
             self._start_blind()
             return
         self.agenda.restore(rest)
-        for verb, command, topic in self.waiting.restore(rest.get("waiting", []), time.time()):
-            message = "its time came while rampd was away"
-            self.answers.say(
-                verb, command.id, "failed", Sender(command.who, topic=topic), code="missed", message=message
-            )
+        self.waiting.restore(rest.get("waiting"), time.time())
         self.hands.restore(rest.get("racks"), time.time(), self.composed.config.lease.max_s)
         if self.journal.live is not None:
             self._resume_live(self.journal.live)
@@ -365,15 +380,7 @@ class Desk:
             lost_ns = self.inputs.command.lost_ns
             self._keep(remote.left_ns * 1e-9, lost_s=(now_ns - lost_ns) * 1e-9 if lost_ns else 0.0)
             self.answers.note(id=remote.id, message="channel lost" if lost_ns else "channel back")
-        for one in self.waiting.due(time.time()):
-            self.journal.stand(waiting=self.waiting.record())
-            sender = Sender(one.command.who, one.command.reason, one.topic, one.correlation)
-            try:
-                if one.verb != "estop" and self.channel_state != "up" and sender.source is Source.REMOTE:
-                    raise Rejected("channel", "its channel is lost: only a fresh command raises", one.command.id)
-                self._begin(one.verb, one.command, sender)
-            except Rejected as error:
-                self.answers.say(one.verb, one.command.id, "failed", sender, code=error.code, message=str(error))
+        self._begin_due()
         self._heed_plan()
         self._tell_of_racks(self.hands.tick(out, self.inputs, time.time()))
         live = self.live

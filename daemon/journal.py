@@ -13,13 +13,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from rampd.daemon.admit import CLOCK_SLACK_S, VALID_S
 from rampd.daemon.audit import Trail
 from rampd.ext import codes
 
 log = logging.getLogger("rampd.journal")
 
-KEEP_S: Final = 86400.0
+KEEP_S: Final = VALID_S + CLOCK_SLACK_S
+"""From the last stage on, so at least until the command has expired."""
 MOST: Final = 30000
+
+
+class Seen(NamedTuple):
+    """An id: until when it is remembered, its last stage, and when its command expires; by the wall clock."""
+
+    until_s: float
+    stage: str
+    expires_s: float
 
 
 class Work(NamedTuple):
@@ -34,7 +44,7 @@ NOTHING: Final = Work("", None)
 
 @dataclass
 class Journal:
-    """Ids with the wall time until which they are remembered; `path` None keeps them in memory only.
+    """Ids as they are remembered; `path` None keeps them in memory only.
 
     `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand, and by what they act for
     the failsafe reasons that wait for a reset. `unreadable`: nobody knows what held, but for what the trail says of a
@@ -42,7 +52,7 @@ class Journal:
     """
 
     path: Path | None
-    seen: dict[str, tuple[float, str]] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
     live: dict[str, Any] | None = None
     rest: dict[str, Any] = field(default_factory=dict)
     dirty: bool = False
@@ -91,7 +101,7 @@ class Journal:
                 continue
             self._look_back(entry, stage)
             self.seen.pop(name, None)
-            self.seen[name] = (at_s + KEEP_S, stage)
+            self.seen[name] = Seen(at_s + KEEP_S, stage, at_s + KEEP_S)
         self._forget()
 
     def _look_back(self, entry: dict[str, Any], stage: str) -> None:
@@ -107,19 +117,23 @@ class Journal:
         elif kind == "rack" and stage in ("accepted", "ended"):
             self._untouched.pop(rack, None)
 
-    def remember(self, command_id: str, stage: str) -> None:
-        """Notes an id with its latest stage."""
-        self.seen.pop(command_id, None)
-        self.seen[command_id] = (time.time() + KEEP_S, stage)
+    def remember(self, command_id: str, stage: str, expires_s: float | None = None) -> None:
+        """Notes an id with its latest stage, and with the first one when its command expires."""
+        until_s = time.time() + KEEP_S
+        before = self.seen.pop(command_id, None)
+        if expires_s is None:
+            expires_s = until_s if before is None else before.expires_s
+        self.seen[command_id] = Seen(until_s, stage, expires_s)
         self._forget()
 
     def _forget(self) -> None:
-        now = time.time()
-        while self.seen:
+        """What is old; where there are too many, first what has expired and could not be followed again anyway."""
+        now_s = time.time()
+        while self.seen and next(iter(self.seen.values())).until_s <= now_s:
+            del self.seen[next(iter(self.seen))]
+        while len(self.seen) > MOST:
             oldest = next(iter(self.seen))
-            if len(self.seen) <= MOST and self.seen[oldest][0] > now:
-                break
-            del self.seen[oldest]
+            del self.seen[next((name for name, one in self.seen.items() if one.expires_s <= now_s), oldest)]
 
     def keep(self, live: dict[str, Any] | None) -> None:
         """Notes the live command, or that there is none."""

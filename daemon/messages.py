@@ -87,7 +87,10 @@ class Envelope(_Message):
 
 
 class Command(Envelope):
-    """A set point names exactly one of power_w, by_w and percent; release, hold, estop and reset none."""
+    """A set point names exactly one of power_w, by_w and percent; release, hold, estop and reset none.
+
+    A release with `command_id` ends that command only, whether it holds or waits.
+    """
 
     power_w: float | None = None
     by_w: float | None = None
@@ -99,6 +102,7 @@ class Command(Envelope):
     interval: Interval | None = None
     envelope: Literal["normal", "dispatched"] = "dispatched"
     best_effort: bool = False
+    command_id: Annotated[str, Field(pattern=f"^{ID}$")] | None = None
 
     @model_validator(mode="after")
     def _one_ramp(self) -> Self:
@@ -201,6 +205,10 @@ def parse(verb: str, payload: bytes) -> Envelope:
         raise Rejected("malformed", f"give exactly one of power_w, by_w and percent, not {found}", command.id)
     if verb != "setpoint" and given:
         raise Rejected("malformed", f"{verb} takes no {given[0]}", command.id)
+    if verb != "release" and command.command_id is not None:
+        raise Rejected("malformed", f"{verb} takes no command_id", command.id)
+    if verb in ("release", "reset") and command.interval is not None:
+        raise Rejected("malformed", f"{verb} takes no interval: it acts at once", command.id)
     return command
 
 

@@ -110,6 +110,17 @@ def test_it_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) 
     assert list(journal.seen) == ["c", "d", "e"]
 
 
+def test_what_could_be_followed_again_is_forgotten_last(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 3)
+    journal = Journal(None)
+    journal.remember("long", "received", clock.now_s + 3600)
+    journal.remember("long", "reached")
+    for k in range(5):
+        journal.remember(f"short{k}", "received", clock.now_s + 30)
+        clock.now_s += 31
+    assert list(journal.seen) == ["long", "short3", "short4"]
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", "7", "{}", '{"live": null}', '{"rest": {}}', "[" * 5000, '{"live": {"id": "a"}}'],

@@ -139,6 +139,20 @@ def test_a_stop_holds_whatever_else_of_it_is_legible(composed: Composed, clock: 
     assert office.last(office.send("setpoint", percent=50)) == ("rejected", "estop")
 
 
+def test_what_was_missed_is_said_once(office: Office, composed: Composed, clock: Clock) -> None:
+    missed = office.send("setpoint", percent=50, interval={"start": clock.stamp(10)})
+    waits = office.send("setpoint", percent=60, interval={"start": clock.stamp(500)})
+    again = kept(office)
+    clock.wall_s += 20
+    second = again(composed, clock)
+    assert second.last(missed) == ("failed", "missed")
+    assert second.slot()[0] == 0
+    third = kept(second)(composed, clock)
+    assert third.stages(missed) == []
+    assert [one.command.id for one in third.desk.waiting.items] == [waits]
+    assert third.last(third.send("setpoint", percent=50, id=missed)) == ("rejected", "repeated")
+
+
 # A journal that nobody can read: what held is not known, so nothing rises.
 
 
