@@ -15,7 +15,7 @@ import ssl
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,7 @@ CONNECT_S: Final = 3.0
 SELF_TEST_S: Final = 4.0
 SELF_TEST_EVERY_S: Final = 2.0
 MOST_PENDING: Final = 2000
+MOST_QUESTIONS: Final = 20
 BATCH: Final = 10
 STRIKES: Final = 3
 """Sessions that end over a message of our own before it is put aside; over one to a foreign topic: the first."""
@@ -162,6 +163,7 @@ class Bus:
         self._rest_until_s = 0.0
         self._wake = asyncio.Event()
         self._heard = asyncio.Event()
+        self._questions: asyncio.Queue[bytes] = asyncio.Queue(MOST_QUESTIONS)
         self._modern = False
 
     def send(self, reply: Reply) -> None:
@@ -244,11 +246,13 @@ class Bus:
         log.info("broker %s:%d: connected, MQTT %s", self.mqtt.host, self.mqtt.port, "5" if self._modern else "3.1.1")
         self.connected = True
         self._wake.set()
+        self._questions = asyncio.Queue(MOST_QUESTIONS)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._listen(client))
                 group.create_task(self._reply(client))
                 group.create_task(self._tell(client))
+                group.create_task(self._answer(client))
                 group.create_task(self._state(client))
                 group.create_task(self._telemetry(client))
                 group.create_task(self._meta(client))
@@ -277,7 +281,7 @@ class Bus:
             payload = message.payload if isinstance(message.payload, bytes) else str(message.payload).encode()
             if topic == f"{self.root}/ask/why":
                 if not message.retain:
-                    await self._answer(client, payload)
+                    self._ask(payload)
                 continue
             verb = topic.removeprefix(f"{self.root}/cmd/")
             properties = message.properties
@@ -288,15 +292,24 @@ class Bus:
                     verb, payload[: LARGEST + 1], retained=message.retain, topic=reply, correlation=correlation
                 )
 
-    async def _answer(self, client: aiomqtt.Client, payload: bytes) -> None:
-        """What holds the site and a rack, to whoever asked; a question without an id cannot be answered."""
+    def _ask(self, payload: bytes) -> None:
+        """Questions wait apart, so that none holds up a command; what is asked beyond that is not answered."""
         try:
-            name, rack = why.question(payload)
-        except (ValueError, RecursionError) as error:
-            log.warning("%s/ask/why: %s", self.root, error)
-            return
-        answer = self.show.why(self.snapshot(), rack)
-        await publish(client, f"{self.root}/answer/{name}", json.dumps(answer))
+            self._questions.put_nowait(payload)
+        except asyncio.QueueFull:
+            log.warning("%s/ask/why: more than %d questions at once: one is left out", self.root, MOST_QUESTIONS)
+
+    async def _answer(self, client: aiomqtt.Client) -> None:
+        """What holds the site and a rack, to whoever asked; a question without an id cannot be answered."""
+        while True:
+            payload = await self._questions.get()
+            try:
+                name, rack = why.question(payload)
+            except (ValueError, RecursionError) as error:
+                log.warning("%s/ask/why: %s", self.root, error)
+                continue
+            answer = self.show.why(self.snapshot(), rack)
+            await publish(client, f"{self.root}/answer/{name}", json.dumps(answer))
 
     def _place(self, reply: Reply) -> str:
         """Where an acknowledgement goes: what a broker does not take at its sender's topic, to the site's own."""
@@ -350,8 +363,10 @@ class Bus:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
-            if self.show.nameplates.fresh:
-                await self._meta(client)
+            fresh = self.show.nameplates.fresh
+            while fresh:
+                # Taken out before: what is read while this goes out is fresh again.
+                await self._meta(client, {fresh.pop()})
             for k, (topic, payload) in enumerate(self.show.telemetry(self.snapshot())):
                 await publish(client, f"{self.root}/{topic}", json.dumps(payload))
                 if k % BATCH == BATCH - 1:
@@ -359,8 +374,10 @@ class Bus:
             due_s = max(due_s + 1.0, loop.time())
             await asyncio.sleep(due_s - loop.time())
 
-    async def _meta(self, client: aiomqtt.Client) -> None:
-        for topic, payload in self.show.meta(self.dead_man_s):
+    async def _meta(self, client: aiomqtt.Client, only: Set[str] | None = None) -> None:
+        if only is None:
+            self.show.nameplates.fresh.clear()
+        for topic, payload in self.show.meta(self.dead_man_s, only):
             await publish(client, f"{self.root}/{topic}", json.dumps(payload), qos=1, retain=True)
 
     async def _self_test(self, client: aiomqtt.Client) -> None:
