@@ -224,9 +224,10 @@ def worst(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, 
 def total(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
     """Sums the worst case at every node into `sum_w`, and marks nodes that are broken themselves or below such."""
     for v in range(limits.site.nodes):
-        watch.sum_w[v] = 0.0
-    for i in range(limits.site.racks):
-        watch.sum_w[limits.node[i]] += worst(inputs, limits, watch, i, out_w[i], now_ns)
+        sum_w = 0.0
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            sum_w += worst(inputs, limits, watch, i, out_w[i], now_ns)
+        watch.sum_w[v] = sum_w
     for back in range(limits.site.nodes - 1):
         v = limits.site.nodes - 1 - back
         watch.sum_w[limits.node_parent[v]] += watch.sum_w[v]
@@ -240,29 +241,28 @@ def nodes(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: 
     """Withdraws raises below every broken node; after `breach_ns` above its limit its racks go to their least."""
     total(inputs, limits, watch, out_w, now_ns)
     withdrawn = False
-    for i in range(limits.site.racks):
-        if watch.breach[limits.node[i]] and watch.known[i] and out_w[i] > watch.last_w[i]:
-            out_w[i] = watch.last_w[i]
-            veto(watch, i, VETO_NODE)
-            withdrawn = True
+    for v in range(limits.site.nodes):
+        if watch.breach[v] == 0:
+            continue
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            if watch.known[i] and out_w[i] > watch.last_w[i]:
+                out_w[i] = watch.last_w[i]
+                veto(watch, i, VETO_NODE)
+                withdrawn = True
     if withdrawn:
         total(inputs, limits, watch, out_w, now_ns)
     for v in range(limits.site.nodes):
         if watch.breach[v] == 0:
             watch.over_ns[v] = 0
-        elif watch.over_ns[v] == 0:
-            watch.over_ns[v] = now_ns
-    for i in range(limits.site.racks):
-        over_ns = watch.over_ns[limits.node[i]]
-        if (
-            over_ns == 0
-            or now_ns - over_ns < limits.site.breach_ns
-            or not watch.known[i]
-            or out_w[i] <= limits.min_w[i]
-        ):
             continue
-        out_w[i] = limits.min_w[i]
-        veto(watch, i, VETO_SAFE)
+        if watch.over_ns[v] == 0:
+            watch.over_ns[v] = now_ns
+        if now_ns - watch.over_ns[v] < limits.site.breach_ns:
+            continue
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            if watch.known[i] and out_w[i] > limits.min_w[i]:
+                out_w[i] = limits.min_w[i]
+                veto(watch, i, VETO_SAFE)
 
 
 def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w: Doubles, now_ns: int) -> None:

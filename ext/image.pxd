@@ -176,6 +176,7 @@ cdef struct State:              # the step's own memory
     int64_t detune_ns           # when the feedback was last made slower or faster
     int64_t foreign_ns          # when swings were found to come from elsewhere
     int64_t slow_count          # racks that are slow, by configuration or by what they showed
+    int64_t urgent              # racks that are seen to in every tick: held by others, or safe at once
     int64_t firm_turn           # where the round of firm capacity stands
     double swing_seen_w         # the last meter reading
     double swing_w              # peak to peak in five seconds
@@ -209,6 +210,7 @@ cdef struct State:              # the step's own memory
     double total_w              # asked of the racks in sum
     double model_w              # the racks' model in sum
     double stand_w              # what the set points that stand allow the racks to draw in sum, the least in full
+    double left_w               # what rounding left in this tick
     double idle_w               # what racks draw less than their least set point
     double least_w              # what the meter could be brought to, given time
     double most_w
@@ -241,7 +243,7 @@ cdef struct State:              # the step's own memory
     double *window_high_w
     int64_t *window_at          # [windows]
     double *range_w             # [groups]
-    double *group_fill          # [groups] fill level of this tick
+    double *group_part          # [groups] how much of its range a rack gets in this tick
     double *used_w              # [nodes] scratch of the allocation
     double *flow_w
     double *slope_w

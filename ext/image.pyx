@@ -155,7 +155,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.window_high_w = <double *>take(base, &o, site.windows * WINDOW_SLOTS * 8)
     x.window_at = <int64_t *>take(base, &o, site.windows * 8)
     x.range_w = <double *>take(base, &o, site.groups * 8)
-    x.group_fill = <double *>take(base, &o, site.groups * 8)
+    x.group_part = <double *>take(base, &o, site.groups * 8)
     x.used_w = <double *>take(base, &o, nodes)
     x.flow_w = <double *>take(base, &o, nodes)
     x.slope_w = <double *>take(base, &o, nodes)

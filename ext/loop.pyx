@@ -3,6 +3,7 @@
 """The control thread: absolute deadlines, latch -> step -> guard -> publish, and never the GIL."""
 
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport write
 
@@ -76,12 +77,12 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     for i in range(VETOES):
         out.vetoes[i] = watch.vetoes[i]
     for i in range(limits.site.racks):
-        out.setpoint_w[i] = state.applied_w[i]
-        out.demand_w[i] = state.demand_w[i]
         out.active[i] = state.known[i] and watch.known[i] and inputs.rack_state[i] == AVAILABLE
-        out.stale[i] = state.stale[i]
-        out.action[i] = state.action[i]
-        out.why[i] = state.why[i]
+    memcpy(out.setpoint_w, state.applied_w, limits.site.racks * sizeof(double))
+    memcpy(out.demand_w, state.demand_w, limits.site.racks * sizeof(double))
+    memcpy(out.stale, state.stale, limits.site.racks)
+    memcpy(out.action, state.action, limits.site.racks)
+    memcpy(out.why, state.why, limits.site.racks)
     for i in range(limits.site.loops):
         out.loop_w[i] = state.loop_w[i]
         out.loop_action[i] = state.loop_action[i]

@@ -205,6 +205,7 @@ class State(ctypes.Structure):
     detune_ns: int
     foreign_ns: int
     slow_count: int
+    urgent: int
     firm_turn: int
     swing_seen_w: float
     swing_w: float
@@ -238,6 +239,7 @@ class State(ctypes.Structure):
     total_w: float
     model_w: float
     stand_w: float
+    left_w: float
     idle_w: float
     least_w: float
     most_w: float
@@ -270,7 +272,7 @@ class State(ctypes.Structure):
     window_high_w: Doubles
     window_at: Longs
     range_w: Doubles
-    group_fill: Doubles
+    group_part: Doubles
     used_w: Doubles
     flow_w: Doubles
     slope_w: Doubles

@@ -434,6 +434,18 @@ def test_after_two_seconds_above_its_limit_a_node_goes_to_its_least() -> None:
     assert made.vetoes() == {"SAFE": 2, "RISE": 2}
 
 
+def test_what_stands_beside_a_node_above_its_limit_moves_as_it_is_asked() -> None:
+    made = standing(hall(), 40.0, 40.0, 80.0)
+    made.limits.node_w[2] = 50e3
+    seen = []
+    for _ in range(5):
+        seen.append([w / 1e3 for w in made.guard(50e3, 40e3, 80e3)])
+        made.now_s += 0.5
+        made.refresh()
+    assert seen == [[50.0, 40.0, 80.0]] * 4 + [[50.0, 40.0, 20.0]]
+    assert made.vetoes() == {"SAFE": 1}
+
+
 def test_the_two_seconds_begin_anew_once_the_node_was_below_its_limit() -> None:
     made = standing(hall(), 80.0, 80.0, 80.0)
     for limit_kw in (150, 150, 150, 170, 150, 150, 150, 150):
