@@ -18,7 +18,9 @@ HORIZON_S: Final = 8 * 86400.0
 """As far ahead as anything may be planned."""
 
 
-def check(command: Envelope, seen: Mapping[str, tuple[float, str, float]], *, retained: bool, now_s: float) -> None:
+def check(
+    verb: str, command: Envelope, seen: Mapping[str, tuple[float, str, float]], *, retained: bool, now_s: float
+) -> None:
     """Retention, id and clock of a command, by the wall clock. Raises Rejected."""
     if retained:
         raise Rejected("retained", "a retained command is never followed: publish it without retain", command.id)
@@ -28,7 +30,7 @@ def check(command: Envelope, seen: Mapping[str, tuple[float, str, float]], *, re
     late_s = now_s - command.expires_at.timestamp()
     if late_s >= 0:
         raise Rejected("expired", f"expired {late_s:.1f} s ago: check the sender's clock or send it sooner", command.id)
-    if -late_s > VALID_S:
+    if -late_s > VALID_S and verb != "estop":
         found = f"expires_at lies {-late_s / 3600:.1f} h ahead, {VALID_S / 3600:g} h are the most"
         raise Rejected("horizon", f"{found}: for what begins later there are interval and cmd/schedule", command.id)
     early_s = command.issued_at.timestamp() - now_s

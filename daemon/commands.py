@@ -79,7 +79,7 @@ class Desk:
             )
             if impossible:
                 raise Rejected("malformed", "the response topic is no plain topic, or one of commands", command_id)
-            admit.check(command, self.journal.seen, retained=retained, now_s=time.time())
+            admit.check(verb, command, self.journal.seen, retained=retained, now_s=time.time())
             self.journal.remember(command_id, "received", command.expires_at.timestamp())
             self.answers.say(verb, command_id, "received", sender)
             self._take(verb, command, sender)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from rampd.daemon import ladder
 from rampd.daemon.commands import Desk
 from rampd.daemon.config import Rack
+from rampd.daemon.happenings import MODES
 from rampd.daemon.messages import stamp
 from rampd.daemon.metrics import rack_state
 from rampd.daemon.nameplates import Nameplates
@@ -21,7 +22,6 @@ TOPIC_KIND: Final = {"meter": "meter", "pdu": "pdu", "cdu": "loop", "rack": "rac
 DEADBAND: Final = 0.005
 FULL_EVERY: Final = 10
 TIMING: Final = ("timeout_s", "connect_delay_s", "gap_s", "in_flight")
-_MODES: Final = {codes.STAND: "default", codes.TRACK: "dispatched", codes.HOLD: "hold", codes.ESTOP: "estop"}
 _QUALITY: Final = {
     codes.NEVER: "never",
     codes.GOOD: "good",
@@ -62,7 +62,7 @@ class Show:
         return {
             "seq": self._sequence,
             "at": stamp(),
-            "mode": _MODES[codes.Verb(out.verb)] if out.started else "starting",
+            "mode": MODES[codes.Verb(out.verb)] if out.started else "starting",
             "envelope": codes.Envelope(out.envelope).name.lower(),
             "control": str(self.desk.mode),
             "source": self.desk.holder.name.lower(),

@@ -248,6 +248,10 @@ def test_no_command_is_valid_for_longer_than_its_id_is_known(office: Office, ahe
     assert office.last(office.send("setpoint", percent=50, expires_at=office.clock.stamp(ahead_s)))[1] == code
 
 
+def test_a_stop_is_taken_however_long_it_is_valid(office: Office) -> None:
+    assert office.last(office.send("estop", expires_at=office.clock.stamp(1e9))) == ("accepted", "ok")
+
+
 def test_a_command_that_is_long_valid_is_not_followed_twice(office: Office) -> None:
     fields = {"issued_at": office.clock.stamp(0), "expires_at": office.clock.stamp(86000)}
     command = office.send("setpoint", percent=50, **fields)

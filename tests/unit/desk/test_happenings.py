@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rampd.daemon.events import Events
+from rampd.daemon.events import TYPES, Events
 from rampd.daemon.happenings import GUARD_EVERY_S, Happenings
 from rampd.ext import codes, views
 from tests.office import Office
@@ -38,6 +38,8 @@ class Watched:
         found = []
         while (entry := self.events.first()) is not None:
             self.events.delivered(entry["seq"])
+            listed = {"seq", "at", "type", *TYPES[entry["type"]][1].split(", ")}
+            assert set(entry) <= listed, "the page on events names every field"
             if kind in ("", entry["type"]):
                 found.append(entry)
         return found
