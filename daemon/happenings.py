@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,12 +19,12 @@ DEVICES_EVERY_S: Final = 1.0
 MOST_NAMED: Final = 50
 DROP_PART: Final = 0.05
 """Of the site's most: the least fall of the purchase that is an event."""
-DROP_S: Final = 2.0
-SWING_TIMES: Final = 1.5
-"""A fall is more than the purchase swings anyway."""
-STEADY_S: Final = 12.0
-"""No set point was lowered for so long: what falls now, falls by itself."""
-QUIET_PART: Final = 0.005
+CREST_S: Final = 6.0
+"""What swings comes back within this time: crests are compared, not values."""
+SETTLED_S: Final = 60.0
+"""After a start or a fault the hall finds its place first."""
+STILL_PART: Final = 0.005
+"""Of the site's most: a reference that moves by more leads the purchase somewhere."""
 
 
 @dataclass(slots=True)
@@ -43,9 +44,8 @@ class Happenings:
     _heard: set[str] = field(default_factory=set)
     _lost: set[str] = field(default_factory=set)
     _ahead_s: float | None = None
-    _meter: deque[tuple[float, float]] = field(default_factory=deque)
-    _asked: deque[tuple[float, float]] = field(default_factory=deque)
-    _swing: deque[tuple[float, float]] = field(default_factory=deque)
+    _good_s: float = math.inf  # since when there is a purchase to judge
+    _seen: deque[tuple[float, float, float, float]] = field(default_factory=deque)  # when, meter, set points, reference
 
     def tick(self, out: views.Outputs, now_s: float, wall_s: float) -> None:
         """One look, at a monotonic and a wall time."""
@@ -55,6 +55,7 @@ class Happenings:
             self._devices()
         if not out.started:
             return
+        self._good_s = min(self._good_s, now_s)
         self._followed(out)
         self._limits(out)
         self._guard(out, now_s)
@@ -121,27 +122,25 @@ class Happenings:
                 self.events.note("device", state=state, devices=names[:MOST_NAMED], count=len(names))
 
     def _drop(self, out: views.Outputs, now_s: float) -> None:
-        """The purchase against two seconds ago, while nothing was asked to fall."""
-        windows = (
-            (self._meter, out.power_w, DROP_S),
-            (self._swing, out.swing_w, DROP_S),
-            (self._asked, out.total_w, STEADY_S),
-        )
+        """The crest of the purchase before and now, less what set points fell by: demand that goes takes some."""
+        seen = self._seen
         if not out.meter_good or out.site_why == codes.SITE_FAULT:
-            for window, _, _ in windows:
-                window.clear()
+            seen.clear()
+            self._good_s = now_s
             return
-        for window, value, width_s in windows:
-            window.append((now_s, value))
-            while window[0][0] < now_s - width_s:
-                window.popleft()
-        steady = now_s - self._asked[0][0] >= 0.9 * STEADY_S
-        asked_w = max(power_w for _, power_w in self._asked) - out.total_w
-        fell_w = max(power_w for _, power_w in self._meter) - out.power_w
-        least_w = max(DROP_PART * self.max_w, SWING_TIMES * self._swing[0][1])
-        if steady and asked_w <= QUIET_PART * self.max_w and fell_w >= least_w:
+        seen.append((now_s, out.power_w, out.total_w, out.reference_w))
+        while seen[0][0] < now_s - 2.0 * CREST_S:
+            seen.popleft()
+        if now_s - seen[0][0] < 1.9 * CREST_S or now_s - self._good_s < SETTLED_S:
+            return
+        recent = [power_w for at_s, power_w, _, _ in seen if at_s > now_s - CREST_S]
+        before = [power_w for at_s, power_w, _, _ in seen if at_s <= now_s - CREST_S]
+        asked_w = max(total_w for _, _, total_w, _ in seen) - out.total_w
+        led_w = max(reference_w for *_, reference_w in seen) - min(reference_w for *_, reference_w in seen)
+        fell_w = max(before) - max(recent)
+        if led_w <= STILL_PART * self.max_w and fell_w - asked_w >= DROP_PART * self.max_w:
             # What goes on falling is the same thing.
-            self._asked.clear()
+            seen.clear()
             self.events.note(
-                "load_drop", fell_w=round(fell_w, 1), within_s=DROP_S, power_w=round(out.power_w, 1)
+                "load_drop", fell_w=round(max(before) - out.power_w, 1), within_s=CREST_S, power_w=round(out.power_w, 1)
             )  # fmt: skip

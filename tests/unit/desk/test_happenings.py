@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -147,28 +148,30 @@ def little(out: views.Outputs) -> None:
     out.power_w -= 0.02 * MAX_W
 
 
-def swinging(out: views.Outputs) -> None:
-    fall(out)
-    out.swing_w = 0.1 * MAX_W
-
-
 def fault(out: views.Outputs) -> None:
     fall(out)
     out.site_why = codes.SITE_FAULT
 
 
-@pytest.mark.parametrize(("what", "told"), [(fall, 1), (asked, 0), (little, 0), (fault, 0)])
+def led(out: views.Outputs) -> None:
+    fall(out)
+    out.reference_w -= 0.1 * MAX_W
+
+
+@pytest.mark.parametrize(("what", "told"), [(fall, 1), (asked, 0), (led, 0), (little, 0), (fault, 0)])
 def test_load_that_drops_by_itself(watched: Watched, what: Callable[[views.Outputs], None], told: int) -> None:
-    watched.run(15)
+    watched.run(70)
     what(watched.office.out)
-    watched.run(15)
+    watched.run(20, follow=False)
     found = watched.told("load_drop")
     assert [one["fell_w"] for one in found] == [pytest.approx(0.1 * MAX_W)] * told
 
 
-def test_load_that_swings_all_the_time_does_not_drop(watched: Watched) -> None:
-    watched.office.out.swing_w = 0.1 * MAX_W
-    watched.run(15)
-    fall(watched.office.out)
-    watched.run(15)
+def test_load_that_swings_does_not_drop_until_its_crest_does(watched: Watched) -> None:
+    """A job of a tenth of the site, three seconds a step; then it crashes in the middle of one."""
+    for k in range(900):
+        watched.run(0.1, power_w=440e3 + 25e3 * math.sin(2 * math.pi * k / 30))
     assert watched.told("load_drop") == []
+    watched.run(20, power_w=410e3)
+    (drop,) = watched.told("load_drop")
+    assert drop["fell_w"] == pytest.approx(55e3, abs=1e3)
