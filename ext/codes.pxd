@@ -79,6 +79,7 @@ cdef enum:
     WHY_SHED = 11
     WHY_GRID = 12
     WHY_REST = 13
+    WHY_SWING = 14
 
 cdef enum:
     SITE_REFERENCE = 0

@@ -25,6 +25,7 @@ cdef double target(const image.Limits *limits, image.State *state, double dt_s) 
 cdef void stay(image.State *state, int64_t i) noexcept nogil
 @cython.locals(action=int64_t, why=int64_t)
 cdef double ends(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(may=bint)
 cdef double wake(image.State *state, int64_t i, double room_w) noexcept nogil
 cdef void bounds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint arrived(const image.Inputs *inputs, const image.Limits *limits, const image.State *state,

@@ -140,7 +140,7 @@ def ends(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
             hi_w = lo_w
             why = WHY_GRID if action == ACT_SHED else WHY_COOLING
         elif action >= ACT_NO_RAISE:
-            hi_w = min(hi_w, max(state.applied_w[i], lo_w))
+            # What it may not do is rise, see `bounds`; its share is what it was, so that it does not drain to others.
             why = WHY_COOLING
             if state.fault_hold or state.shedding or state.returning:
                 why = WHY_GRID
@@ -156,9 +156,10 @@ def ends(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
 
 
 def wake(state: State, i: int, room_w: float) -> float:
-    """Keeps a rack that is off there unless what the reference has room for carries its least; what is then left."""
+    """Keeps a rack that is off there unless it may rise and the reference has room for its least; what is then left."""
     lo_w = state.lo_w[i]
-    if state.hi_w[i] > lo_w and room_w >= lo_w and state.rise_w >= lo_w:
+    may = state.hi_w[i] > lo_w and state.action[i] < ACT_NO_RAISE
+    if may and room_w >= lo_w and state.rise_w >= lo_w:
         return room_w - lo_w
     state.lo_w[i] = 0.0
     state.hi_w[i] = 0.0
@@ -197,6 +198,8 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
             cap_w = state.cap_w[i]
             state.floor_w[i] = min(applied_w, cap_w - limits.fall_w[i])
             state.reach_w[i] = max(applied_w, cap_w + limits.rise_w[i])
+            if state.action[i] >= ACT_NO_RAISE:
+                state.reach_w[i] = max(applied_w, state.lo_w[i])
         state.reserve_w[v] = kept_w
         state.flow_w[v] = falling_w
         state.used_w[v] = used_w
@@ -246,7 +249,7 @@ def explain(limits: Limits, state: State, i: int) -> None:
         # What bounds it from above does not bind.
         why = WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE
     if share_w > max(state.reach_w[i], state.lo_w[i]) or share_w < min(state.floor_w[i], state.hi_w[i]):
-        why = WHY_RATE
+        why = state.bound_why[i] if state.action[i] >= ACT_NO_RAISE else WHY_RATE
     if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i]:
         why = WHY_SHED
     state.why[i] = why
@@ -302,10 +305,12 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     if abs(sum_w - fair_w) < 1.0:
         grain_w = 0.0
     state.grain_w = grain_w
-    if fair_w < total_w - 1.0 and state.site_why == SITE_REFERENCE:
-        state.site_why = SITE_ROOM
-    elif fair_w > total_w + 1.0 and state.site_why == SITE_REFERENCE:
-        state.site_why = SITE_FLOOR
+    if state.site_why in (SITE_REFERENCE, SITE_RATE):
+        # What the racks may have binds before the time that it takes.
+        if fair_w < total_w - 1.0:
+            state.site_why = SITE_ROOM
+        elif fair_w > total_w + 1.0:
+            state.site_why = SITE_FLOOR
 
 
 def waiting(limits: Limits, state: State) -> bool:
