@@ -192,7 +192,7 @@ class World:
             "slow", "excursion", "passed",
         ]  # fmt: skip
         nodes = [
-            "used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach", "node_in",
+            "used_w", "flow_w", "slope_w", "full_w", "fill", "worst_w", "reserve_w", "sum_w", "over_ns", "breach", "node_in",
             "node_out", "node_lost",
         ]  # fmt: skip
         loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_action"]
