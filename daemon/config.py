@@ -136,7 +136,10 @@ class Grid(_Section):
 
 
 class Under(_Section):
-    """An under-frequency step: at or below `hz` racks of this tier and of higher ones go to their least at once."""
+    """An under-frequency step: at or below `hz` racks of this tier and of higher ones go to their least at once.
+
+    It lies below where a healthy grid may be, `nominal_hz` less 0.2 Hz and less `grid.hold_hz`.
+    """
 
     hz: Annotated[float, Field(ge=40, le=60)]
     tier: Annotated[int, Field(ge=1, le=8)]

@@ -92,13 +92,13 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
     problems: list[Problem] = []
     document = _validate(SiteFile, data, lambda place: (str(path), positions.line(place)), problems)
     places: dict[str, tuple[str, int]] = {}
-    for section in ("meter", "loop", "node", "login", "link"):
+    for section in ("meter", "loop", "node", "login", "link", "under"):
         rows = data.get(section, [])
         for i, row in enumerate(rows if isinstance(rows, list) else []):
             at = (str(path), positions.line((section, i)))
             places[nth(section, i)] = at
             _place(row, at, places, problems)
-    for section in ("site", "normal", "dispatched", "lease", "control", "mqtt"):
+    for section in ("site", "normal", "dispatched", "grid", "lease", "control", "mqtt"):
         places[f"[{section}]"] = (str(path), positions.line((section,)))
     racks, nodes, members = _fleets(path, data, positions, places, problems)
     if document is None or problems:
