@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rampd
-from rampd.daemon import cli, demo, halls
+from rampd.daemon import cli, demo, halls, whycli
 from tests.hall import RAMPD
 
 NET = 96
@@ -243,6 +243,19 @@ def test_a_running_demo_is_found(
     monkeypatch.setattr(demo, "POINTER", pointer)
     assert run("release") == code
     assert ("broker" if code == 69 else "which site?") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["north", "../north", "link"])
+def test_recordings_are_looked_for_where_the_service_of_the_site_writes_them(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the folder that the site file is named in, which may be a link: rampd@link writes to rampd/link."""
+    (tmp_path / "etc" / "north").mkdir(parents=True)
+    (tmp_path / "etc" / "link").symlink_to("north")
+    monkeypatch.chdir(tmp_path / "etc" / "north" if name.startswith("..") else tmp_path / "etc")
+    monkeypatch.setattr(whycli, "STATE", tmp_path)
+    assert run("why", "--at", "+5", "--config", f"{name}/site.toml") == 1
+    assert f"{tmp_path / Path(name).name / 'recordings'}: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x"}'])
