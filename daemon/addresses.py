@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from rampd.drivers import address as modbus
-
-_MEMBER: Final = re.compile(r"(https?://)?[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*(:(?P<port>[0-9]{1,5}))?\Z")
+from rampd.drivers import address
 
 
 def _modbus(text: str) -> str:
-    return str(modbus.parse(text))
+    return str(address.parse(text))
 
 
 def _member(text: str) -> str:
-    if not (found := _MEMBER.match(text)):
-        raise ValueError("the address of a BMC or miner is host, host:port or http://host:port, such as 10.0.7.21:4028")
-    if found["port"] is not None and not 1 <= int(found["port"]) <= 65535:
-        raise ValueError("the port lies between 1 and 65535: 10.0.7.21:4028")
+    address.member(text)
     return text
 
 
@@ -28,10 +22,11 @@ def _either(text: str) -> str:
     """The map decides later which of the two it must be."""
     try:
         return _modbus(text) if text else text
-    except modbus.AddressError:
-        if _MEMBER.match(text):
+    except address.AddressError as error:
+        try:
             return _member(text)
-        raise
+        except address.AddressError:
+            raise error from None
 
 
 Address = Annotated[str, AfterValidator(_modbus), Field(examples=["10.0.3.17:502", "serial:/dev/ttyUSB0"])]

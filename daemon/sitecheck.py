@@ -199,7 +199,11 @@ def _strangers(config: Config, loaded: dict[str, AnyMap | None], places: Places)
         if text.startswith("https://") and not device_map.has_tls:
             message = f"{text}: members of map {device_map.name} are spoken to without TLS"
             yield Problem(*at, message, "leave https:// out, and keep them in a network of their own")
-        key = place(text.lower(), device_map)
+        try:
+            key = place(text, device_map)
+        except address.AddressError as error:
+            yield Problem(*at, f"{rack_id}: address {text!r} does not lead to a BMC or miner", str(error))
+            continue
         if key in seen:
             message = f"{text} stands in {seen[key]} and {rack_id}"
             yield Problem(*at, message, "a BMC or miner belongs to one rack: take one of the rows out")

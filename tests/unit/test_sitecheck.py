@@ -180,6 +180,35 @@ def test_what_believes_a_certificate_has_no_place_where_none_is_shown(tmp_path: 
         assert problem.message.startswith("login miner: ca_file and pin_sha256 have no effect: map braiins")
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("[::1]:4433", None),
+        ("[2001:db8::17]", None),
+        ("http://[2001:db8::17]", None),
+        ("serial:/dev/ttyUSB0", "gpu-001: address 'serial:/dev/ttyUSB0' does not lead to a BMC or miner"),
+        ("tls://10.0.7.21:4433", "gpu-001: address 'tls://10.0.7.21:4433' does not lead to a BMC or miner"),
+        ("[::1::2]:4433", "address: [::1::2] is no IPv6 address"),
+    ],
+)
+def test_the_address_of_a_miner(tmp_path: Path, given: str, message: str | None) -> None:
+    path = site(tmp_path, (RACKS, "rack-power,127.23.0.1:1502", f"whatsminer-v3,{given}"))
+    if message is None:
+        assert sitecheck.load(path).racks[0].address == given
+    else:
+        (problem,) = problems(path)
+        assert (problem.file, problem.line) == ("racks.csv", 2)
+        assert problem.message.startswith(message)
+
+
+def test_one_miner_in_two_spellings_is_told(tmp_path: Path) -> None:
+    edits = [
+        (RACKS, f"rack-power,127.23.0.{n}:1502", f"whatsminer-v3,[{ip}]:4433") for n, ip in ((1, "::1"), (2, "0::1"))
+    ]
+    (problem,) = problems(site(tmp_path, *edits))
+    assert "stands in gpu-001 and gpu-002" in problem.message
+
+
 @pytest.mark.parametrize(("deadband_hz", "taken"), [(0.299, True), (0.3, False)])
 def test_a_deadband_leaves_something_of_the_droop(tmp_path: Path, deadband_hz: float, taken: bool) -> None:
     grid = f"[grid]\ndroop_percent = 0.5\ndeadband_hz = {deadband_hz}\n\n[fleet]"
