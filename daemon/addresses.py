@@ -1,4 +1,4 @@
-"""The addresses of a site file: of Modbus devices, of members of racks, and of racks, which may be either."""
+"""The addresses of a site file: of Modbus devices, of members of racks, of racks, which may be either, and hosts."""
 
 from __future__ import annotations
 
@@ -33,5 +33,7 @@ Address = Annotated[str, AfterValidator(_modbus), Field(examples=["10.0.3.17:502
 """host:port, tls://host:port, rtu+tcp://host:port or serial:/dev/NAME."""
 MemberAddress = Annotated[str, AfterValidator(_member), Field(examples=["10.0.7.21:4028", "http://10.0.7.21"])]
 """Without a scheme the protocol's secure form where it has one; without a port the map's."""
+Host = Annotated[str, AfterValidator(address.host), Field(examples=["10.0.3.17", "broker.hall", "fd00::17"])]
+"""Where to connect or listen; the port stands in a key of its own."""
 RackAddress = Annotated[str, AfterValidator(_either), Field(examples=["10.0.3.17:502", "10.0.7.21"])]
 """Empty for a rack whose members are listed."""

@@ -20,7 +20,8 @@ from typing import Final, Literal
 Kind = Literal["tcp", "tls", "rtu+tcp", "serial"]
 Parity = Literal["none", "even", "odd"]
 
-_HOST: Final = r"(?P<host>[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*|\[[0-9A-Fa-f:.]+\])"
+_NAME: Final = r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*"
+_HOST: Final = rf"(?P<host>{_NAME}|\[[0-9A-Fa-f:.]+\])"
 _NET: Final = re.compile(rf"(?:(?P<kind>tls|rtu\+tcp)://)?{_HOST}:(?P<port>[0-9]{{1,5}})\Z")
 _MEMBER: Final = re.compile(rf"(?:https?://)?{_HOST}(?::(?P<port>[0-9]{{1,5}}))?\Z")
 _LINE: Final = re.compile(r"serial:(?P<path>/[^\0\n]+)\Z")
@@ -63,6 +64,18 @@ def _host(text: str) -> str:
         return ipaddress.IPv6Address(text[1:-1]).compressed
     except ValueError:
         raise AddressError(f"{text} is no IPv6 address; one is written [2001:db8::17]:502") from None
+
+
+def host(text: str) -> str:
+    """A host that stands by itself, an IPv6 address without brackets. Raises AddressError."""
+    try:
+        if ":" in text:
+            ipaddress.IPv6Address(text)
+        elif not re.fullmatch(_NAME, text):
+            raise ValueError(text)
+    except ValueError:
+        raise AddressError("a host is a name, an IPv4 address, or an IPv6 address without brackets") from None
+    return text
 
 
 def _port(text: str) -> int:
