@@ -102,7 +102,7 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
     setter = add("set", "a set point over MQTT, then its life until reached, partial or failed")
     # A change downward is a power, not an option.
-    setter._negative_number_matcher = re.compile(r"-\d+(\.\d+)?(MW|kW|W)?$")
+    setter._negative_number_matcher = re.compile(r"-[0-9]+(\.[0-9]+)?(MW|kW|W)?$")
     setter.add_argument("power", metavar="POWER", help="8MW, 800kW, 40%%, +2MW or -2MW")
     setter.add_argument("--in", dest="ramp", type=_duration, metavar="TIME", help="ramp in so long: 5s, 2min")
     setter.add_argument("--shape", choices=("linear", "s-curve"), default="linear", help="of the ramp (default linear)")
@@ -161,11 +161,10 @@ def _fail(message: str, code: int) -> int:
 def _duration(text: str) -> float:
     """Seconds from 5, 5s, 2min, 1.5h."""
     units = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
-    try:
-        seconds = float(number) * units[text[len(number) :]]
-    except (ValueError, KeyError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 5s, 15m or 1.5h") from None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([a-z]*)", text)
+    if found is None or found[2] not in units:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 5s, 15m or 1.5h")
+    seconds = float(found[1]) * units[found[2]]
     if not 0 < seconds < 1e7:
         raise argparse.ArgumentTypeError(f"{text!r} is out of reason")
     return seconds
@@ -192,7 +191,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _racks(text: str) -> int:
-    if not text.isdigit() or not halls.SMALLEST <= int(text) <= halls.LARGEST:
+    if not re.fullmatch("[0-9]{1,9}", text) or not halls.SMALLEST <= int(text) <= halls.LARGEST:
         raise argparse.ArgumentTypeError(f"a hall has {halls.SMALLEST} to {halls.LARGEST} racks, not {text}")
     return int(text)
 

@@ -40,7 +40,7 @@ class Usage(Exception):
 
 def power(text: str) -> dict[str, float]:
     """The power of a command: 8MW, 800kW, 500W, 40%, +2MW, -2MW. Raises Usage."""
-    found = re.fullmatch(r"([+-]?)(\d+(?:\.\d+)?)\s*(%|MW|kW|W)", text.strip())
+    found = re.fullmatch(r"([+-]?)([0-9]+(?:\.[0-9]+)?)\s*(%|MW|kW|W)", text.strip())
     if found is None:
         raise Usage(f"{text!r} is no power; write 8MW, 800kW, 40%, +2MW or -2MW, with its unit")
     sign, number, unit = found[1], float(found[2]), found[3]

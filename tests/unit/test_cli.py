@@ -51,6 +51,9 @@ def run(*arguments: str | Path) -> int:
         ["demo", "--racks", "3"], ["demo", "--racks", "2001"], ["demo", "--racks", "many"], ["demo", "--seconds", "59"],
         ["demo", "--seconds", "soon"], ["demo", "--seconds", "-60"], ["set"], ["set", "40%", "--in", "0s"],
         ["set", "40%", "--in", "soon"], ["set", "40%", "--lease", "1y"], ["set", "40%", "--lease", "1e99s"],
+        ["set", "40%", "--in", "\u0665s"], ["set", "40%", "--in", "nan"], ["set", "40%", "--lease", "1_0s"],
+        ["set", "\u0661MW", "--config", "x"], ["demo", "--racks", "\u00b2\u2070"], ["demo", "--racks", "\u0661\u0662"],
+        ["probe", "h", "--unit", "\u0661"], ["probe", "h", "--timeout", "\u0661"], ["qualify", "--step", "\u0661"],
         ["status", "--watch", "now"], ["maps", "show", "no-such-map"], ["release"],
     ],
     ids=" ".join,
@@ -72,7 +75,7 @@ def test_words_that_are_no_power(site: Path, power: str, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5", 5), ("5s", 5), ("250ms", 0.25), ("2min", 120), ("2m", 120), ("1.5h", 5400)],
+    [("5", 5), ("5s", 5), ("250ms", 0.25), ("2min", 120), ("2m", 120), ("1.5h", 5400), (".5s", 0.5), ("5.s", 5)],
 )
 def test_times(text: str, seconds: float) -> None:
     assert cli.parser().parse_args(["set", "40%", "--in", text]).ramp == seconds
