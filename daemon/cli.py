@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -37,6 +38,8 @@ FAILED: Final = 1
 USAGE: Final = 2
 UNAVAILABLE: Final = 69
 CONFIGURATION: Final = 78
+OUTPUT: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""How writing to a pipe, a disk or a terminal fails; sockets and devices are answered for where they are used."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    def add(name: str, text: str) -> argparse.ArgumentParser:
+    def add(name: str, text: str, as_json: str = "one JSON object on stdout") -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text)
         sub.add_argument(
             "--config",
@@ -93,7 +96,7 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
             metavar="SITE",
             help="the site file (default: $RAMPD_CONFIG, the only one in /etc/rampd, the running demo)",
         )
-        sub.add_argument("--json", action="store_true", help="JSON on stdout")
+        sub.add_argument("--json", action="store_true", help=as_json)
         return sub
 
     def record(sub: argparse.ArgumentParser) -> None:
@@ -124,13 +127,29 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     reason = add("why", "the binding constraint, from the site down to a rack")
     whycli.add_arguments(reason)
     reason.set_defaults(handler=lambda args: whycli.why(args, None if args.recording else _site(args)))
-    status = add("status", "the hall at a glance")
+    status = add("status", "the hall at a glance", "one JSON object on stdout, with --watch one a line")
     status.add_argument("--watch", action="store_true", help="until interrupted")
     status.set_defaults(handler=lambda args: client.status(args, _site(args)))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
+    try:
+        try:
+            return _command(argv)
+        finally:
+            # What waits in the buffer fails here, where it can be told, and not at exit.
+            print(end="", flush=True)
+    except OSError as error:
+        if error.filename is not None or error.errno not in OUTPUT:
+            raise
+        # Nothing more can be said there, also at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # A reader who goes away has read enough.
+        return FAILED if isinstance(error, BrokenPipeError) else _fail(f"standard output: {error.strerror}", FAILED)
+
+
+def _command(argv: list[str] | None) -> int:
     args = parser().parse_args(argv)
     handler: Callable[[argparse.Namespace], int] = args.handler
     try:
@@ -147,10 +166,6 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(str(error), USAGE)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever reads us went away: nothing more to say, also at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
 
 
 def _fail(message: str, code: int) -> int:

@@ -281,3 +281,26 @@ def test_a_reader_that_goes_away_is_no_trouble(site: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == b""
     assert sys.executable in RAMPD
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["maps", "list"], ["maps", "show", "rack-power"], ["check", "site.toml"], ["check", "site.toml", "--json"]],
+    ids=" ".join,
+)
+def test_an_output_that_takes_nothing_more_is_told(site: Path, arguments: list[str], unbuffered: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*RAMPD, *arguments], stdout=full, stderr=subprocess.PIPE, cwd=site.parent, timeout=60, check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, b"standard output: No space left on device\n")
+
+
+def test_an_output_that_is_closed_is_none(site: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *RAMPD, "maps", "list"], capture_output=True, cwd=site.parent, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
