@@ -12,9 +12,15 @@ from rampd.daemon.config import Lease, Site
 from rampd.daemon.messages import Command, Envelope, Rejected
 
 CLOCK_SLACK_S: Final = 30.0
+VALID_S: Final = 86400.0
+"""As far ahead as expires_at may lie: ids are remembered so long, and what is forgotten must have expired."""
+HORIZON_S: Final = 8 * 86400.0
+"""As far ahead as anything may be planned."""
 
 
-def check(command: Envelope, seen: Mapping[str, tuple[float, str]], *, retained: bool, now_s: float) -> None:
+def check(
+    verb: str, command: Envelope, seen: Mapping[str, tuple[float, str, float]], *, retained: bool, now_s: float
+) -> None:
     """Retention, id and clock of a command, by the wall clock. Raises Rejected."""
     if retained:
         raise Rejected("retained", "a retained command is never followed: publish it without retain", command.id)
@@ -24,6 +30,9 @@ def check(command: Envelope, seen: Mapping[str, tuple[float, str]], *, retained:
     late_s = now_s - command.expires_at.timestamp()
     if late_s >= 0:
         raise Rejected("expired", f"expired {late_s:.1f} s ago: check the sender's clock or send it sooner", command.id)
+    if -late_s > VALID_S and verb != "estop":
+        found = f"expires_at lies {-late_s / 3600:.1f} h ahead, {VALID_S / 3600:g} h are the most"
+        raise Rejected("horizon", f"{found}: for what begins later there are interval and cmd/schedule", command.id)
     early_s = command.issued_at.timestamp() - now_s
     if early_s > CLOCK_SLACK_S:
         raise Rejected("clock", f"issued {early_s:.0f} s in the future: check the clocks", command.id)
@@ -34,6 +43,17 @@ def start_in(command: Command, now_s: float) -> float:
     if command.interval is None or command.interval.start is None:
         return 0.0
     return command.interval.start.timestamp() - now_s
+
+
+def later(verb: str, command: Command, site: Site, lease: Lease, start_s: float, now_s: float) -> None:
+    """What can be said now of a command that begins at `start_s`: whether it may ever be followed. Raises Rejected."""
+    if start_s - now_s > HORIZON_S:
+        days = f"{(start_s - now_s) / 86400:.1f} days from now, {HORIZON_S / 86400:g} are the most"
+        raise Rejected("horizon", f"it begins {days}", command.id)
+    lease_s(command, lease, start_s)
+    if verb == "setpoint" and command.by_w is None:
+        # What racks and cooling need is known only then.
+        target_w(command, site, reference_w=0.0, least_w=0.0)
 
 
 def plain_lease_s(asked_s: float | None, lease: Lease, command_id: str) -> float:

@@ -6,12 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from rampd.daemon import arbitrate, messages
 from rampd.daemon.arbitrate import Source
-from rampd.daemon.audit import Trail
+from rampd.daemon.events import Events
+from rampd.daemon.journal import Journal
 from rampd.daemon.messages import Stage
+
+TOLD: Final = frozenset({"accepted", "reached", "partial", "failed", "ended"})
+"""Stages that are events; of refusals there may be a flood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,10 @@ class Answers:
     """Everything that is said goes through here."""
 
     send: Callable[[Reply], None]
-    trail: Trail
+    journal: Journal
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     power_w: float | None = None  # what the meter shows, where it was read
+    events: Events = field(default_factory=Events)
 
     def say(
         self, verb: str, command_id: str, stage: Stage, sender: Sender, *, code: str = "ok", message: str = "",
@@ -53,13 +58,21 @@ class Answers:
     ) -> None:  # fmt: skip
         """One stage of a command. What is a matter of course does not stand in the trail; `facts` stand only there."""
         self.counts[arbitrate.kind_of(verb), stage, code] += 1
+        # What was refused of an id that is known is no stage of it.
+        if command_id != "invalid" and (stage != "rejected" or command_id not in self.journal.seen):
+            self.journal.remember(command_id, stage)
         power_w = None if self.power_w is None else round(self.power_w, 1)
         payload = messages.ack(command_id, stage, code=code, message=message, power_w=power_w)
         self.send(Reply(payload, sender.topic, sender.correlation))
+        by = sender.source if source is None else source
+        if stage in TOLD:
+            self.events.note(
+                "command", verb=verb, id=command_id, stage=stage, code=code, message=message or None,
+                who=sender.who or None, source=by.name.lower(), power_w=power_w,
+            )  # fmt: skip
         if stage in ("received", "started") or code == "replaced":
             return
-        by = sender.source if source is None else source
-        self.trail.note(
+        self.journal.trail.note(
             time.time(), refused=stage == "rejected", id=command_id, verb=verb[:80], stage=stage,
             code=None if code == "ok" else code, who=sender.who, source=by.name.lower(), message=message,
             reason=sender.reason, power_w=power_w, **facts,
@@ -67,4 +80,4 @@ class Answers:
 
     def note(self, **facts: Any) -> None:
         """Something that is no stage of a command, for the trail only."""
-        self.trail.note(time.time(), **facts)
+        self.journal.trail.note(time.time(), **facts)

@@ -123,6 +123,8 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
         record(sub)
         if verb == "hold":
             sub.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 15m")
+        if verb == "release":
+            sub.add_argument("--command", dest="command_id", metavar="ID", help="only this one, holding or waiting")
         sub.set_defaults(handler=lambda args, verb=verb: client.verb(verb, args, _site(args)))
     reason = add("why", "the binding constraint, from the site down to a rack")
     whycli.add_arguments(reason)

@@ -96,6 +96,8 @@ def verb(name: str, args: argparse.Namespace, site: Path) -> int:
     command = envelope(args.reason, operator=args.operator or name == "reset")
     if getattr(args, "lease", None) is not None:
         command["lease_s"] = args.lease
+    if getattr(args, "command_id", None) is not None:
+        command["command_id"] = args.command_id
     return _run(_command(name, command, sitecheck.load(site), as_json=args.json))
 
 

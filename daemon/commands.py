@@ -24,13 +24,13 @@ from rampd.daemon.kept import Kept
 from rampd.daemon.life import Live
 from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage
 from rampd.daemon.order import Order
+from rampd.daemon.purchase import Purchase
 from rampd.daemon.site import Composed
-from rampd.daemon.waiting import Waiting
+from rampd.daemon.waiting import LATE_S, Waiting
 from rampd.ext import codes, views
 
 log = logging.getLogger("rampd.commands")
 
-_NAMES: Final = {codes.STAND: "release", codes.TRACK: "setpoint", codes.HOLD: "hold", codes.ESTOP: "estop"}
 _SOURCES: Final = {codes.STAND: Source.DEFAULT, codes.ESTOP: Source.STOP}
 
 
@@ -44,22 +44,19 @@ class Desk:
         self.site = composed.config.site
         self.inputs = inputs
         self.journal = journal
-        self.answers = Answers(send, journal.trail)
+        self.answers = Answers(send, journal)
         self.live: Live | None = None
         self.mode = Mode.REMOTE
         self.agenda = Agenda(self.site, journal)
         self.stopped_by: Source | None = None
-        self.mean_w = math.nan
-        self.reference_w = 0.0
-        self.range_w = (0.0, math.inf)
-        self.waiting = Waiting()
+        self.purchase = Purchase.of(composed)
+        self.waiting = Waiting(composed.config, journal, self.answers)
         self.hands = Hands(composed)
         self.observe: Callable[[float], None] = lambda _: None
         self.latched: Callable[[], dict[str, list[str]]] = dict
         control = composed.config.control
         hold_max_ns = views.limits(composed.limits).site.hold_max_ns
         self.channel = Channel(round(control.channel_grace_s * 1e9), hold_max_ns, time.monotonic_ns())
-        self._mean_ns = 0
 
     # What comes in.
 
@@ -82,15 +79,13 @@ class Desk:
             )
             if impossible:
                 raise Rejected("malformed", "the response topic is no plain topic, or one of commands", command_id)
-            admit.check(command, self.journal.seen, retained=retained, now_s=time.time())
+            admit.check(verb, command, self.journal.seen, retained=retained, now_s=time.time())
+            self.journal.remember(command_id, "received", command.expires_at.timestamp())
             self.answers.say(verb, command_id, "received", sender)
-            self.journal.remember(command_id, "received")
             self._take(verb, command, sender)
         except Rejected as error:
             command_id = error.command_id if command_id == "invalid" else command_id
             log.warning("command %s %s rejected: %s: %s", verb, command_id, error.code, error)
-            if error.code != "repeated":
-                self.journal.remember(command_id, "rejected")
             known = messages.model_of(verb) is not None
             self.answers.say(
                 verb if known else "unknown", command_id, "rejected", sender, code=error.code, message=str(error)
@@ -100,12 +95,16 @@ class Desk:
         """A command that passed the door, now or when its time comes. Raises Rejected."""
         if isinstance(command, Command):
             # A stop waits for nothing, whatever a common template says beside it.
-            start_s = 0.0 if verb == "estop" else admit.start_in(command, time.time())
+            now_s = time.time()
+            start_s = 0.0 if verb == "estop" else admit.start_in(command, now_s)
             if start_s > 0:
-                self.waiting.add(time.time() + start_s, verb, command, sender.topic, sender.correlation)
-                self.journal.stand(waiting=self.waiting.record())
-                self.answers.say(verb, command.id, "accepted", sender, message=f"begins in {start_s:.0f} s")
+                remark = "" if sender.source in FOLLOWED[self.mode] else f"; not followed while in {self.mode}"
+                self.waiting.put_off(verb, command, sender, now_s + start_s, now_s, remark)
                 return
+            if command.command_id is not None and self.waiting.call_off(command.command_id, command.id, sender):
+                return
+            if command.command_id is not None and (self.live is None or self.live.id != command.command_id):
+                raise Rejected("nothing", f"{command.command_id} neither holds nor waits", command.id)
             self._begin(verb, command, sender)
             return
         arbitrate.admit(verb, sender.source, self.mode, self.holder, self.stopped_by, command.id)
@@ -115,6 +114,20 @@ class Desk:
             self._change_mode(command, sender)
         elif isinstance(command, RackUse):
             self._use_rack(verb, command, sender)
+
+    def _begin_due(self) -> None:
+        """Begins what waited for this moment; what cannot begin any more has failed."""
+        now_s = time.time()
+        for one in self.waiting.due(now_s):
+            sender, late_s = one.sender, now_s - one.start_s
+            try:
+                if late_s > LATE_S:
+                    raise Rejected("missed", f"its time was {late_s:.0f} s ago", one.command.id)
+                if self.channel_state != "up" and sender.source is Source.REMOTE:
+                    raise Rejected("channel", "its channel is lost: only a fresh command raises", one.command.id)
+                self._begin(one.verb, one.command, sender)
+            except Rejected as error:
+                self.answers.say(one.verb, one.command.id, "failed", sender, code=error.code, message=str(error))
 
     def _use_rack(self, verb: str, asked: RackUse, sender: Sender) -> None:
         """A rack goes into hand or is given back. Raises Rejected."""
@@ -129,7 +142,6 @@ class Desk:
     def _tell_of_racks(self, news: Iterable[News]) -> None:
         for one in news:
             use = one.use
-            self.journal.remember(use.id, one.stage)
             sender = Sender(use.who, topic=use.topic)
             self.answers.say(f"rack/{use.rack}", use.id, one.stage, sender, code=one.code, message=one.message)
             if one.stage == "ended":
@@ -146,8 +158,8 @@ class Desk:
         lease_s = lease.default_s if verb == "estop" else admit.lease_s(command, lease, time.time())
         target_w = self.site.default_mw * 1e6
         if verb == "setpoint":
-            target_w = admit.target_w(command, self.site, self.reference_w, self.range_w[0])
-            if math.isnan(self.mean_w):
+            target_w = admit.target_w(command, self.site, self.purchase.reference_w, self.purchase.least_w)
+            if math.isnan(self.purchase.mean_w):
                 raise Rejected("not_ready", "the site meter has not been read yet", command.id)
         order = Order.of(verb, command, target_w)
         source = _SOURCES.get(codes.Verb(order.verb), sender.source)
@@ -156,7 +168,7 @@ class Desk:
         elif verb == "reset":
             self.stopped_by = None
             self.inputs.command.resets += sender.source >= Source.OPERATOR
-        self._hold(command.id, order, source, lease_s, sender, best_effort=command.best_effort)
+        self._hold(verb, command.id, order, source, lease_s, sender, best_effort=command.best_effort)
         if order.verb == codes.STAND:
             self._heed_plan()
 
@@ -166,11 +178,11 @@ class Desk:
         self.inputs.command.resets += 1
         held = ", ".join(f"{scope}: {' and '.join(names)}" for scope, names in latched.items())
         message = f"{held}: ends once its condition is gone for its time; what is still so stays latched"
-        self.journal.remember(command.id, "accepted")
         self.answers.say("reset", command.id, "accepted", sender, message=message)
 
     def _hold(
         self,
+        verb: str,
         command_id: str,
         order: Order,
         source: Source,
@@ -178,20 +190,20 @@ class Desk:
         sender: Sender,
         *,
         best_effort: bool = False,
+        message: str = "",
     ) -> None:
         """Replaces whatever is live by a fresh command."""
         replaced = self._end("replaced")
         self.agenda.lift()
         live = self.live = self._follow(command_id, order, source, lease_s)
-        live.who, live.reason = sender.who, sender.reason
+        live.asked, live.who, live.reason = verb, sender.who, sender.reason
         live.topic, live.correlation = sender.topic, sender.correlation
         live.best_effort = best_effort
         self._keep(lease_s)
         asked: dict[str, float] = {"lease_s": round(lease_s, 1)}
         if order.verb == codes.TRACK:
             asked |= {"target_w": round(order.target_w, 1), "ramp_s": order.ramp_s, "w_per_s": order.rate_w_per_s}
-        message = self._promise(order)
-        self._stage("accepted", message=message, asked=asked, replaced=replaced)
+        self._stage("accepted", message=message or self._promise(order), asked=asked, replaced=replaced)
 
     def _follow(self, command_id: str, order: Order, source: Source, lease_s: float) -> Live:
         """Puts an order into the image."""
@@ -199,10 +211,10 @@ class Desk:
         seq = order.put(self.inputs.command, now_ns + round(lease_s * 1e9))
         takes_s = order.takes_s(self.composed.config, self._span_w(order))
         deadline_ns = now_ns + round(max(2.0 * takes_s, takes_s + 30.0) * 1e9)
-        return Live(command_id, seq, order, self.mean_w, now_ns, deadline_ns, source)
+        return Live(command_id, seq, order, self.purchase.mean_w, now_ns, deadline_ns, source)
 
     def _span_w(self, order: Order) -> float:
-        return 0.0 if math.isnan(self.mean_w) else order.target_w - self.mean_w
+        return 0.0 if math.isnan(self.purchase.mean_w) else order.target_w - self.purchase.mean_w
 
     def _promise(self, order: Order) -> str:
         """What is said at once of a ramp that the site does not allow."""
@@ -225,19 +237,23 @@ class Desk:
         self.mode = mode
         self.journal.stand(mode=str(mode))
         log.info("mode %s, it was %s: asked by %s", mode, before, sender.who)
-        self.answers.say("mode", change.id, "accepted", sender, message=f"{mode}, it was {before}")
+        message = f"{mode}, it was {before}"
         if mode is Mode.HAND and self.holder < Source.OPERATOR:
             self._end("mode")
-            self._hold(change.id, Order(codes.HOLD, 0.0), Source.OPERATOR, lease_s, sender)
+            self._hold("mode", change.id, Order(codes.HOLD, 0.0), Source.OPERATOR, lease_s, sender, message=message)
             return
+        self.answers.say("mode", change.id, "accepted", sender, message=message)
         if self.holder not in FOLLOWED[mode] or (before is Mode.HAND is not mode and self.live is not None):
             self._end("mode")
             stand = Order(codes.STAND, self.site.default_mw * 1e6)
-            self.live = self._follow(change.id, stand, Source.DEFAULT, 0.0)
+            live = self.live = self._follow(change.id, stand, Source.DEFAULT, 0.0)
+            live.asked, live.who, live.reason = "mode", sender.who, sender.reason
+            live.topic, live.correlation = sender.topic, sender.correlation
             self._keep(0.0)
         self.agenda.lift()
         self._heed_plan()
-        self.answers.say("mode", change.id, "reached", sender)
+        if self.live is None or self.live.id != change.id:
+            self.answers.say("mode", change.id, "reached", sender)
 
     def _plan(self, asked: Schedule, sender: Sender) -> None:
         """A schedule replaces the one that stands. Raises Rejected."""
@@ -261,19 +277,18 @@ class Desk:
         plan = self.agenda.plan
         if plan is not None:
             self.answers.say("schedule", plan.id, "ended", Sender(topic=plan.topic), code=code)
-            self.journal.remember(plan.id, "ended")
             self.agenda.take(None)
 
     def _heed_plan(self) -> None:
         """Follows the interval that is now, unless somebody with more authority holds."""
         plan, now_s = self.agenda.plan, time.time()
-        if plan is None or Source.SCHEDULE not in FOLLOWED[self.mode] or math.isnan(self.mean_w):
+        if plan is None or Source.SCHEDULE not in FOLLOWED[self.mode] or math.isnan(self.purchase.mean_w):
             return
         if plan.over(now_s):
             if self.holder is not Source.SCHEDULE:
                 self._drop_plan("schedule_ended")
             return
-        k = self.agenda.present(now_s, self.reference_w)
+        k = self.agenda.present(now_s, self.purchase.reference_w)
         if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
             return
         order = self.agenda.begin(plan, k)
@@ -296,15 +311,34 @@ class Desk:
         except ValueError:
             self.mode = Mode.HAND
             log.error("the mode in the journal is none: in hand, until the operator says otherwise")
+        if self.journal.unreadable:
+            self._start_blind()
+            return
         self.agenda.restore(rest)
-        for verb, command, topic in self.waiting.restore(rest.get("waiting", []), time.time()):
-            message = "its time came while rampd was away"
-            self.answers.say(
-                verb, command.id, "failed", Sender(command.who, topic=topic), code="missed", message=message
-            )
+        self.waiting.restore(rest.get("waiting"), time.time())
         self.hands.restore(rest.get("racks"), time.time(), self.composed.config.lease.max_s)
         if self.journal.live is not None:
             self._resume_live(self.journal.live)
+
+    def _start_blind(self) -> None:
+        """Nobody knows what held: in hand, and where the site stands; a stop that the trail knows of holds."""
+        self.mode = Mode.HAND
+        self.journal.stand(mode=str(self.mode))
+        message = (
+            "the journal is not readable: in hand and held where the site stands, until the operator says otherwise"
+        )
+        log.error("%s", message)
+        self.answers.events.note("mode", mode="hold", control=str(self.mode), was="unreadable")
+        self.agenda.doubt()
+        self.hands.restore(self.journal.rest.get("racks"), time.time(), self.composed.config.lease.max_s)
+        if self.journal.live is not None:
+            self._resume_live(self.journal.live)
+            return
+        lease_s = self.composed.config.lease.max_s
+        live = self.live = self._follow(f"blind-{round(time.time())}", Order(codes.HOLD, 0.0), Source.OPERATOR, lease_s)
+        live.who = "rampd"
+        self._keep(lease_s)
+        self.answers.note(id=live.id, verb="hold", source="operator", stage="accepted", message=message)
 
     def _resume_live(self, found: dict[str, Any]) -> None:
         now_s, now_ns = time.time(), time.monotonic_ns()
@@ -319,7 +353,7 @@ class Desk:
             self.agenda.doubt()
             self.journal.keep(None)
             self.answers.say(
-                _NAMES[codes.Verb(last.order.verb)], last.id, "ended", Sender(last.who, topic=last.topic),
+                life.NAMES[codes.Verb(last.order.verb)], last.id, "ended", Sender(last.who, topic=last.topic),
                 code="lease_ended", message="its lease ended while rampd was away",
             )  # fmt: skip
             return
@@ -330,7 +364,7 @@ class Desk:
             self.channel.resume(live, self.inputs.command, last.lost_s, last.left_s, now_ns)
         self._keep(last.left_s, lost_s=last.lost_s)
         log.info("command %s resumed, %.0f s left", live.id, last.left_s)
-        self.answers.note(id=live.id, verb=_NAMES[codes.Verb(live.verb)], message="resumed after a restart")
+        self.answers.note(id=live.id, verb=live.name, message="resumed after a restart")
 
     def _keep(self, left_s: float, *, lost_s: float = 0.0) -> None:
         self.journal.keep(kept.record(self.live, self.stopped_by, time.time(), left_s, lost_s))
@@ -339,21 +373,14 @@ class Desk:
 
     def tick(self, out: views.Outputs, now_ns: int) -> None:
         """Follows the live command through the newest snapshot, and begins what has its time."""
-        self._measure(out, now_ns)
+        self.purchase.note(out, now_ns)
+        self.answers.power_w = None if math.isnan(self.purchase.mean_w) else self.purchase.mean_w
         remote = self.live if self.holder is Source.REMOTE else None
         if self.channel.attend(remote, self.inputs.command, now_ns) and remote is not None:
             lost_ns = self.inputs.command.lost_ns
             self._keep(remote.left_ns * 1e-9, lost_s=(now_ns - lost_ns) * 1e-9 if lost_ns else 0.0)
             self.answers.note(id=remote.id, message="channel lost" if lost_ns else "channel back")
-        for one in self.waiting.due(time.time()):
-            self.journal.stand(waiting=self.waiting.record())
-            sender = Sender(one.command.who, one.command.reason, one.topic, one.correlation)
-            try:
-                if one.verb != "estop" and self.channel_state != "up" and sender.source is Source.REMOTE:
-                    raise Rejected("channel", "its channel is lost: only a fresh command raises", one.command.id)
-                self._begin(one.verb, one.command, sender)
-            except Rejected as error:
-                self.answers.say(one.verb, one.command.id, "failed", sender, code=error.code, message=str(error))
+        self._begin_due()
         self._heed_plan()
         self._tell_of_racks(self.hands.tick(out, self.inputs, time.time()))
         live = self.live
@@ -377,11 +404,11 @@ class Desk:
             self.live = None
         elif slot.lost_ns:
             self._end("channel_lost")
-            self.agenda.lost(self.reference_w)
+            self.agenda.lost(self.purchase.reference_w)
         else:
             self._end("lease_ended")
             if not self.composed.config.lease.raise_after:
-                self.agenda.lapsed(self.reference_w, time.time())
+                self.agenda.lapsed(self.purchase.reference_w, time.time())
         self.journal.keep(None)
         self._heed_plan()
 
@@ -393,21 +420,8 @@ class Desk:
         ended = self.live is None and self.inputs.command.lost_ns > 0
         return "fresh_command" if ended or self.agenda.fixed else "up"
 
-    def _measure(self, out: views.Outputs, now_ns: int) -> None:
-        """Mean of the meter over about a second, and the range the core says is reachable."""
-        if not out.started or not out.meter_good:
-            return
-        since_s = (now_ns - self._mean_ns) * 1e-9
-        self._mean_ns = now_ns
-        if math.isnan(self.mean_w):
-            self.mean_w = out.power_w
-        self.mean_w += (out.power_w - self.mean_w) * min(1.0, since_s / 0.5)
-        self.answers.power_w = self.mean_w
-        self.reference_w = out.reference_w
-        self.range_w = (out.least_w, out.most_w)
-
     def _progress(self, live: Live, out: views.Outputs, now_ns: int) -> None:
-        word = life.progress(live, out, self.mean_w, self.site.max_mw * 1e6, len(self.composed.racks), now_ns)
+        word = life.progress(live, out, self.purchase, len(self.composed.racks), now_ns)
         if word is None:
             return
         if word.stage == "reached" and live.verb == codes.TRACK:
@@ -421,10 +435,8 @@ class Desk:
         if live is None:
             return
         live.stage = stage
-        self.journal.remember(live.id, stage)
-        verb = "schedule" if live.source is Source.SCHEDULE else _NAMES[codes.Verb(live.verb)]
         sender = Sender(live.who, live.reason, live.topic, live.correlation)
-        self.answers.say(verb, live.id, stage, sender, code=code, message=message, source=live.source, **facts)
+        self.answers.say(live.name, live.id, stage, sender, code=code, message=message, source=live.source, **facts)
 
     def _end(self, code: str) -> str | None:
         """The life of the live command is over; its id. A schedule goes on without being followed."""

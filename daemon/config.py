@@ -126,13 +126,15 @@ class Grid(_Section):
     """What the site owes the grid. A fault is voltage outside 0.9 to 1.1 of `nominal_v`, line to neutral.
 
     `droop_percent` is that of primary frequency response beyond the deadband, 0: another level of the campus owns it.
-    Beyond `hold_hz` off nominal no ramp goes against the frequency, 0: never held.
+    Beyond `hold_hz` off nominal no ramp goes against the frequency, 0: never held. A purchase that swings by more than
+    `swing_limit_mw` within five seconds, set points apart, is a warning, 0: never.
     """
 
     nominal_v: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     droop_percent: Annotated[float, Field(ge=0, le=20)] = 0.0
     deadband_hz: Annotated[float, Field(ge=0, le=1)] = 0.017
     hold_hz: Annotated[float, Field(ge=0, le=1)] = 0.05
+    swing_limit_mw: Annotated[float, Field(ge=0, le=2000)] = 10.0
 
 
 class Under(_Section):
@@ -232,7 +234,11 @@ class Meter(Device):
 
 
 class Loop(Device):
-    """A cooling loop and its CDU. Above `warn_c` no rack of it is raised, from `derate_c` on it is derated."""
+    """A cooling loop and its CDU. Above `warn_c` no rack of it is raised, from `derate_c` on it is derated.
+
+    Nor is one raised while the supply is less than `condensation_margin_k` above the dew point, which the CDU shows as
+    `dew_point_c`, or the device that `dew_point_from` names: another CDU, a meter, a measured node.
+    """
 
     id: Id
     max_supply_c: Annotated[float, Field(ge=5, le=90)] = 45.0
@@ -240,6 +246,8 @@ class Loop(Device):
     derate_c: Annotated[float, Field(ge=5, le=90)] = 40.0
     return_max_c: Annotated[float, Field(ge=10, le=95)] = 60.0
     min_flow_lpm: Annotated[float, Field(ge=0, le=100000)] = 0.0
+    condensation_margin_k: Annotated[float, Field(ge=0, le=20)] = 2.0
+    dew_point_from: str = ""
 
     @model_validator(mode="after")
     def _ordered(self) -> Loop:

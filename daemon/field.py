@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Final
 
 from rampd.daemon.config import Config, Rack
@@ -90,6 +91,13 @@ class Field:
                 self.wheel.add(device)
         group.create_task(self.wheel.run(), name="poll")
         group.create_task(self.nameplates.run(), name="nameplates")
+
+    def up(self) -> Iterator[tuple[str, bool]]:
+        """Every device and whether it answers; a rack of members does while one of them does."""
+        for device in self.devices:
+            yield device.id, device.endpoint.link.connected and not device.unit.open and device.unit.heard_ns > 0
+        for rack in self.member_racks:
+            yield rack.id, rack.members_up > 0
 
     def targets(self) -> list[Target]:
         """What actuation follows up, in the order of the racks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -10,36 +11,61 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from rampd.daemon.admit import CLOCK_SLACK_S, VALID_S
 from rampd.daemon.audit import Trail
+from rampd.ext import codes
 
 log = logging.getLogger("rampd.journal")
 
-KEEP_S: Final = 86400.0
+KEEP_S: Final = VALID_S + CLOCK_SLACK_S
+"""From the last stage on, so at least until the command has expired."""
 MOST: Final = 30000
+
+
+class Seen(NamedTuple):
+    """An id: until when it is remembered, its last stage, and when its command expires; by the wall clock."""
+
+    until_s: float
+    stage: str
+    expires_s: float
+
+
+class Work(NamedTuple):
+    """What is to be written: lines of the trail, and the whole file or None."""
+
+    lines: str
+    text: str | None
+
+
+NOTHING: Final = Work("", None)
 
 
 @dataclass
 class Journal:
-    """Ids with the wall time until which they are remembered; `path` None keeps them in memory only.
+    """Ids as they are remembered; `path` None keeps them in memory only.
 
     `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand, and by what they act for
-    the failsafe reasons that wait for a reset.
+    the failsafe reasons that wait for a reset. `unreadable`: nobody knows what held, but for what the trail says of a
+    stop and of racks that nobody may touch.
     """
 
     path: Path | None
-    seen: dict[str, tuple[float, str]] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
     live: dict[str, Any] | None = None
     rest: dict[str, Any] = field(default_factory=dict)
     dirty: bool = False
+    unreadable: bool = False
     trail: Trail = field(default_factory=Trail)
+    _stop: dict[str, Any] | None = None
+    _untouched: dict[str, Any] = field(default_factory=dict)
     _problem: str = ""
-    _writing: threading.Lock = field(default_factory=threading.Lock)
+    _writing: threading.Lock = field(default_factory=threading.Lock)  # the last write may find one that is under way
 
     @classmethod
     def open(cls, path: Path | None) -> Journal:
-        """Reads file and trail; a missing or broken one is an empty journal, and a broken one is said."""
+        """Reads file and trail; a missing one is an empty journal, a broken one is said."""
         journal = cls(path)
         if path is None:
             return journal
@@ -53,10 +79,14 @@ class Journal:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             live, rest = data["live"], data["rest"]
-            journal.live = live if isinstance(live, dict) else None
-            journal.rest = rest if isinstance(rest, dict) else {}
+            if not isinstance(live, dict | None) or not isinstance(rest, dict):
+                raise TypeError("what it holds is of another kind")
+            journal.live, journal.rest = live, rest
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             log.error("%s: not readable, starting without it: %s", path, error)
+            journal.unreadable, journal.live = True, journal._stop
+            if journal._untouched:
+                journal.stand(racks=journal._untouched)
         return journal
 
     def _recall(self) -> None:
@@ -69,23 +99,41 @@ class Journal:
                 at_s = datetime.fromisoformat(str(entry.get("at"))).timestamp()
             except ValueError:
                 continue
+            self._look_back(entry, stage)
             self.seen.pop(name, None)
-            self.seen[name] = (at_s + KEEP_S, stage)
+            self.seen[name] = Seen(at_s + KEEP_S, stage, at_s + KEEP_S)
         self._forget()
 
-    def remember(self, command_id: str, stage: str) -> None:
-        """Notes an id with its latest stage."""
-        self.seen.pop(command_id, None)
-        self.seen[command_id] = (time.time() + KEEP_S, stage)
+    def _look_back(self, entry: dict[str, Any], stage: str) -> None:
+        """What the trail knows of a stop that nobody has reset, and of racks that nobody may touch."""
+        verb, found = str(entry.get("verb")), {"id": entry["id"], "who": entry.get("who", "")}
+        kind, _, rack = verb.partition("/")
+        if stage == "accepted" and verb == "estop":
+            self._stop = found | {"verb": int(codes.ESTOP)}
+        elif stage == "accepted" and verb == "reset":
+            self._stop = None
+        elif kind == "rack" and stage == "accepted" and entry.get("message") == "hands_off":
+            self._untouched[rack] = found | {"limit_w": None, "until": None, "topic": None}
+        elif kind == "rack" and stage in ("accepted", "ended"):
+            self._untouched.pop(rack, None)
+
+    def remember(self, command_id: str, stage: str, expires_s: float | None = None) -> None:
+        """Notes an id with its latest stage, and with the first one when its command expires."""
+        until_s = time.time() + KEEP_S
+        before = self.seen.pop(command_id, None)
+        if expires_s is None:
+            expires_s = until_s if before is None else before.expires_s
+        self.seen[command_id] = Seen(until_s, stage, expires_s)
         self._forget()
 
     def _forget(self) -> None:
-        now = time.time()
-        while self.seen:
+        """What is old; where there are too many, first what has expired and could not be followed again anyway."""
+        now_s = time.time()
+        while self.seen and next(iter(self.seen.values())).until_s <= now_s:
+            del self.seen[next(iter(self.seen))]
+        while len(self.seen) > MOST:
             oldest = next(iter(self.seen))
-            if len(self.seen) <= MOST and self.seen[oldest][0] > now:
-                break
-            del self.seen[oldest]
+            del self.seen[next((name for name, one in self.seen.items() if one.expires_s <= now_s), oldest)]
 
     def keep(self, live: dict[str, Any] | None) -> None:
         """Notes the live command, or that there is none."""
@@ -115,34 +163,52 @@ class Journal:
         """Whether there is something to write."""
         return self.dirty or bool(self.trail.pending)
 
-    def take(self) -> tuple[str, str | None]:
+    def take(self) -> Work:
         """What is to be written: lines of the trail, and the file when something in it changed."""
         text = json.dumps({"live": self.live, "rest": self.rest}) if self.dirty else None
         self.dirty = False
-        return self.trail.take(), text
+        return Work(self.trail.take(), text)
 
-    def write(self, work: tuple[str, str | None]) -> None:
-        """Appends to the trail and replaces the file, durably. Blocks: call it off the event loop.
+    def write(self, work: Work) -> Work:
+        """Appends to the trail and replaces the file, durably; returns what is left. Blocks, and changes nothing here:
+        call it off the event loop.
 
         A disk that takes nothing is said once; control goes on, and the next change tries again.
         """
         with self._writing:
-            self._write(*work)
+            return self._write(work)
 
-    def _write(self, lines: str, text: str | None) -> None:
+    def _write(self, work: Work) -> Work:
+        left = work
         try:
-            self.trail.write(lines)
-            lines = ""
-            if text is not None and self.path is not None:
-                self._replace(self.path, text)
+            self.trail.write(work.lines)
+            left = Work("", work.text)
+            if work.text is not None and self.path is not None:
+                self._replace(self.path, work.text)
+            left = NOTHING
         except OSError as error:
-            self.trail.put_back(lines)
-            self.dirty = True
             if str(error) != self._problem:
                 log.error("%s: cannot be written, a restart would not know what holds now: %s", self.path, error)
             self._problem = str(error)
         else:
             self._problem = ""
+        return left
+
+    def put_back(self, left: Work) -> None:
+        """What could not be written is tried again: the lines as they are, the file as it stands then."""
+        self.trail.put_back(left.lines)
+        self.dirty = self.dirty or left.text is not None
+
+    async def follow(self, pause_s: float) -> None:
+        """Writes as long as it runs: a disk that stalls must not hold up delivery."""
+        while True:
+            await asyncio.sleep(pause_s)
+            if self.pending:
+                self.put_back(await asyncio.to_thread(self.write, self.take()))
+
+    def save(self) -> None:
+        """The last write, at the end."""
+        self.put_back(self.write(self.take()))
 
     @staticmethod
     def _replace(path: Path, text: str) -> None:

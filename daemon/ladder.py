@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rampd.daemon.events import Events
 from rampd.daemon.site import Composed
 from rampd.ext import codes, views
 from rampd.ext.reasons import TABLE, Line
@@ -70,10 +71,11 @@ def restore(composed: Composed, inputs: views.Inputs, held: dict[str, list[str]]
 
 
 class Watch:
-    """Says in the log what begins and what ends, once each: many racks that fall silent together are one line."""
+    """Says what begins and what ends, in the log and by events, once each: many racks that fall silent are one line."""
 
-    def __init__(self, composed: Composed) -> None:
+    def __init__(self, composed: Composed, events: Events | None = None) -> None:
         self.composed = composed
+        self.events = Events() if events is None else events
         self.known: dict[tuple[str, str], Active] = {}
 
     def tick(self, out: views.Outputs) -> None:
@@ -82,7 +84,16 @@ class Watch:
         for key, one in now.items():
             if key not in self.known:
                 log.warning("%s", one.words)
+                self._note("raised", one)
         for key, one in self.known.items():
             if key not in now:
                 log.info("%s: %s has ended", one.scope, one.line.name)
+                self._note("cleared", one)
         self.known = now
+
+    def _note(self, state: str, one: Active) -> None:
+        self.events.note(
+            "failsafe", state=state, scope=one.scope, reason=one.line.name,
+            action=one.line.action.name.removeprefix("ACT_").lower(), racks=one.racks or None,
+            needs_reset=one.latched or None,
+        )  # fmt: skip

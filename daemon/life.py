@@ -9,10 +9,12 @@ from typing import Final, NamedTuple
 from rampd.daemon.arbitrate import Source
 from rampd.daemon.messages import Stage
 from rampd.daemon.order import Order
+from rampd.daemon.purchase import Purchase
 from rampd.ext import codes, views
 
 REACHED_S: Final = 1.0
 DEMAND_S: Final = 10.0
+NAMES: Final = {codes.STAND: "release", codes.TRACK: "setpoint", codes.HOLD: "hold", codes.ESTOP: "estop"}
 
 
 class Word(NamedTuple):
@@ -34,6 +36,7 @@ class Live:
     begun_ns: int
     deadline_ns: int
     source: Source
+    asked: str = ""  # the command's name, where it is not that of the order
     who: str = ""
     reason: str = ""
     interval: int = -1  # of the schedule
@@ -49,16 +52,23 @@ class Live:
         """What it asks of the core."""
         return self.order.verb
 
+    @property
+    def name(self) -> str:
+        """What it is called in answers."""
+        return "schedule" if self.source is Source.SCHEDULE else self.asked or NAMES[codes.Verb(self.verb)]
 
-def progress(live: Live, out: views.Outputs, mean_w: float, max_w: float, racks: int, now_ns: int) -> Word | None:
-    """What became of a started command, None while nothing did; `mean_w` is the meter's, `max_w` the site's."""
+
+def progress(live: Live, out: views.Outputs, purchase: Purchase, racks: int, now_ns: int) -> Word | None:
+    """What became of a started command, None while nothing did."""
+    mean_w = purchase.mean_w
     if live.verb in (codes.HOLD, codes.ESTOP):
-        there = live.verb == codes.HOLD or mean_w <= out.least_w + 0.01 * max_w
+        there = live.verb == codes.HOLD or mean_w <= out.least_w + 0.01 * purchase.max_w
         return Word("reached") if there else None
     goal_w, short_w = reachable(out, racks)
     span_w = abs(goal_w - live.from_w) if not math.isnan(live.from_w) else 0.0
-    band_w = max(0.01 * span_w, 0.0025 * max_w)
-    if abs(mean_w - goal_w) > band_w or out.reference_w != out.goal_w:
+    # A fast ramp lands softly, its last bit takes seconds: what lies well within the band is no way any more.
+    landed = abs(out.reference_w - out.goal_w) <= 0.5 * purchase.tight_w(span_w)
+    if not landed or abs(mean_w - goal_w) > purchase.band_w(span_w):
         live.within_ns = 0
     elif live.within_ns == 0:
         live.within_ns = now_ns

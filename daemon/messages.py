@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
@@ -16,7 +17,8 @@ KNOWN: Final = (*VERBS, "schedule", "mode", "rack/ID")
 LARGEST_PLAIN: Final = 16384
 LARGEST: Final = 65536
 LONGEST_INTERVAL: Final = timedelta(days=1)
-LONGEST_TOPIC: Final = 256
+LONGEST_TOPIC: Final = 256  # bytes
+MOST_LEVELS: Final = 32
 ID: Final = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 
 
@@ -30,9 +32,20 @@ class Rejected(Exception):
 
 
 def may_answer_on(topic: str) -> bool:
-    """Whether an acknowledgement may go to a topic that its sender named."""
-    plain = 0 < len(topic) <= LONGEST_TOPIC and not any(c in topic for c in "+#\0") and not topic.startswith("$")
-    return plain and "/cmd/" not in f"/{topic}/"
+    """Whether an acknowledgement may go to a topic that its sender named, and no broker disconnects over it."""
+    plain = bool(topic) and not topic.startswith("$") and topic.count("/") < MOST_LEVELS
+    return plain and not any(_odd(c) for c in topic) and len(topic.encode()) <= LONGEST_TOPIC and not _commands(topic)
+
+
+def _odd(c: str) -> bool:
+    """Wildcards, and what MQTT lets brokers close a connection for: control characters and what is no character."""
+    return (
+        c in "+#" or unicodedata.category(c) in ("Cc", "Cs") or (ord(c) & 0xFFFE) == 0xFFFE or "\ufdd0" <= c <= "\ufdef"
+    )
+
+
+def _commands(topic: str) -> bool:
+    return "/cmd/" in f"/{topic}/"
 
 
 class _Message(BaseModel):
@@ -60,7 +73,10 @@ class Envelope(_Message):
     @classmethod
     def _plain_topic(cls, topic: str | None) -> str | None:
         if topic is not None and not may_answer_on(topic):
-            raise ValueError("reply_to is a plain topic without wildcards, and none of commands")
+            raise ValueError(
+                f"reply_to is a plain topic of {MOST_LEVELS} levels at most, without wildcards and control characters, "
+                "and none of commands"
+            )
         return topic
 
     @model_validator(mode="after")
@@ -71,7 +87,10 @@ class Envelope(_Message):
 
 
 class Command(Envelope):
-    """A set point names exactly one of power_w, by_w and percent; release, hold, estop and reset none."""
+    """A set point names exactly one of power_w, by_w and percent; release, hold, estop and reset none.
+
+    A release with `command_id` ends that command only, whether it holds or waits.
+    """
 
     power_w: float | None = None
     by_w: float | None = None
@@ -83,6 +102,7 @@ class Command(Envelope):
     interval: Interval | None = None
     envelope: Literal["normal", "dispatched"] = "dispatched"
     best_effort: bool = False
+    command_id: Annotated[str, Field(pattern=f"^{ID}$")] | None = None
 
     @model_validator(mode="after")
     def _one_ramp(self) -> Self:
@@ -185,6 +205,10 @@ def parse(verb: str, payload: bytes) -> Envelope:
         raise Rejected("malformed", f"give exactly one of power_w, by_w and percent, not {found}", command.id)
     if verb != "setpoint" and given:
         raise Rejected("malformed", f"{verb} takes no {given[0]}", command.id)
+    if verb != "release" and command.command_id is not None:
+        raise Rejected("malformed", f"{verb} takes no command_id", command.id)
+    if verb in ("release", "reset") and command.interval is not None:
+        raise Rejected("malformed", f"{verb} takes no interval: it acts at once", command.id)
     return command
 
 

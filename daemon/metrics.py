@@ -12,7 +12,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
 from prometheus_client.core import (
@@ -30,6 +30,7 @@ import rampd
 from rampd.daemon import knowledge, ladder
 from rampd.daemon.actuate import Actuation
 from rampd.daemon.commands import Desk
+from rampd.daemon.events import Events
 from rampd.daemon.field import Field
 from rampd.daemon.recorder import Recorder
 from rampd.daemon.site import Composed, Point
@@ -45,6 +46,18 @@ ANSWER_KINDS: Final = ("mean", "slowest", "deadline")
 LATE_BINS: Final = range(4, 21)
 
 
+class Broker(Protocol):
+    """The broker's side: whether it is there, and what waits for it."""
+
+    connected: bool
+    dropped: int
+    events: Events
+
+    @property
+    def waiting(self) -> int:
+        """Acknowledgements that are not out yet."""
+
+
 @dataclass
 class Sources:
     """Where the numbers come from."""
@@ -55,8 +68,7 @@ class Sources:
     field: Field
     actuation: Actuation
     desk: Desk
-    mqtt_connected: Callable[[], bool]
-    mqtt_pending: Callable[[], int]
+    bus: Broker
     recorder: Recorder | None = None
     reload_good: bool = True
     loop_block_ns: int = 0
@@ -212,12 +224,8 @@ def _states(sources: Sources, values: array[float], shown: bytearray) -> None:
 
 
 def _up(sources: Sources, values: array[float], shown: bytearray) -> None:
-    devices = sources.field.devices
-    for i, device in enumerate(devices):
-        values[i] = device.endpoint.link.connected and not device.unit.open and device.unit.heard_ns > 0
-        shown[i] = 1
-    for i, rack in enumerate(sources.field.member_racks, len(devices)):
-        values[i] = rack.members_up > 0
+    for i, (_, up) in enumerate(sources.field.up()):
+        values[i] = up
         shown[i] = 1
 
 
@@ -412,15 +420,19 @@ class _SiteCollector(Collector):
         for (verb, stage, code), count in self.s.desk.answers.counts.items():
             commands.add_metric([verb, stage, code], count)
         yield commands
-        yield GaugeMetricFamily(
-            "rampd_mqtt_connected", "1 while connected to the broker.", value=self.s.mqtt_connected()
-        )
+        yield GaugeMetricFamily("rampd_mqtt_connected", "1 while connected to the broker.", value=self.s.bus.connected)
         yield GaugeMetricFamily(
             "rampd_channel_lost_seconds",
             "How long the command channel has been silent, 0 while it is not lost.",
             value=self.s.desk.channel.lost_s(time.monotonic_ns()),
         )
-        yield GaugeMetricFamily("rampd_events_pending", "Messages kept for the broker.", value=self.s.mqtt_pending())
+        bus = self.s.bus
+        yield GaugeMetricFamily("rampd_events_pending", "Events kept for the broker.", value=bus.events.count)
+        yield CounterMetricFamily(
+            "rampd_events_dropped", "Events that were lost because too many waited.", value=bus.events.dropped
+        )
+        yield GaugeMetricFamily("rampd_acks_pending", "Acknowledgements that wait for the broker.", value=bus.waiting)
+        yield CounterMetricFamily("rampd_acks_dropped", "Acknowledgements that nobody got.", value=bus.dropped)
         yield GaugeMetricFamily(
             "rampd_config_last_reload_successful", "1 when the last reload was good.", value=self.s.reload_good
         )

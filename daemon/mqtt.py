@@ -15,8 +15,9 @@ import ssl
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from rampd.daemon import why
 from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
 from rampd.daemon.config import Mqtt
+from rampd.daemon.events import Events
 from rampd.daemon.messages import LARGEST, stamp
 from rampd.daemon.show import Show
 from rampd.ext import views
@@ -42,7 +44,13 @@ CONNECT_S: Final = 3.0
 SELF_TEST_S: Final = 4.0
 SELF_TEST_EVERY_S: Final = 2.0
 MOST_PENDING: Final = 2000
+MOST_QUESTIONS: Final = 20
 BATCH: Final = 10
+STRIKES: Final = 3
+"""Sessions that end over a message of our own before it is put aside; over one to a foreign topic: the first."""
+EVENTS_REST_S: Final = 600.0
+DENIED_S: Final = 60.0
+MOST_DENIED: Final = 100
 
 
 class BrokerError(Exception):
@@ -121,6 +129,20 @@ async def publish(
         raise asyncio.CancelledError
 
 
+@dataclass(slots=True)
+class Suspect:
+    """What was on its way when a session ended, and how many sessions in a row."""
+
+    what: object = None
+    count: int = 0
+
+    def again(self, what: object) -> int:
+        """One more session; how many it were."""
+        self.count = self.count + 1 if what == self.what else 1
+        self.what = what
+        return self.count
+
+
 class Bus:
     """The site on its broker. `send` may be called at any time; what cannot go now is kept, bounded."""
 
@@ -140,8 +162,15 @@ class Bus:
         self.outbox: deque[Reply] = deque()
         self.changed = asyncio.Event()
         self.desk: Desk | None = None
+        self.events = Events()
+        self._sending: Reply | None = None
+        self._telling = 0  # number of the event that is on its way
+        self._denied: dict[str, float] = {}  # topics and until when they are left alone
+        self._replies, self._events = Suspect(), Suspect()
+        self._rest_until_s = 0.0
         self._wake = asyncio.Event()
         self._heard = asyncio.Event()
+        self._questions: asyncio.Queue[bytes] = asyncio.Queue(MOST_QUESTIONS)
         self._modern = False
 
     def send(self, reply: Reply) -> None:
@@ -152,6 +181,11 @@ class Bus:
         self.outbox.append(reply)
         self._wake.set()
         self.changed.set()
+
+    @property
+    def waiting(self) -> int:
+        """Acknowledgements that are not out yet."""
+        return len(self.outbox)
 
     def _status(self, state: str) -> bytes:
         payload = {"state": state, "session": self.session, "version": rampd.__version__, "since": self.since}
@@ -174,6 +208,7 @@ class Bus:
                 problem = str(group.exceptions[0])
                 if self.connected:
                     pause_s = FIRST_PAUSE_S
+                self._blame()
                 if problem != reported:
                     log.warning("broker %s:%d: %s; trying on", self.mqtt.host, self.mqtt.port, problem)
                     reported = problem
@@ -181,6 +216,28 @@ class Bus:
                 self.connected = False
             await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _blame(self) -> None:
+        """What was on its way when a session ended may be what ended it: no session for ever ends over the same.
+
+        A broker may close the connection over a topic that it does not grant, or does not like.
+        """
+        reply, self._sending = self._sending, None
+        if reply is not None and self._replies.again(reply) >= (STRIKES if reply.topic is None else 1):
+            log.error(
+                "the session ended while an acknowledgement of %s was on its way to %r: it is dropped",
+                reply.payload["id"], reply.topic or "its own topic",
+            )  # fmt: skip
+            self.dropped += 1
+            if self.outbox and self.outbox[0] is reply:
+                self.outbox.popleft()
+            if reply.topic is not None and len(self._denied) < MOST_DENIED:
+                self._denied[reply.topic] = time.monotonic() + DENIED_S
+        seq, self._telling = self._telling, 0
+        if seq and self._events.again(seq) >= STRIKES:
+            log.error("%d sessions ended over event %d: events wait for %g s", STRIKES, seq, EVENTS_REST_S)
+            self._events = Suspect()
+            self._rest_until_s = time.monotonic() + EVENTS_REST_S
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         topics = [(f"{self.root}/cmd/#", 1), (f"{self.root}/ask/why", 1), (f"{self.root}/selftest/{self.session}", 0)]
@@ -196,10 +253,13 @@ class Bus:
         log.info("broker %s:%d: connected, MQTT %s", self.mqtt.host, self.mqtt.port, "5" if self._modern else "3.1.1")
         self.connected = True
         self._wake.set()
+        self._questions = asyncio.Queue(MOST_QUESTIONS)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._listen(client))
                 group.create_task(self._reply(client))
+                group.create_task(self._tell(client))
+                group.create_task(self._answer(client))
                 group.create_task(self._state(client))
                 group.create_task(self._telemetry(client))
                 group.create_task(self._meta(client))
@@ -228,7 +288,7 @@ class Bus:
             payload = message.payload if isinstance(message.payload, bytes) else str(message.payload).encode()
             if topic == f"{self.root}/ask/why":
                 if not message.retain:
-                    await self._answer(client, payload)
+                    self._ask(payload)
                 continue
             verb = topic.removeprefix(f"{self.root}/cmd/")
             properties = message.properties
@@ -239,15 +299,32 @@ class Bus:
                     verb, payload[: LARGEST + 1], retained=message.retain, topic=reply, correlation=correlation
                 )
 
-    async def _answer(self, client: aiomqtt.Client, payload: bytes) -> None:
-        """What holds the site and a rack, to whoever asked; a question without an id cannot be answered."""
+    def _ask(self, payload: bytes) -> None:
+        """Questions wait apart, so that none holds up a command; what is asked beyond that is not answered."""
         try:
-            name, rack = why.question(payload)
-        except (ValueError, RecursionError) as error:
-            log.warning("%s/ask/why: %s", self.root, error)
-            return
-        answer = self.show.why(self.snapshot(), rack)
-        await publish(client, f"{self.root}/answer/{name}", json.dumps(answer))
+            self._questions.put_nowait(payload)
+        except asyncio.QueueFull:
+            log.warning("%s/ask/why: more than %d questions at once: one is left out", self.root, MOST_QUESTIONS)
+
+    async def _answer(self, client: aiomqtt.Client) -> None:
+        """What holds the site and a rack, to whoever asked; a question without an id cannot be answered."""
+        while True:
+            payload = await self._questions.get()
+            try:
+                name, rack = why.question(payload)
+            except (ValueError, RecursionError) as error:
+                log.warning("%s/ask/why: %s", self.root, error)
+                continue
+            answer = self.show.why(self.snapshot(), rack)
+            await publish(client, f"{self.root}/answer/{name}", json.dumps(answer))
+
+    def _place(self, reply: Reply) -> str:
+        """Where an acknowledgement goes: what a broker does not take at its sender's topic, to the site's own."""
+        now_s = time.monotonic()
+        self._denied = {topic: until_s for topic, until_s in self._denied.items() if until_s > now_s}
+        if reply.topic is None or reply.topic in self._denied:
+            return f"{self.root}/ack/{reply.payload['id']}"
+        return reply.topic
 
     async def _reply(self, client: aiomqtt.Client) -> None:
         while True:
@@ -255,14 +332,28 @@ class Bus:
             self._wake.clear()
             while self.outbox:
                 reply = self.outbox[0]
-                topic = reply.topic or f"{self.root}/ack/{reply.payload['id']}"
+                topic = self._place(reply)
                 properties = None
                 if self._modern and reply.correlation is not None:
                     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
                     properties.CorrelationData = reply.correlation
+                self._sending = reply
                 await publish(client, topic, json.dumps(reply.payload), qos=1, properties=properties)
+                self._sending = None
                 if self.outbox and self.outbox[0] is reply:
                     self.outbox.popleft()
+
+    async def _tell(self, client: aiomqtt.Client) -> None:
+        """Events in their order; one is delivered when the broker has acknowledged it."""
+        await asyncio.sleep(max(0.0, self._rest_until_s - time.monotonic()))
+        while True:
+            self.events.changed.clear()
+            while (event := self.events.first()) is not None:
+                self._telling = event["seq"]
+                await publish(client, f"{self.root}/event/{event['type']}", json.dumps(event), qos=1)
+                self._telling = 0
+                self.events.delivered(event["seq"])
+            await self.events.changed.wait()
 
     async def _state(self, client: aiomqtt.Client) -> None:
         while True:
@@ -279,8 +370,10 @@ class Bus:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
-            if self.show.nameplates.fresh:
-                await self._meta(client)
+            fresh = self.show.nameplates.fresh
+            while fresh:
+                # Taken out before: what is read while this goes out is fresh again.
+                await self._meta(client, {fresh.pop()})
             for k, (topic, payload) in enumerate(self.show.telemetry(self.snapshot())):
                 await publish(client, f"{self.root}/{topic}", json.dumps(payload))
                 if k % BATCH == BATCH - 1:
@@ -288,8 +381,10 @@ class Bus:
             due_s = max(due_s + 1.0, loop.time())
             await asyncio.sleep(due_s - loop.time())
 
-    async def _meta(self, client: aiomqtt.Client) -> None:
-        for topic, payload in self.show.meta(self.dead_man_s):
+    async def _meta(self, client: aiomqtt.Client, only: Set[str] | None = None) -> None:
+        if only is None:
+            self.show.nameplates.fresh.clear()
+        for topic, payload in self.show.meta(self.dead_man_s, only):
             await publish(client, f"{self.root}/{topic}", json.dumps(payload), qos=1, retain=True)
 
     async def _self_test(self, client: aiomqtt.Client) -> None:

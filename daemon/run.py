@@ -14,12 +14,15 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
+import rampd
 from rampd.daemon import ladder, realtime, sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation
 from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
 from rampd.daemon.config import Config
+from rampd.daemon.events import Events
 from rampd.daemon.field import Field
+from rampd.daemon.happenings import Happenings
 from rampd.daemon.journal import Journal
 from rampd.daemon.metrics import Exposition, Sources
 from rampd.daemon.mirror import Mirror
@@ -64,11 +67,15 @@ class Daemon:
         self.field = Field(self.composed, self.wall, self.inputs, shadow=shadow)
         self.journal = Journal.open(None if state_dir is None else state_dir / "commands.json")
         self.desk = Desk(self.composed, self.inputs, self.journal, self._send)
+        self.events = Events.open(None if state_dir is None else state_dir / "events.jsonl")
+        self.desk.answers.events = self.events
         self.desk.latched = lambda: ladder.latched(self.composed, self.snapshot())
-        self.ladder = ladder.Watch(self.composed)
+        self.ladder = ladder.Watch(self.composed, self.events)
+        self.happenings = Happenings(self.desk, self.events, self.field.up, config.site.max_mw * 1e6)
         self.show = Show(self.composed, self.inputs, self.desk, self.field.nameplates)
         self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, config.control.deadman_s)
         self.bus.desk = self.desk
+        self.bus.events = self.events
         self.block_ns = 0
         self._noted = -1
         self._stop = asyncio.Event()
@@ -78,7 +85,7 @@ class Daemon:
         self.desk.hands.actuators = self.actuation
         self.sources = Sources(
             self.composed, self.inputs, self.snapshot, self.field,
-            self.actuation, self.desk, lambda: self.bus.connected, lambda: len(self.bus.outbox), self.recorder,
+            self.actuation, self.desk, self.bus, self.recorder,
         )  # fmt: skip
         self.watch = supervise.Watch(
             tick=lambda: self.snapshot().tick, fault=lambda: self.snapshot().fault,
@@ -132,6 +139,7 @@ class Daemon:
         gc.collect()
         gc.freeze()
         self._lock()
+        self.events.note("daemon", state="started", version=rampd.__version__)
         self.desk.resume()
         ladder.restore(self.composed, self.inputs, self.journal.latched)
         # The first tick finds what was latched.
@@ -158,11 +166,16 @@ class Daemon:
                 await asyncio.to_thread(self.recorder.stop)
             loop.remove_reader(self.wake_fd)
             os.close(self.wake_fd)
-            if self.journal.pending:
-                self.journal.write(self.journal.take())
+            self._last_words()
             mirror.close()
             await runner.cleanup()
             gc.unfreeze()
+
+    def _last_words(self) -> None:
+        """What a restart must know."""
+        self.events.note("daemon", state="stopped", version=rampd.__version__)
+        self.events.close()
+        self.journal.save()
 
     def stop(self) -> None:
         """Ends `run`."""
@@ -171,7 +184,8 @@ class Daemon:
     def _start(self, group: asyncio.TaskGroup) -> None:
         self.field.start(group)
         group.create_task(self._follow(), name="follow")
-        group.create_task(self._write_down(), name="journal")
+        group.create_task(self.journal.follow(FOLLOW_S), name="journal")
+        group.create_task(self.events.keep(FOLLOW_S), name="events")
         group.create_task(self.bus.run(), name="mqtt")
 
     def _control(self) -> None:
@@ -209,14 +223,8 @@ class Daemon:
             if (out := self.snapshot()).tick:
                 self.ladder.tick(out)
                 self.journal.latch(ladder.latched(self.composed, out))
+            self.happenings.tick(self.snapshot(), time.monotonic(), time.time())
             self._note()
-
-    async def _write_down(self) -> None:
-        """The journal has a task of its own: a disk that stalls must not hold up delivery."""
-        while True:
-            await asyncio.sleep(FOLLOW_S)
-            if self.journal.pending:
-                await asyncio.to_thread(self.journal.write, self.journal.take())
 
     def _note(self) -> None:
         """Whose command it is, into the recording: the core knows its number only."""
@@ -256,7 +264,7 @@ class Daemon:
 
     def _ready(self) -> str:
         out = self.snapshot()
-        if not out.started or math.isnan(self.desk.mean_w):
+        if not out.started or math.isnan(self.desk.purchase.mean_w):
             return "the site meter has not been read yet"
         if not out.meter_good:
             frozen = out.zone_reasons[0] & 1 << codes.R_METER_FROZEN
@@ -271,7 +279,10 @@ class Daemon:
             fresh = await asyncio.to_thread(sitecheck.load, self.config.path)
         except ConfigError as error:
             self.sources.reload_good = False
+            self.events.note("config", result="refused", message=str(error)[:1000])
             log.error("reload refused, the running configuration stays:\n%s", error)
             return
         self.sources.reload_good = True
-        log.info("configuration valid, %s", "unchanged" if fresh == self.config else "changes take effect at a restart")
+        same = fresh == self.config
+        self.events.note("config", result="unchanged" if same else "valid")
+        log.info("configuration valid, %s", "unchanged" if same else "changes take effect at a restart")

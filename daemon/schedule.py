@@ -12,7 +12,6 @@ from rampd.daemon.messages import Planned, Rejected, Schedule
 from rampd.daemon.order import ENVELOPES, SHAPES, Order
 from rampd.ext import codes
 
-HORIZON_S: Final = 8 * 86400.0
 SEAM_S: Final = 2.0
 """An interval that is followed at once by another lives so much longer, so that none falls through between them."""
 
@@ -77,8 +76,10 @@ def accept(asked: Schedule, site: Site, now_s: float, topic: str | None) -> Plan
         if not low_w <= power_w <= high_w * (1 + 1e-9):
             place = f"{low_w / 1e6:g} to {high_w / 1e6:g} MW"
             raise Rejected("limit", f"intervals.{k}: {power_w / 1e6:.3f} MW lies outside the site's {place}", asked.id)
-        if one.end.timestamp() > now_s + HORIZON_S:
-            raise Rejected("horizon", f"intervals.{k} ends more than {HORIZON_S / 86400:g} days from now", asked.id)
+        if one.end.timestamp() > now_s + admit.HORIZON_S:
+            raise Rejected(
+                "horizon", f"intervals.{k} ends more than {admit.HORIZON_S / 86400:g} days from now", asked.id
+            )
     rest = tuple(one for one in asked.intervals if one.end.timestamp() > now_s)
     if asked.intervals and not rest:
         raise Rejected("expired", "all its intervals have ended", asked.id)

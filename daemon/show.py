@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any, Final
 
 from rampd.daemon import ladder
 from rampd.daemon.commands import Desk
+from rampd.daemon.config import Rack
+from rampd.daemon.happenings import MODES
 from rampd.daemon.messages import stamp
 from rampd.daemon.metrics import rack_state
 from rampd.daemon.nameplates import Nameplates
@@ -20,7 +22,6 @@ TOPIC_KIND: Final = {"meter": "meter", "pdu": "pdu", "cdu": "loop", "rack": "rac
 DEADBAND: Final = 0.005
 FULL_EVERY: Final = 10
 TIMING: Final = ("timeout_s", "connect_delay_s", "gap_s", "in_flight")
-_MODES: Final = {codes.STAND: "default", codes.TRACK: "dispatched", codes.HOLD: "hold", codes.ESTOP: "estop"}
 _QUALITY: Final = {
     codes.NEVER: "never",
     codes.GOOD: "good",
@@ -61,7 +62,7 @@ class Show:
         return {
             "seq": self._sequence,
             "at": stamp(),
-            "mode": _MODES[codes.Verb(out.verb)] if out.started else "starting",
+            "mode": MODES[codes.Verb(out.verb)] if out.started else "starting",
             "envelope": codes.Envelope(out.envelope).name.lower(),
             "control": str(self.desk.mode),
             "source": self.desk.holder.name.lower(),
@@ -155,32 +156,39 @@ class Show:
                 }
         return found
 
-    def meta(self, dead_man_s: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(topic, payload) of what every thing is; retained by the caller."""
+    def meta(self, dead_man_s: int, only: Set[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(topic, payload) of what every thing is, or of devices by their ids; retained by the caller."""
+        if only is None:
+            yield self._site_meta()
+        racks = {rack.id: rack for rack in self.composed.racks}
+        for point in self.composed.points:
+            if only is None or point.id in only:
+                yield self._point_meta(point, racks.get(point.id), dead_man_s)
+
+    def _site_meta(self) -> tuple[str, dict[str, Any]]:
         site = self.composed.config.site
-        yield f"meta/site/{site.id}", {
+        return f"meta/site/{site.id}", {
             "name": site.name, "max_w": site.max_mw * 1e6, "min_w": site.min_mw * 1e6,
             "import_limit_w": site.import_limit_mw * 1e6, "default_w": site.default_mw * 1e6,
             "racks": len(self.composed.racks),
         }  # fmt: skip
-        racks = {rack.id: rack for rack in self.composed.racks}
-        for point in self.composed.points:
-            payload: dict[str, Any] = {
-                "map": point.map.name, "title": point.map.title, "address": point.device.address,
-                "unit": point.device.unit, "period_s": point.device.period_s,
-                "units": {name: UNITS[name.rsplit("_", 1)[-1]] for name in point.slots},
+
+    def _point_meta(self, point: Point, rack: Rack | None, dead_man_s: int) -> tuple[str, dict[str, Any]]:
+        payload: dict[str, Any] = {
+            "map": point.map.name, "title": point.map.title, "address": point.device.address,
+            "unit": point.device.unit, "period_s": point.device.period_s,
+            "units": {name: UNITS[name.rsplit("_", 1)[-1]] for name in point.slots},
+        }  # fmt: skip
+        if isinstance(point.map, DeviceMap):
+            payload["timing"] = {name: getattr(point.map, name) for name in TIMING}
+        if rack is not None:
+            policy = point.map.policy
+            payload |= {
+                "kind": rack.kind, "node": rack.node, "loop": rack.loop, "tier": rack.tier,
+                "min_w": rack.min_kw * 1e3, "max_w": rack.max_kw * 1e3,
+                "dead_man_s": dead_man_s if policy is not None and policy.falls_back else None,
+                "fallback_w": (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw) * 1e3,
             }  # fmt: skip
-            if isinstance(point.map, DeviceMap):
-                payload["timing"] = {name: getattr(point.map, name) for name in TIMING}
-            if (rack := racks.get(point.id)) is not None:
-                policy = point.map.policy
-                payload |= {
-                    "kind": rack.kind, "node": rack.node, "loop": rack.loop, "tier": rack.tier,
-                    "min_w": rack.min_kw * 1e3, "max_w": rack.max_kw * 1e3,
-                    "dead_man_s": dead_man_s if policy is not None and policy.falls_back else None,
-                    "fallback_w": (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw) * 1e3,
-                }  # fmt: skip
-            if texts := self.nameplates.found.get(point.id):
-                payload["device"] = texts
-            self.nameplates.fresh.discard(point.id)
-            yield f"meta/{TOPIC_KIND[point.kind]}/{point.id}", payload
+        if texts := self.nameplates.found.get(point.id):
+            payload["device"] = texts
+        return f"meta/{TOPIC_KIND[point.kind]}/{point.id}", payload

@@ -15,6 +15,7 @@ from typing import Final
 from rampd.daemon.config import Config, Device, Node, Rack
 from rampd.daemon.sitecheck import device_rows, read_every_s
 from rampd.drivers import maps
+from rampd.drivers.device import SLOW_FACTOR
 from rampd.drivers.maps import AnyMap, DeviceMap
 from rampd.drivers.members import MemberMap
 from rampd.ext import codes, layout, views
@@ -226,18 +227,27 @@ def _limits(
         limits.node_parent[i] = node_index[node.parent] if node.parent else -1
         limits.node_w[i] = node.rating_kw * node.derating * 1e3
     layout.arrange(limits)
+    _loops(limits, config, by_id)
+    return configuration
+
+
+def _loops(limits: views.Limits, config: Config, by_id: dict[str, Point]) -> None:
+    """What each loop shows, where, and its thresholds."""
     for i, loop in enumerate(config.loops):
         found = by_id[loop.id].slots
         limits.supply_slot[i] = found["supply_c"]
         limits.return_slot[i] = found["return_c"]
         limits.flow_slot[i] = found["flow_lpm"]
         limits.leak_slot[i] = found.get("leak_bits", -1)
+        dew = by_id[loop.dew_point_from or loop.id]
+        limits.dew_slot[i] = dew.slots.get("dew_point_c", -1)
+        limits.dew_stale_ns[i] = round(dew.stale_s * 1e9) * (SLOW_FACTOR if "dew_point_c" in dew.slow else 1)
         limits.warn_c[i] = loop.warn_c
         limits.derate_c[i] = loop.derate_c
         limits.trip_c[i] = loop.max_supply_c
         limits.return_c[i] = loop.return_max_c
         limits.min_flow_lpm[i] = loop.min_flow_lpm
-    return configuration
+        limits.margin_k[i] = loop.condensation_margin_k
 
 
 def _grid(limits: views.Limits, config: Config, meter: Point, tiers: list[int]) -> None:
@@ -253,6 +263,7 @@ def _grid(limits: views.Limits, config: Config, meter: Point, tiers: list[int]) 
     site.droop = config.grid.droop_percent / 100
     site.deadband_hz = config.grid.deadband_hz
     site.hold_hz = config.grid.hold_hz
+    site.swing_limit_w = config.grid.swing_limit_mw * 1e6
     windows = [(codes.NORMAL, window) for window in config.normal.window]
     windows += [(codes.DISPATCHED, window) for window in config.dispatched.window]
     for w, (envelope, window) in enumerate(windows):

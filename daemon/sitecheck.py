@@ -129,6 +129,7 @@ def devices(config: Config, places: Places) -> Iterator[Problem]:
         taken.setdefault(key, name)
     for rack in config.racks:
         yield from _members(config, rack, loaded.get(rack.map), places)
+    yield from _dew_points(config, loaded, places)
     yield from _strangers(config, loaded, places)
     yield from _links(config, places)
 
@@ -168,6 +169,19 @@ def _members(config: Config, rack: Rack, device_map: AnyMap | None, places: Plac
         if rack.power_from not in sources:
             message, remedy = _unknown("meter", rack.power_from, sources)
             yield Problem(*at, f"rack {rack.id}: power_from: {message}", remedy)
+
+
+def _dew_points(config: Config, loaded: dict[str, AnyMap | None], places: Places) -> Iterator[Problem]:
+    """Who is named as source of a dew point shows one."""
+    sources = {name: loaded.get(device.map) for name, kind, device in device_rows(config) if kind != "rack"}
+    for loop in config.loops:
+        name = loop.dew_point_from
+        if name and name not in sources:
+            message, remedy = _unknown("device", name, sources)
+            yield Problem(*places[loop.id], f"loop {loop.id}: dew_point_from: {message}", remedy)
+        elif name and (device_map := sources[name]) is not None and "dew_point_c" not in device_map.names:
+            message = f"loop {loop.id}: dew_point_from: {name} shows no dew point, its map is {device_map.name}"
+            yield Problem(*places[loop.id], message, "name a device whose map has the value dew_point_c")
 
 
 def _links(config: Config, places: Places) -> Iterator[Problem]:

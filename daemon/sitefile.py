@@ -308,7 +308,7 @@ def _nearest(name: str, model: type[BaseModel]) -> str:
 
 
 _UNITS: Final = (
-    "_mw_per_min", "_mw_per_s", "_kw_per_s", "_mw", "_kw", "_hz", "_s", "_c", "_lpm", "_percent",
+    "_mw_per_min", "_mw_per_s", "_kw_per_s", "_mw", "_kw", "_hz", "_s", "_c", "_k", "_lpm", "_percent",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from rampd.daemon.config import Config
 from rampd.daemon.site import Composed
 from rampd.daemon.traffic import traffic
 from rampd.drivers.modbus import Pace
+from rampd.ext import views
 
 SHOWN: Final = 5
 """Links with pauses that are listed one by one."""
@@ -19,6 +20,7 @@ SHOWN: Final = 5
 def summary(composed: Composed) -> dict[str, Any]:
     """The site in figures; MW, requests per second."""
     config = composed.config
+    limits = views.limits(composed.limits)
     kinds = Counter(rack.kind for rack in composed.racks)
     watts = {kind: sum(r.max_kw for r in composed.racks if r.kind == kind) / 1e3 for kind in kinds}
     silent = deadman.worst([(r, point.map) for r, point in zip(composed.racks, composed.rack_points, strict=True)])
@@ -36,6 +38,7 @@ def summary(composed: Composed) -> dict[str, Any]:
         "feeders": sum(node.kind == "feeder" for node in composed.nodes),
         "nodes": len(composed.nodes),
         "loops": len(config.loops),
+        "loops_with_dew_point": sum(limits.dew_slot[k] >= 0 for k in range(limits.site.loops)),
         "devices": len(composed.points),
         "links": len(links),
         "requests_per_s": round(sum(link.requests_per_s for link in links.values()), 1),
@@ -103,7 +106,7 @@ def lines(composed: Composed) -> list[str]:
         f"  racks      {s['racks']}: {kinds}; least {s['floor_mw']:g} MW",
         f"  tree       {s['feeders']} feeders, {s['nodes']} nodes",
         *_tree(composed),
-        f"  cooling    {s['loops']} loops",
+        f"  cooling    {s['loops']} loops, {s['loops_with_dew_point'] or 'none'} with a dew point",
         f"  devices    {s['devices']} on {s['links']} links, {s['requests_per_s']:g} requests/s; "
         f"busiest {s['busiest_link']['address']} with {s['busiest_link']['requests_per_s']:g}/s",
         *[f"    {link}" for link in s["paced_links"][:SHOWN]],

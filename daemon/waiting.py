@@ -1,4 +1,4 @@
-"""Commands that begin later: accepted, kept over a restart, begun at their time by the wall clock."""
+"""Commands that begin later: checked, accepted, kept over a restart, begun at their time by the wall clock."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rampd.daemon import messages
+from rampd.daemon import admit, messages
+from rampd.daemon.answers import Answers, Sender
+from rampd.daemon.config import Config
+from rampd.daemon.journal import Journal
 from rampd.daemon.messages import Command, Rejected
 
 log = logging.getLogger("rampd.waiting")
 
 MOST: Final = 100
+LATE_S: Final = 60.0
+"""What could not begin within so long of its time, as the clock was set or the process stood, does not any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,48 +30,88 @@ class Later:
     topic: str | None
     correlation: bytes | None = None
 
+    @property
+    def sender(self) -> Sender:
+        """Who hears of it."""
+        return Sender(self.command.who, self.command.reason, self.topic, self.correlation)
+
 
 @dataclass(slots=True)
 class Waiting:
-    """All of them, bounded. Times are the wall clock's."""
+    """All of them, bounded; the journal knows them. Times are the wall clock's."""
 
+    config: Config
+    journal: Journal
+    answers: Answers
     items: list[Later] = field(default_factory=list)
 
-    def add(self, start_s: float, verb: str, command: Command, topic: str | None, correlation: bytes | None) -> None:
-        """One more. Raises Rejected when too many wait already."""
+    def put_off(
+        self, verb: str, command: Command, sender: Sender, start_s: float, now_s: float, remark: str = ""
+    ) -> None:
+        """One more, if it could ever be followed. Raises Rejected, also when too many wait already."""
+        admit.later(verb, command, self.config.site, self.config.lease, start_s, now_s)
+        self._add(Later(start_s, verb, command, sender.topic, sender.correlation))
+        self._stand()
+        self.answers.say(verb, command.id, "accepted", sender, message=f"begins in {start_s - now_s:.0f} s{remark}")
+
+    def _add(self, one: Later) -> None:
         if len(self.items) >= MOST:
-            raise Rejected("busy", f"{MOST} commands wait already", command.id)
-        self.items.append(Later(start_s, verb, command, topic, correlation))
-        self.items.sort(key=lambda one: one.start_s)
+            raise Rejected("busy", f"{MOST} commands wait already", one.command.id)
+        self.items.append(one)
+        self.items.sort(key=lambda each: each.start_s)
+
+    def call_off(self, command_id: str, by_id: str, sender: Sender) -> bool:
+        """Ends one of them; False: it is none. Raises Rejected where it has more authority than who asks."""
+        one = next((each for each in self.items if each.command.id == command_id), None)
+        if one is None:
+            return False
+        if sender.source < one.sender.source:
+            raise Rejected("outranked", f"{command_id} is of the {one.sender.source.name.lower()}", by_id)
+        self.items.remove(one)
+        self._stand()
+        self.answers.say("release", by_id, "accepted", sender)
+        self.answers.say(one.verb, command_id, "ended", one.sender, code="released")
+        self.answers.say("release", by_id, "reached", sender)
+        return True
 
     def due(self, now_s: float) -> Iterator[Later]:
         """Those whose time has come, earliest first; each waits no longer."""
         while self.items and self.items[0].start_s <= now_s:
-            yield self.items.pop(0)
+            one = self.items.pop(0)
+            self._stand()
+            yield one
 
-    def record(self) -> list[dict[str, Any]]:
-        """For the journal."""
-        return [
-            {
-                "start_s": one.start_s,
-                "verb": one.verb,
-                "command": one.command.model_dump(mode="json"),
-                "topic": one.topic,
-            }
-            for one in self.items
-        ]
+    def _stand(self) -> None:
+        self.journal.stand(
+            waiting=[
+                {
+                    "start_s": one.start_s,
+                    "verb": one.verb,
+                    "command": one.command.model_dump(mode="json"),
+                    "topic": one.topic,
+                }
+                for one in self.items
+            ]
+            or None
+        )
 
-    def restore(self, records: Any, now_s: float) -> Iterator[tuple[str, Command, str | None]]:
-        """Takes up what waited before a restart; yields what should have begun meanwhile, and does not any more."""
+    def restore(self, records: Any, now_s: float) -> None:
+        """Takes up what waited before a restart. What should have begun meanwhile does not any more: that is said."""
+        missed: list[Later] = []
         for record in records if isinstance(records, list) else []:
             try:
                 start_s, verb, topic = float(record["start_s"]), str(record["verb"]), record["topic"]
                 command = Command.model_validate(record["command"])
                 if verb not in messages.VERBS or not (topic is None or messages.may_answer_on(str(topic))):
                     raise ValueError(verb)
+                one = Later(start_s, verb, command, topic)
                 if start_s > now_s:
-                    self.add(start_s, verb, command, topic, None)
+                    self._add(one)
                 else:
-                    yield verb, command, topic
+                    missed.append(one)
             except (KeyError, TypeError, ValueError, Rejected) as error:
                 log.error("a command that waited is not usable in the journal, going on without it: %s", error)
+        self._stand()
+        for one in missed:
+            message = "its time came while rampd was away"
+            self.answers.say(one.verb, one.command.id, "failed", one.sender, code="missed", message=message)

@@ -51,6 +51,7 @@ RACK_WORDS: Final[dict[codes.Why, str]] = {
     codes.Why.WHY_SHED: "it is off, and the reference has no room to bring it back",
     codes.Why.WHY_GRID: "the grid: an under-frequency step, a fault, or the slow return after one",
     codes.Why.WHY_REST: "its minimum time, or its budget of changes: it stays until that has passed",
+    codes.Why.WHY_SWING: "a standing cap: its job swings, and so does the site's purchase",
 }
 _VERBS: Final = {
     codes.Verb.STAND: "the site's default", codes.Verb.TRACK: "a set point", codes.Verb.HOLD: "a hold",

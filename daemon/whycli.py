@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 import uuid
 from pathlib import Path
 from typing import Any, Final
@@ -73,9 +74,19 @@ async def _ask(config: Config, rack: str | None) -> dict[str, Any]:
 
 
 def at_moment(path: Path, when: str, rack: str | None) -> dict[str, Any]:
-    """The answer at a moment of the file, or of the newest in the folder that had begun by then."""
+    """The answer at a moment of the file, or of the newest in the folder that had begun by then.
+
+    In a folder, a file that is none is passed over: a disk that was full, or a crash, may have left an empty one.
+    """
     for file in reversed(files(path)):
-        with Recording(file) as recording:
+        try:
+            opened = Recording(file)
+        except RecordingError as error:
+            if file == path:
+                raise
+            print(f"{error}; passed over", file=sys.stderr)
+            continue
+        with opened as recording:
             head = recording.head
             try:
                 until_ns = head.moment(when)

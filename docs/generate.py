@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from rampd.daemon import cli, halls, mapcli, metrics, mirror, sitecheck
+from rampd.daemon import cli, events, halls, mapcli, metrics, mirror, sitecheck
 from rampd.daemon.config import Link, Login, Loop, Member, Meter, Mirror, Node, Rack, SiteFile, Under, Window
 from rampd.daemon.run import Daemon
 from rampd.drivers import maps
@@ -133,6 +133,26 @@ def failsafe() -> str:
     return "\n".join([*out, ""])
 
 
+def event_list() -> str:
+    """What is told on event/, as the code has it."""
+    out = [
+        NOTE,
+        "# Events\n",
+        "What happened is told on `PREFIX/SITE/event/TYPE`, QoS 1, not retained: "
+        '`{"seq": ..., "at": ..., "type": ..., ...}`.\n'
+        "`seq` goes up by one, over restarts as well. What the broker has not acknowledged is kept in `events.jsonl`\n"
+        f"in the state directory, {events.MOST} at most, and sent in order after a reconnect or a restart;\n"
+        "`rampd_events_pending` counts it. At the bound the oldest go: an event `dropped` stands in their place, and\n"
+        "`rampd_events_dropped_total` counts them. An event may come twice, with the same `seq`. Fields without a\n"
+        "value are left out.\n",
+        "| type | when | fields |",
+        "| --- | --- | --- |",
+    ]
+    for name, (when, fields) in events.TYPES.items():
+        out.append(f"| `{name}` | {when} | {', '.join(f'`{one}`' for one in fields.split(', '))} |")
+    return "\n".join([*out, ""])
+
+
 def commands() -> str:
     top = cli.parser()
     out = [NOTE, "# The command rampd\n"]
@@ -151,6 +171,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "maps.md": map_list(),
         ROOT / "docs" / "metrics.md": metric_list(),
         ROOT / "docs" / "failsafe.md": failsafe(),
+        ROOT / "docs" / "events.md": event_list(),
         ROOT / "docs" / "cli.md": commands(),
         ROOT / "docs" / "mirror.md": NOTE + mirror.table(),
         ROOT / "docs" / "site.schema.json": json.dumps(SiteFile.model_json_schema(), indent=1) + "\n",

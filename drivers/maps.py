@@ -44,7 +44,7 @@ NEEDED: Final[dict[str, tuple[str, ...]]] = {
     "drive": ("speed_percent",),
     "rack": ("power_w",),
 }
-CONTROL_INPUTS: Final = frozenset({"power_w", "frequency_hz", "supply_c", "return_c", "flow_lpm"})
+CONTROL_INPUTS: Final = frozenset({"power_w", "frequency_hz", "supply_c", "return_c", "flow_lpm", "dew_point_c"})
 """What the control loop computes with; it needs a plausible range wherever it stands."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}\Z")
 TYPES: Final = {kind.name.lower(): kind for kind in Encoding}

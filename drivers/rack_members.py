@@ -268,8 +268,7 @@ class MemberRack:
         for post in self.posts:
             rated_w += post.ability.max_w
             limit_w += post.most_w
-            if not post.up or post.misses:
-                # One reading missed, and the age of its last one must not make the others' stale.
+            if not post.up or post.misses:  # once is enough: its age would make the others' readings stale
                 hidden_w += post.ability.max_w
                 power_w += post.limit_w
                 continue

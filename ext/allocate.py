@@ -65,6 +65,7 @@ def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
     """Fills one tier: where each node is full, then the level each group reaches. Adds what it takes to `used_w`."""
     nodes = limits.site.nodes
     base = tier * (nodes + 1)
+    scarce = False
     for back in range(nodes):
         v = nodes - 1 - back
         state.fill[v] = ENDLESS
@@ -80,15 +81,24 @@ def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
         if state.full_w[v] > room_w:
             state.fill[v] = solve(limits, state, tier, v, room_w)
             state.full_w[v] = room_w
+            scarce = True
         if v > 0:
             state.full_w[limits.node_parent[v]] += state.full_w[v]
+    if not scarce:
+        # All of the tier fits everywhere.
+        for v in range(nodes):
+            state.used_w[v] += state.full_w[v]
+        for g in range(limits.group_first[base], limits.group_first[base + nodes]):
+            state.group_part[g] = 1.0
+        return
     for v in range(nodes):
         state.flow_w[v] = 0.0
         if v > 0:
             state.fill[v] = min(state.fill[v], state.fill[limits.node_parent[v]])
         for g in range(limits.group_first[base + v], limits.group_first[base + v + 1]):
-            state.group_fill[g] = state.fill[v]
-            state.flow_w[v] += min(1.0, state.fill[v] / limits.full_at[g]) * state.range_w[g]
+            part = min(1.0, state.fill[v] / limits.full_at[g])
+            state.group_part[g] = part
+            state.flow_w[v] += part * state.range_w[g]
     for back in range(nodes):
         v = nodes - 1 - back
         state.used_w[v] += state.flow_w[v]
@@ -152,7 +162,7 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
     """
     for g in range(limits.site.groups):
         state.range_w[g] = 0.0
-        state.group_fill[g] = 0.0
+        state.group_part[g] = 0.0
     for v in range(limits.site.nodes):
         used_w = 0.0
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
@@ -166,7 +176,6 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
         fill_tier(limits, state, tier, total_w)
     sum_w = 0.0
     for i in range(limits.site.racks):
-        part = min(1.0, state.group_fill[limits.group[i]] / limits.full_at[limits.group[i]])
-        out_w[i] = lo_w[i] + part * (hi_w[i] - lo_w[i])
+        out_w[i] = lo_w[i] + state.group_part[limits.group[i]] * (hi_w[i] - lo_w[i])
         sum_w += out_w[i]
     return sum_w

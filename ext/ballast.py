@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import DISPATCHED, ENDLESS, SECOND_NS
+    from rampd.ext.codes import DISPATCHED, ENDLESS, SECOND_NS, WHY_SWING
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
 
@@ -99,7 +99,10 @@ def standing(limits: Limits, state: State, total_w: float) -> None:
     part = min(1.0, max(0.0, most_w - total_w) / given_w) if state.envelope == DISPATCHED else 1.0
     for i in range(limits.site.racks):
         if state.swings[i]:
-            state.hi_w[i] -= part * max(0.0, state.hi_w[i] - cap(limits, state, i))
+            lower_w = part * max(0.0, state.hi_w[i] - cap(limits, state, i))
+            state.hi_w[i] -= lower_w
+            if lower_w > 0.0:
+                state.bound_why[i] = WHY_SWING
 
 
 def cap(limits: Limits, state: State, i: int) -> float:

@@ -60,7 +60,9 @@ cdef enum:
     R_LOW_FLOW = 20
     R_NO_FLOW = 21
     R_LEAK = 22
-    REASONS = 23
+    R_CONDENSATION = 23
+    R_SWING = 24
+    REASONS = 25
 
 cdef enum:
     WHY_SHARE = 0
@@ -77,6 +79,7 @@ cdef enum:
     WHY_SHED = 11
     WHY_GRID = 12
     WHY_REST = 13
+    WHY_SWING = 14
 
 cdef enum:
     SITE_REFERENCE = 0

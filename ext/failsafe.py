@@ -14,13 +14,16 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import (
+        ACT_SAFE,
         ENDLESS,
         ESTOP,
         GOOD,
+        MANUAL,
         R_CDU_NEVER,
         R_CDU_STALE,
         R_CHANNEL,
         R_COMMON,
+        R_CONDENSATION,
         R_ESTOP,
         R_IMPORT,
         R_LEAK,
@@ -114,9 +117,9 @@ def steering(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
 
 
 def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int) -> None:
-    """The reasons of one loop: its supply temperature, flow, leak bits and the age of its readings.
+    """The reasons of one loop: its supply temperature, flow, leak bits, dew point and the age of its readings.
 
-    While temperature and flow cannot be read, what they showed last still counts.
+    While temperature, flow and dew point cannot be read, what they showed last still counts.
     """
     zone = 1 + limits.site.feeders + limits.site.links + loop
     stale_ns = limits.site.loop_stale_ns
@@ -144,6 +147,11 @@ def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int
     leak = limits.leak_slot[loop]
     if leak >= 0 and inputs.quality[leak] == GOOD:
         hold(limits, state, zone, R_LEAK, inputs.value[leak] != 0.0, now_ns)
+    dew = limits.dew_slot[loop]
+    is_so = acts(state, zone, R_CONDENSATION)
+    if fresh(inputs, dew, limits.dew_stale_ns[loop], now_ns) and fresh(inputs, supply, stale_ns, now_ns):
+        is_so = supply_c < inputs.value[dew] + limits.margin_k[loop]
+    hold(limits, state, zone, R_CONDENSATION, is_so, now_ns)
 
 
 def common(limits: Limits, state: State, zone: int, now_ns: int) -> None:
@@ -209,14 +217,20 @@ def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """Sets what this tick may believe: meter, loop actions, racks' staleness and actions; adopts racks first seen."""
     zones(inputs, limits, state, now_ns)
     links = 1 + limits.site.feeders
+    state.urgent = 0
+    calm = True
+    for zone in range(limits.site.zones):
+        calm = calm and state.zone_action[zone] == 0
     for i in range(limits.site.racks):
         is_fresh = fresh(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns)
         if is_fresh and not state.known[i]:
             adopt(inputs, limits, state, i, now_ns)
-        action = max(state.zone_action[0], state.zone_action[1 + limits.feeder[i]])
-        action = max(action, state.loop_action[limits.loop[i]])
-        if limits.link[i] >= 0:
-            action = max(action, state.zone_action[links + limits.link[i]])
+        action = 0
+        if not calm:
+            action = max(state.zone_action[0], state.zone_action[1 + limits.feeder[i]])
+            action = max(action, state.loop_action[limits.loop[i]])
+            if limits.link[i] >= 0:
+                action = max(action, state.zone_action[links + limits.link[i]])
         if not is_fresh:
             action = max(action, silent(limits, state, i, now_ns))
         if inputs.rack_state[i] == UNRESPONSIVE:
@@ -225,6 +239,7 @@ def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         if state.shedding and limits.tier[i] >= state.shed_tier:
             state.reason_racks[R_SHED] += 1
             action = max(action, limits.reason_action[R_SHED])
+        state.urgent += action >= ACT_SAFE or inputs.rack_state[i] == MANUAL
         state.stale[i] = not is_fresh
         state.action[i] = action
 

@@ -17,7 +17,17 @@ import cython
 if not cython.compiled:
     from math import sqrt
 
-    from rampd.ext.codes import ACT_NO_RAISE, AVAILABLE, FIRMS, HORIZONS, LUMPS, WHY_COOLING, WHY_DEMAND, WHY_MAX
+    from rampd.ext.codes import (
+        ACT_NO_RAISE,
+        AVAILABLE,
+        FIRMS,
+        HORIZONS,
+        LUMPS,
+        WHY_COOLING,
+        WHY_DEMAND,
+        WHY_MAX,
+        WHY_SWING,
+    )
     from rampd.ext.model import aligned
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -132,7 +142,7 @@ def above(limits: Limits, state: State, i: int, k: int) -> float:
     if state.action[i] >= ACT_NO_RAISE:
         return 0.0
     why = state.bound_why[i]
-    free = why in (WHY_MAX, WHY_DEMAND) or (why == WHY_COOLING and k > 0)
+    free = why in (WHY_MAX, WHY_DEMAND, WHY_SWING) or (why == WHY_COOLING and k > 0)
     most_w = min(limits.max_w[i], state.demand_w[i]) if free else state.hi_w[i]
     # A job that swings may wait when it counts.
     return (min(most_w, state.low_w[i]) if state.swings[i] else most_w) - state.power_w[i]
@@ -231,7 +241,7 @@ def span(limits: Limits, state: State) -> None:
     most_w = 0.0
     for i in range(limits.site.racks):
         least_w += state.lo_w[i]
-        most_w += state.hi_w[i]
+        most_w += min(state.hi_w[i], state.reach_w[i]) if state.action[i] >= ACT_NO_RAISE else state.hi_w[i]
     gain = 1.0 + limits.site.loss_ratio
     state.least_w = gain * (least_w - state.idle_w) + state.disturbance_w
     state.most_w = min(gain * (most_w - state.idle_w) + state.disturbance_w, limits.site.import_w)

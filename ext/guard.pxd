@@ -27,8 +27,10 @@ cdef double rack(const image.Inputs *inputs, const image.Limits *limits, image.W
 @cython.locals(leased=bint, free=bint)
 cdef void pace(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,
                int64_t now_ns) noexcept nogil
-@cython.locals(supply=int64_t, leak=int64_t)
-cdef bint hot(const image.Inputs *inputs, const image.Limits *limits, int64_t loop) noexcept nogil
+@cython.locals(supply=int64_t, flow=int64_t, leak=int64_t)
+cdef bint uncooled(const image.Inputs *inputs, const image.Limits *limits, int64_t loop, int64_t now_ns) noexcept nogil
+@cython.locals(dew=int64_t)
+cdef bint damp(const image.Inputs *inputs, const image.Limits *limits, int64_t loop, int64_t now_ns) noexcept nogil
 cdef double worst(const image.Inputs *inputs, const image.Limits *limits, const image.Watch *watch, int64_t i,
                   double asked_w, int64_t now_ns) noexcept nogil
 @cython.locals(parent=int64_t, broken=bint)

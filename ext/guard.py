@@ -149,7 +149,12 @@ def rack(
         return last_w
     loop = limits.loop[i]
     supply = limits.supply_slot[loop]
-    if not good(inputs, supply, limits.site.loop_stale_ns, now_ns) or inputs.value[supply] >= limits.warn_c[loop]:
+    if (
+        not good(inputs, supply, limits.site.loop_stale_ns, now_ns)
+        or inputs.value[supply] >= limits.warn_c[loop]
+        or uncooled(inputs, limits, loop, now_ns)
+        or damp(inputs, limits, loop, now_ns)
+    ):
         veto(watch, i, VETO_COOLING)
         return last_w
     return asked_w
@@ -181,8 +186,8 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
         free = free or inputs.value[site.frequency_slot] <= limits.under_hz[0]
     if -change_w > watch.fall_w and not free:
         for i in range(site.racks):
-            # Racks whose cooling is hot may fall as they like.
-            if watch.known[i] and out_w[i] < watch.last_w[i] and not hot(inputs, limits, limits.loop[i]):
+            # Racks whose cooling fails may fall as they like.
+            if watch.known[i] and out_w[i] < watch.last_w[i] and not uncooled(inputs, limits, limits.loop[i], now_ns):
                 change_w += watch.last_w[i] - out_w[i]
                 out_w[i] = watch.last_w[i]
                 veto(watch, i, VETO_FALL)
@@ -200,13 +205,27 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
         watch.fall_w -= min(-change_w, watch.fall_w)
 
 
-def hot(inputs: Inputs, limits: Limits, loop: int) -> bool:
-    """Whether a loop's temperature permits, or a leak demands, any fall."""
+def uncooled(inputs: Inputs, limits: Limits, loop: int, now_ns: int) -> bool:
+    """Whether a loop's temperature or flow permits, or a leak demands, any fall.
+
+    Heat and leaks are believed however old they are; a flow may be below its least for a moment, so it must be fresh.
+    """
     supply = limits.supply_slot[loop]
+    flow = limits.flow_slot[loop]
     leak = limits.leak_slot[loop]
-    return (inputs.quality[supply] == GOOD and inputs.value[supply] >= limits.derate_c[loop]) or (
-        leak >= 0 and inputs.quality[leak] == GOOD and inputs.value[leak] != 0.0
+    return (
+        (inputs.quality[supply] == GOOD and inputs.value[supply] >= limits.derate_c[loop])
+        or (good(inputs, flow, limits.site.loop_stale_ns, now_ns) and inputs.value[flow] < limits.min_flow_lpm[loop])
+        or (leak >= 0 and inputs.quality[leak] == GOOD and inputs.value[leak] != 0.0)
     )
+
+
+def damp(inputs: Inputs, limits: Limits, loop: int, now_ns: int) -> bool:
+    """Whether a loop's supply, which can be read, is known to be too near the dew point of the air at its racks."""
+    dew = limits.dew_slot[loop]
+    if not good(inputs, dew, limits.dew_stale_ns[loop], now_ns):
+        return False
+    return inputs.value[limits.supply_slot[loop]] < inputs.value[dew] + limits.margin_k[loop]
 
 
 def worst(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, now_ns: int) -> float:
@@ -224,9 +243,10 @@ def worst(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, 
 def total(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
     """Sums the worst case at every node into `sum_w`, and marks nodes that are broken themselves or below such."""
     for v in range(limits.site.nodes):
-        watch.sum_w[v] = 0.0
-    for i in range(limits.site.racks):
-        watch.sum_w[limits.node[i]] += worst(inputs, limits, watch, i, out_w[i], now_ns)
+        sum_w = 0.0
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            sum_w += worst(inputs, limits, watch, i, out_w[i], now_ns)
+        watch.sum_w[v] = sum_w
     for back in range(limits.site.nodes - 1):
         v = limits.site.nodes - 1 - back
         watch.sum_w[limits.node_parent[v]] += watch.sum_w[v]
@@ -240,29 +260,28 @@ def nodes(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: 
     """Withdraws raises below every broken node; after `breach_ns` above its limit its racks go to their least."""
     total(inputs, limits, watch, out_w, now_ns)
     withdrawn = False
-    for i in range(limits.site.racks):
-        if watch.breach[limits.node[i]] and watch.known[i] and out_w[i] > watch.last_w[i]:
-            out_w[i] = watch.last_w[i]
-            veto(watch, i, VETO_NODE)
-            withdrawn = True
+    for v in range(limits.site.nodes):
+        if watch.breach[v] == 0:
+            continue
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            if watch.known[i] and out_w[i] > watch.last_w[i]:
+                out_w[i] = watch.last_w[i]
+                veto(watch, i, VETO_NODE)
+                withdrawn = True
     if withdrawn:
         total(inputs, limits, watch, out_w, now_ns)
     for v in range(limits.site.nodes):
         if watch.breach[v] == 0:
             watch.over_ns[v] = 0
-        elif watch.over_ns[v] == 0:
-            watch.over_ns[v] = now_ns
-    for i in range(limits.site.racks):
-        over_ns = watch.over_ns[limits.node[i]]
-        if (
-            over_ns == 0
-            or now_ns - over_ns < limits.site.breach_ns
-            or not watch.known[i]
-            or out_w[i] <= limits.min_w[i]
-        ):
             continue
-        out_w[i] = limits.min_w[i]
-        veto(watch, i, VETO_SAFE)
+        if watch.over_ns[v] == 0:
+            watch.over_ns[v] = now_ns
+        if now_ns - watch.over_ns[v] < limits.site.breach_ns:
+            continue
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            if watch.known[i] and out_w[i] > limits.min_w[i]:
+                out_w[i] = limits.min_w[i]
+                veto(watch, i, VETO_SAFE)
 
 
 def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w: Doubles, now_ns: int) -> None:

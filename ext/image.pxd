@@ -76,6 +76,7 @@ cdef struct Site:
     double quiet_w              # peak to peak in 15 s that is let stand while dispatched
     double grain_w              # the largest step of a rack
     double freeze_w             # by so much: more than any one rack could pretend
+    double swing_limit_w        # more than that in five seconds, unexplained, is said; 0: never
     double jump_w               # the most that one rack moves at once: a step, or from off to its least
 
 cdef struct Limits:             # configuration; written once, read by step and guard
@@ -126,11 +127,14 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *return_slot
     int32_t *flow_slot
     int32_t *leak_slot          # -1: none
+    int32_t *dew_slot           # -1: none
+    int64_t *dew_stale_ns
     double *warn_c
     double *derate_c
     double *trip_c
     double *return_c
     double *min_flow_lpm
+    double *margin_k            # the supply stays so far above the dew point
     int32_t *zone_racks         # [zones] racks of a feeder or link
     int64_t *reason_clear_ns    # [REASONS]
     uint8_t *reason_action      # [REASONS] what it does to racks
@@ -176,6 +180,7 @@ cdef struct State:              # the step's own memory
     int64_t detune_ns           # when the feedback was last made slower or faster
     int64_t foreign_ns          # when swings were found to come from elsewhere
     int64_t slow_count          # racks that are slow, by configuration or by what they showed
+    int64_t urgent              # racks that are seen to in every tick: held by others, or safe at once
     int64_t firm_turn           # where the round of firm capacity stands
     double swing_seen_w         # the last meter reading
     double swing_w              # peak to peak in five seconds
@@ -209,6 +214,7 @@ cdef struct State:              # the step's own memory
     double total_w              # asked of the racks in sum
     double model_w              # the racks' model in sum
     double stand_w              # what the set points that stand allow the racks to draw in sum, the least in full
+    double left_w               # what rounding left in this tick
     double idle_w               # what racks draw less than their least set point
     double least_w              # what the meter could be brought to, given time
     double most_w
@@ -241,7 +247,7 @@ cdef struct State:              # the step's own memory
     double *window_high_w
     int64_t *window_at          # [windows]
     double *range_w             # [groups]
-    double *group_fill          # [groups] fill level of this tick
+    double *group_part          # [groups] how much of its range a rack gets in this tick
     double *used_w              # [nodes] scratch of the allocation
     double *flow_w
     double *slope_w

@@ -56,8 +56,9 @@ def arrange(limits: Limits) -> None:
     for i in racks:
         # It may well be faster than it was said to be.
         down_s, up_s = (move_s + dead[i] * site.period_ns * 1e-9 for dead in (limits.dead_down, limits.dead_up))
-        limits.fall_w[i] = 1.3 * limits.down_w_per_s[i] * down_s + limits.quantum_w[i]
-        limits.rise_w[i] = 1.3 * limits.up_w_per_s[i] * up_s + limits.quantum_w[i]
+        # A step is taken at once, however slowly the power follows it.
+        limits.fall_w[i] = 1.3 * limits.down_w_per_s[i] * down_s + _step_w(limits, i)
+        limits.rise_w[i] = 1.3 * limits.up_w_per_s[i] * up_s + _step_w(limits, i)
 
 
 def _tree(limits: Limits) -> None:
@@ -86,11 +87,15 @@ def _stepped(limits: Limits) -> None:
         limits.stepped_first[tier] = bisect_left(stepped, (tier, -1))
     site.grain_w = 0.0
     for _, i in stepped:
-        levels = [limits.level_w[k] for k in range(limits.level_first[i], limits.level_first[i + 1])]
-        steps = [b - a for a, b in pairwise(levels)] or [limits.quantum_w[i]]
-        site.grain_w = max(site.grain_w, *steps)
+        site.grain_w = max(site.grain_w, _step_w(limits, i))
     site.jump_w = max(site.grain_w, *(limits.min_w[i] for i in range(site.racks)))
     site.resting = any(limits.on_ns[i] + limits.off_ns[i] + limits.wear_ns[i] > 0 for _, i in stepped)
+
+
+def _step_w(limits: Limits, i: int) -> float:
+    """The largest step of a rack; 0 where it takes any set point."""
+    levels = [limits.level_w[k] for k in range(limits.level_first[i], limits.level_first[i + 1])]
+    return max((b - a for a, b in pairwise(levels)), default=limits.quantum_w[i])
 
 
 def _zones(limits: Limits) -> None:

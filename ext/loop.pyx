@@ -3,11 +3,12 @@
 """The control thread: absolute deadlines, latch -> step -> guard -> publish, and never the GIL."""
 
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport write
 
 from rampd.ext cimport image
-from rampd.ext.codes cimport AVAILABLE, EMERGENCY, FAULT_NONE, REASONS, VETOES
+from rampd.ext.codes cimport AVAILABLE, EMERGENCY, FAULT_NONE, REASONS, VETOES, WHY_GUARD
 from rampd.ext.guard cimport check
 from rampd.ext.model cimport record
 from rampd.ext.step cimport step
@@ -75,13 +76,15 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.firm_up_600_w = state.firm_w[5]
     for i in range(VETOES):
         out.vetoes[i] = watch.vetoes[i]
+    memcpy(out.why, state.why, limits.site.racks)
     for i in range(limits.site.racks):
-        out.setpoint_w[i] = state.applied_w[i]
-        out.demand_w[i] = state.demand_w[i]
         out.active[i] = state.known[i] and watch.known[i] and inputs.rack_state[i] == AVAILABLE
-        out.stale[i] = state.stale[i]
-        out.action[i] = state.action[i]
-        out.why[i] = state.why[i]
+        if watch.vetoed[i]:
+            out.why[i] = WHY_GUARD
+    memcpy(out.setpoint_w, state.applied_w, limits.site.racks * sizeof(double))
+    memcpy(out.demand_w, state.demand_w, limits.site.racks * sizeof(double))
+    memcpy(out.stale, state.stale, limits.site.racks)
+    memcpy(out.action, state.action, limits.site.racks)
     for i in range(limits.site.loops):
         out.loop_w[i] = state.loop_w[i]
         out.loop_action[i] = state.loop_action[i]

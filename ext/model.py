@@ -39,8 +39,7 @@ def delayed(limits: Limits, state: State, i: int, row: int) -> float:
 def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     """Demand of a rack from a new reading: what it draws while its cap does not bind, else at least that."""
     slot = limits.power_slot[i]
-    if state.stale[i] or state.fault_hold or inputs.at_ns[slot] == state.seen_ns[i]:
-        return
+    bottom_w = state.bottom_w[i]
     measured_w = inputs.value[slot]
     if state.seen_ns[i] > 0:
         # The longest of late, forgotten slowly.
@@ -68,6 +67,8 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         state.demand_w[i] += error_w * (0.5 if abs(error_w) > margin_w else 0.1)
     elif settled:
         state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w))
+    if state.bottom_w[i] != bottom_w and state.ours[i]:
+        shift(inputs, limits, state, drawn(state, i, state.bottom_w[i]) - drawn(state, i, bottom_w))
 
 
 def drawn(state: State, i: int, bottom_w: float) -> float:
@@ -135,10 +136,8 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
     for i in range(limits.site.racks):
         if not state.known[i]:
             continue
-        bottom_w = state.bottom_w[i]
-        learn(inputs, limits, state, i)
-        if state.bottom_w[i] != bottom_w and state.ours[i]:
-            shift(inputs, limits, state, drawn(state, i, state.bottom_w[i]) - drawn(state, i, bottom_w))
+        if inputs.at_ns[limits.power_slot[i]] != state.seen_ns[i] and not (state.stale[i] or state.fault_hold):
+            learn(inputs, limits, state, i)
         goal_w = delayed(limits, state, i, row)
         cap_w = state.cap_w[i]
         if goal_w > cap_w:

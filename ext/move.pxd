@@ -16,5 +16,10 @@ cdef double drawn(const image.Limits *limits, const image.State *state, int64_t 
 cdef double in_step(const image.Limits *limits, const image.State *state, int64_t i, double share_w) noexcept nogil
 cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                     int64_t i) noexcept nogil
-@cython.locals(small=bint, safe=bint, turn=int64_t, stopping=bint, prompt=bint)
+cdef double wanted(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(waits=bint)
+cdef bint held(const image.State *state, int64_t i) noexcept nogil
+@cython.locals(small=bint, stopping=bint, safe=bint)
+cdef void take_turn(const image.Limits *limits, image.State *state, int64_t i, bint turn, bint prompt) noexcept nogil
+@cython.locals(i=int64_t, phases=int64_t, turn=bint, begun=bint, everyone=bint, prompt=bint)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

@@ -128,59 +128,80 @@ def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
     return shown_w
 
 
+def wanted(limits: Limits, state: State, i: int) -> float:
+    """A rack's share as a set point that it can take, with a little headroom where it has all that it wants.
+
+    Steps so fine that they were not rounded yet are rounded here; what one leaves the next takes up.
+    """
+    share_w = state.share_w[i]
+    if share_w >= state.hi_w[i] and state.action[i] < ACT_NO_RAISE:
+        # Headroom grows slowly: it is a raise like any other.
+        pace_w = max(0.005 * limits.max_w[i], limits.quantum_w[i])
+        share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
+        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+            share_w = max(state.lo_w[i], below(limits, i, share_w))
+    elif limits.quantum_w[i] > 0.0 and state.lo_w[i] < share_w < state.hi_w[i]:
+        near_w = min(share_w + state.left_w + 0.5 * limits.quantum_w[i], state.hi_w[i])
+        whole_w = max(state.lo_w[i], below(limits, i, near_w))
+        state.left_w += share_w - whole_w
+        share_w = whole_w
+    return min(share_w, limits.max_w[i])
+
+
+def held(state: State, i: int) -> bool:
+    """Whether a fault of the grid keeps a rack that has all it may have where it is."""
+    waits = state.fault_hold != 0 and state.action[i] < ACT_SAFE and state.verb != ESTOP
+    return waits and state.share_w[i] >= state.hi_w[i]
+
+
+def take_turn(limits: Limits, state: State, i: int, turn: bool, prompt: bool) -> None:
+    """Moves one rack towards its share, or, when it is not its turn, down for safety."""
+    stopping = state.verb == ESTOP or state.envelope == EMERGENCY or state.shedding != 0
+    stopping = stopping or state.site_why == SITE_IMPORT
+    safe = stopping or state.action[i] >= ACT_DERATE
+    share_w = wanted(limits, state, i)
+    if not (safe or prompt or state.fault_hold):
+        share_w = in_step(limits, state, i, share_w)
+    if not (turn or prompt) and share_w >= state.applied_w[i]:
+        return
+    small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]
+    # A full node is held to the watt.
+    small = small and not (share_w < state.applied_w[i] and state.bound_why[i] == WHY_NODE)
+    if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
+        return
+    state.asked_w[i] = afford(limits, state, i, share_w, safe)
+    if not state.slow[i]:
+        state.stand_w += drawn(limits, state, i, state.asked_w[i]) - drawn(limits, state, i, state.applied_w[i])
+
+
 def move(inputs: Inputs, limits: Limits, state: State) -> int:
     """Set points of the racks whose turn it is; each rack moves on its own phase, so that the sum is smooth.
 
-    What must fall for safety does not wait for its phase. Returns a fault code.
+    What must fall for safety, what others hold and what is slow and has a new command do not wait for their turn.
+    Returns a fault code.
     """
-    turn = (state.tick - 1) % limits.site.phases
+    phases = limits.site.phases
     refill(limits, state)
-    left_w = 0.0
-    stopping = state.verb == ESTOP or state.envelope == EMERGENCY or state.shedding != 0
-    stopping = stopping or state.site_why == SITE_IMPORT
+    state.left_w = 0.0
     for i in range(limits.site.racks):
-        turn += 1
-        if turn == limits.site.phases:
-            turn = 0
         state.asked_w[i] = state.applied_w[i]
+    begun = state.taken_tick == state.tick and state.slow_count > 0
+    everyone = state.urgent != 0 or begun or state.envelope == EMERGENCY
+    i = 0 if everyone else (phases - state.tick % phases) % phases
+    while i < limits.site.racks:
+        turn = (state.tick + i) % phases == 0
+        prompt = begun and pressed(limits, state, i)
         if inputs.rack_state[i] == MANUAL:
             state.asked_w[i] = in_hand(inputs, limits, state, i)
-            continue
-        # Slow racks begin with the command that moves them, not at their next turn.
-        prompt = state.taken_tick == state.tick and state.slow_count and pressed(limits, state, i)
-        if turn != 0 and state.action[i] < ACT_SAFE and state.envelope != EMERGENCY and not prompt:
-            continue
-        if not state.known[i] or inputs.rack_state[i] != AVAILABLE or state.now_ns < state.free_ns[i]:
-            continue
-        share_w = state.share_w[i]
-        if state.fault_hold and state.action[i] < ACT_SAFE and state.verb != ESTOP and share_w >= state.hi_w[i]:
-            continue
-        if not share_w >= 0.0 or share_w > limits.max_w[i] * (1.0 + 1e-9):
-            return FAULT_SETPOINT
-        if share_w >= state.hi_w[i] and state.action[i] < ACT_NO_RAISE:
-            # Headroom grows slowly: it is a raise like any other.
-            pace_w = max(0.005 * limits.max_w[i], limits.quantum_w[i])
-            share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
-            if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
-                share_w = max(state.lo_w[i], below(limits, i, share_w))
-        elif limits.quantum_w[i] > 0.0 and state.lo_w[i] < share_w < state.hi_w[i]:
-            # Steps so fine that they were not rounded yet; what one leaves the next takes up.
-            near_w = min(share_w + left_w + 0.5 * limits.quantum_w[i], state.hi_w[i])
-            whole_w = max(state.lo_w[i], below(limits, i, near_w))
-            left_w += share_w - whole_w
-            share_w = whole_w
-        share_w = min(share_w, limits.max_w[i])
-        safe = stopping or state.action[i] >= ACT_DERATE
-        if not safe and not prompt and not state.fault_hold:
-            share_w = in_step(limits, state, i, share_w)
-        if turn != 0 and share_w >= state.applied_w[i] and not prompt:
-            continue
-        small = abs(share_w - state.applied_w[i]) < 0.001 * limits.max_w[i]
-        # A full node is held to the watt.
-        small = small and not (share_w < state.applied_w[i] and state.bound_why[i] == WHY_NODE)
-        if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
-            continue
-        state.asked_w[i] = afford(limits, state, i, share_w, stopping or state.action[i] >= ACT_SAFE)
-        if not state.slow[i]:
-            state.stand_w += drawn(limits, state, i, state.asked_w[i]) - drawn(limits, state, i, state.applied_w[i])
+        elif (
+            (turn or prompt or state.action[i] >= ACT_SAFE or state.envelope == EMERGENCY)
+            and state.known[i]
+            and inputs.rack_state[i] == AVAILABLE
+            and state.now_ns >= state.free_ns[i]
+            and not held(state, i)
+        ):
+            if not state.share_w[i] >= 0.0 or state.share_w[i] > limits.max_w[i] * (1.0 + 1e-9):
+                return FAULT_SETPOINT
+            take_turn(limits, state, i, turn, prompt)
+        i += 1 if everyone else phases
     return FAULT_NONE

@@ -94,12 +94,20 @@ TABLE: Final = (
     Line(Reason.R_SUPPLY_TRIP, "supply_trip", "loop", SAFE,
         "the supply is at max_supply_c or above", "its racks go to their least at once", clear_s=10.0, reset=True),
     Line(Reason.R_LOW_FLOW, "low_flow", "loop", DERATE,
-        "the flow is below min_flow_lpm", "its racks draw no more than the flow carries", clear_s=10.0),
+        "the flow is below min_flow_lpm", "its racks draw no more than the flow carries, at once",
+        clear_s=10.0),
     Line(Reason.R_NO_FLOW, "no_flow", "loop", SAFE,
         "the flow is below a tenth of min_flow_lpm: its pumps have failed", "its racks go to their least at once",
         clear_s=10.0),
     Line(Reason.R_LEAK, "leak", "loop", SAFE,
         "a leak bit is set, however old", "its racks go to their least at once", clear_s=10.0, reset=True),
+    Line(Reason.R_CONDENSATION, "condensation", "loop", NO_RAISE,
+        "the supply is less than condensation_margin_k above the dew point",
+        "its racks do not rise where it may be wet; nothing is shed: less heat would make the supply colder still",
+        clear_s=10.0),
+    Line(Reason.R_SWING, "swing", "site", WARN,
+        "the purchase swings by more than swing_limit_mw within five seconds, and no set point explains it",
+        "it is said, and nothing is barred: what makes up for it must be free to rise", clear_s=60.0),
 )  # fmt: skip
 
 

@@ -23,7 +23,10 @@ from rampd.ext.thermal cimport caps, narrow
 
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
 cdef void stay(image.State *state, int64_t i) noexcept nogil
-@cython.locals(why=int64_t)
+@cython.locals(action=int64_t, why=int64_t)
+cdef double ends(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(may=bint)
+cdef double wake(image.State *state, int64_t i, double room_w) noexcept nogil
 cdef void bounds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint arrived(const image.Inputs *inputs, const image.Limits *limits, const image.State *state,
                   int64_t i) noexcept nogil
@@ -32,7 +35,7 @@ cdef void keep_free(const image.Limits *limits, image.State *state) noexcept nog
 cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(full=bint)
 cdef void crowd(const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(turn=int64_t)
+@cython.locals(i=int64_t, phases=int64_t)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef int64_t step(const image.Inputs *inputs, const image.Limits *limits, image.State *state,

@@ -113,6 +113,60 @@ def stay(state: State, i: int) -> None:
         state.bound_why[i] = WHY_REST
 
 
+def ends(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
+    """A rack's least and most for this tick and what holds its most; returns what its node must keep free for it."""
+    max_w = limits.max_w[i]
+    action = state.action[i]
+    # Lower than it was seen to go it does not go: others make up for it.
+    lo_w = state.bottom_w[i] if action < ACT_NO_RAISE and state.verb != ESTOP else limits.min_w[i]
+    hi_w = min(max_w, max(lo_w, state.demand_w[i]))
+    why = WHY_MAX if hi_w == max_w else WHY_DEMAND
+    # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
+    reserve_w = min(max_w - hi_w, max(0.08 * max_w, 1.2 * limits.quantum_w[i]))
+    state.head_w[i] = reserve_w
+    if not state.known[i]:
+        lo_w = 0.0
+        hi_w = 0.0
+        reserve_w = max_w
+        why = WHY_STALE
+    elif inputs.rack_state[i] != AVAILABLE:
+        lo_w = min(state.power_w[i], max_w)
+        hi_w = lo_w
+        # Whoever holds it may raise it, and one that was restarted does; the guard counts it like this.
+        reserve_w = max_w - hi_w
+        why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
+    elif action >= ACT_NO_RAISE or state.stale[i]:
+        if action >= ACT_SAFE:
+            hi_w = lo_w
+            why = WHY_GRID if action == ACT_SHED else WHY_COOLING
+        elif action >= ACT_NO_RAISE:
+            # What it may not do is rise, see `bounds`; its share is what it was, so that it does not drain to others.
+            why = WHY_COOLING
+            if state.fault_hold or state.shedding or state.returning:
+                why = WHY_GRID
+            if state.stale[i] or not state.meter_good:
+                why = WHY_STALE
+        if state.stale[i]:
+            # Whatever it is given, it counts at its rating.
+            reserve_w = max_w - lo_w
+    state.lo_w[i] = lo_w
+    state.hi_w[i] = hi_w
+    state.bound_why[i] = why
+    return reserve_w
+
+
+def wake(state: State, i: int, room_w: float) -> float:
+    """Keeps a rack that is off there unless it may rise and the reference has room for its least; what is then left."""
+    lo_w = state.lo_w[i]
+    may = state.hi_w[i] > lo_w and state.action[i] < ACT_NO_RAISE
+    if may and room_w >= lo_w and state.rise_w >= lo_w:
+        return room_w - lo_w
+    state.lo_w[i] = 0.0
+    state.hi_w[i] = 0.0
+    state.bound_why[i] = WHY_SHED
+    return room_w
+
+
 def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     """Each rack's least and most for this tick, what it can reach in one move, and what nodes must keep free for it."""
     # What the reference has room for beyond the set points that stand: racks that are off come back within it only.
@@ -121,71 +175,34 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     if state.verb == ESTOP or state.fault_hold:
         wake_w = 0.0
     for v in range(limits.site.nodes):
-        state.reserve_w[v] = 0.0
-        state.flow_w[v] = 0.0
-        state.used_w[v] = 0.0
-    for i in range(limits.site.racks):
-        reserve_w = 0.0
-        late_w = 0.0
-        applied_w = state.applied_w[i]
-        lo_w = limits.min_w[i]
-        if state.action[i] < ACT_NO_RAISE and state.verb != ESTOP:
-            # Lower it does not go: others make up for it.
-            lo_w = state.bottom_w[i]
-        hi_w = min(limits.max_w[i], max(lo_w, state.demand_w[i]))
-        why = WHY_MAX if hi_w == limits.max_w[i] else WHY_DEMAND
-        # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
-        state.head_w[i] = min(limits.max_w[i] - hi_w, max(0.08 * limits.max_w[i], 1.2 * limits.quantum_w[i]))
-        if not state.known[i]:
-            lo_w = 0.0
-            hi_w = 0.0
-            reserve_w = limits.max_w[i]
-            why = WHY_STALE
-        elif inputs.rack_state[i] != AVAILABLE:
-            lo_w = min(state.power_w[i], limits.max_w[i])
-            hi_w = lo_w
-            # Whoever holds it may raise it, and one that was restarted does; the guard counts it like this.
-            reserve_w = limits.max_w[i] - hi_w
-            why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
-        elif state.action[i] >= ACT_SAFE:
-            hi_w = lo_w
-            why = WHY_GRID if state.action[i] == ACT_SHED else WHY_COOLING
-        elif state.action[i] >= ACT_NO_RAISE:
-            hi_w = min(hi_w, max(applied_w, lo_w))
-            why = WHY_COOLING
-            if state.fault_hold or state.shedding or state.returning:
-                why = WHY_GRID
-            if state.stale[i] or not state.meter_good:
-                why = WHY_STALE
-        if state.known[i] and inputs.rack_state[i] == AVAILABLE:
-            if state.stale[i]:
-                # Whatever it is given, it counts at its rating.
-                reserve_w = limits.max_w[i] - lo_w
-            else:
-                reserve_w = state.head_w[i]
+        kept_w = 0.0
+        falling_w = 0.0
+        used_w = 0.0
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            applied_w = state.applied_w[i]
+            kept_w += ends(inputs, limits, state, i)
+            lo_w = max(applied_w, state.lo_w[i])
+            if state.known[i] and inputs.rack_state[i] == AVAILABLE:
                 # What a lowered rack has not given up yet; once its fall should have been read, it simply draws more.
-                late_w = max(0.0, inputs.value[limits.power_slot[i]] - max(applied_w, lo_w))
-                if late_w > 0.0 and arrived(inputs, limits, state, i):
-                    reserve_w += late_w
-                    late_w = 0.0
-            if applied_w <= 0.0 and lo_w > 0.0:
-                if hi_w > lo_w and wake_w >= lo_w and state.rise_w >= lo_w:
-                    wake_w -= lo_w
-                else:
-                    lo_w = 0.0
-                    hi_w = 0.0
-                    why = WHY_SHED
-        state.lo_w[i] = lo_w
-        state.hi_w[i] = hi_w
-        state.bound_why[i] = why
-        v = limits.node[i]
-        state.reserve_w[v] += reserve_w
-        state.flow_w[v] += late_w
-        state.used_w[v] += max(lo_w, min(applied_w, hi_w))
-        if state.now_ns < state.free_ns[i]:
-            stay(state, i)
-        state.floor_w[i] = min(applied_w, state.cap_w[i] - limits.fall_w[i])
-        state.reach_w[i] = max(applied_w, state.cap_w[i] + limits.rise_w[i])
+                late_w = inputs.value[limits.power_slot[i]] - lo_w
+                if late_w > 0.0 and not state.stale[i]:
+                    if arrived(inputs, limits, state, i):
+                        kept_w += late_w
+                    else:
+                        falling_w += late_w
+                if applied_w <= 0.0 and lo_w > 0.0:
+                    wake_w = wake(state, i, wake_w)
+            used_w += max(state.lo_w[i], min(applied_w, state.hi_w[i]))
+            if state.now_ns < state.free_ns[i]:
+                stay(state, i)
+            cap_w = state.cap_w[i]
+            state.floor_w[i] = min(applied_w, cap_w - limits.fall_w[i])
+            state.reach_w[i] = max(applied_w, cap_w + limits.rise_w[i])
+            if state.action[i] >= ACT_NO_RAISE:
+                state.reach_w[i] = max(applied_w, state.lo_w[i])
+        state.reserve_w[v] = kept_w
+        state.flow_w[v] = falling_w
+        state.used_w[v] = used_w
     if limits.site.resting:
         for k in range(limits.stepped_first[limits.site.tiers]):
             i = limits.stepped[k]
@@ -225,14 +242,14 @@ def keep_free(limits: Limits, state: State) -> None:
 
 
 def explain(limits: Limits, state: State, i: int) -> None:
-    """Says what holds a rack whose turn it is where it is."""
+    """Says what holds a rack where it is, before its share is held to what it can reach."""
     share_w = state.share_w[i]
     why = state.bound_why[i]
     if share_w < state.hi_w[i] and why != WHY_NODE:
         # What bounds it from above does not bind.
         why = WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE
-    if share_w > state.reach_w[i] or share_w < state.floor_w[i]:
-        why = WHY_RATE
+    if share_w > max(state.reach_w[i], state.lo_w[i]) or share_w < min(state.floor_w[i], state.hi_w[i]):
+        why = state.bound_why[i] if state.action[i] >= ACT_NO_RAISE else WHY_RATE
     if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i]:
         why = WHY_SHED
     state.why[i] = why
@@ -262,8 +279,12 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     if state.slow_count:
         room_w = (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio)
         ahead(limits, state, room_w + state.idle_w)
+    phases = limits.site.phases
+    i = (phases - state.tick % phases) % phases
+    while i < limits.site.racks:
+        explain(limits, state, i)
+        i += phases
     sum_w = 0.0
-    turn = (state.tick - 1) % limits.site.phases
     for i in range(limits.site.racks):
         if state.lo_w[i] == state.hi_w[i]:
             state.floor_w[i] = state.hi_w[i]
@@ -271,14 +292,12 @@ def share(limits: Limits, state: State, total_w: float) -> None:
         else:
             state.floor_w[i] = min(max(state.floor_w[i], state.lo_w[i]), state.hi_w[i])
             state.reach_w[i] = max(min(state.reach_w[i], state.hi_w[i]), state.lo_w[i])
-        turn += 1
-        if turn == limits.site.phases:
-            turn = 0
-            explain(limits, state, i)
         state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
         sum_w += state.share_w[i]
+    if state.slow_count:
+        sum_w = expect(limits, state)
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
-        make_up(limits, state, expect(limits, state), fair_w)
+        make_up(limits, state, sum_w, fair_w)
     grain_w = quantise(limits, state)
     # Racks that move freely make up for the rounding as far as they can.
     if limits.stepped_first[limits.site.tiers] > 0 or sum_w != fair_w:
@@ -286,10 +305,12 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     if abs(sum_w - fair_w) < 1.0:
         grain_w = 0.0
     state.grain_w = grain_w
-    if fair_w < total_w - 1.0 and state.site_why == SITE_REFERENCE:
-        state.site_why = SITE_ROOM
-    elif fair_w > total_w + 1.0 and state.site_why == SITE_REFERENCE:
-        state.site_why = SITE_FLOOR
+    if state.site_why in (SITE_REFERENCE, SITE_RATE):
+        # What the racks may have binds before the time that it takes.
+        if fair_w < total_w - 1.0:
+            state.site_why = SITE_ROOM
+        elif fair_w > total_w + 1.0:
+            state.site_why = SITE_FLOOR
 
 
 def waiting(limits: Limits, state: State) -> bool:

@@ -17,7 +17,9 @@ import cython
 if not cython.compiled:
     from math import sqrt
 
-    from rampd.ext.codes import SECOND_NS, WINDOW_SLOTS
+    from rampd.ext.codes import R_SWING, SECOND_NS, WINDOW_SLOTS
+    from rampd.ext.ladder import hold
+    from rampd.ext.window import loose
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -100,7 +102,7 @@ def tune(limits: Limits, state: State) -> None:
 
 
 def swing(inputs: Inputs, limits: Limits, state: State) -> None:
-    """Takes a new reading of the meter."""
+    """Takes a new reading of the meter; the reason of the failsafe table that it gives is judged here as well."""
     at_ns = inputs.at_ns[limits.site.power_slot]
     value_w = inputs.value[limits.site.power_slot]
     if not state.meter_good or not state.started or at_ns == state.swing_ns:
@@ -121,4 +123,8 @@ def swing(inputs: Inputs, limits: Limits, state: State) -> None:
     extent(state, value_w, at_ns)
     if since_s > 0.0:
         band(state, value_w, since_s)
+    # A ramp of ours moves the purchase as well, and the model with it.
+    limit_w = limits.site.swing_limit_w
+    wild = limit_w > 0.0 and state.swing_w > limit_w and loose(state) > limit_w
+    hold(limits, state, 0, R_SWING, wild, state.now_ns)
     tune(limits, state)

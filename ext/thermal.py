@@ -15,6 +15,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.codes import ACT_DERATE, ENDLESS, WHY_COOLING
     from rampd.ext.failsafe import fresh
+    from rampd.ext.levels import above, below
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -41,7 +42,10 @@ def caps(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
 
 
 def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
-    """Lowers the racks' upper bounds so that no loop's sum exceeds its cap, each by the same share of its range."""
+    """Lowers the racks' upper bounds so that no loop's sum exceeds its cap, each by the same share of its range.
+
+    Stepped racks get whole levels of it.
+    """
     for loop in range(limits.site.loops):
         state.loop_load_w[loop] = 0.0
         state.loop_floor_w[loop] = 0.0
@@ -63,12 +67,45 @@ def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
             narrowed += 1
     if narrowed == 0:
         return
+    for loop in range(limits.site.loops):
+        state.loop_load_w[loop] = 0.0
     for i in range(limits.site.racks):
         if state.now_ns < state.free_ns[i] and state.loop_floor_w[limits.loop[i]] > state.loop_w[limits.loop[i]]:
             # What the flow no longer carries ends a rack's minimum time.
             state.free_ns[i] = 0
             state.lo_w[i] = min(state.lo_w[i], limits.min_w[i])
         part = state.loop_part[limits.loop[i]]
+        state.next_w[i] = 0.0
         if part < 1.0 and state.hi_w[i] > state.lo_w[i]:
-            state.hi_w[i] = state.lo_w[i] + part * (state.hi_w[i] - state.lo_w[i])
+            most_w = state.hi_w[i]
+            state.hi_w[i] = state.lo_w[i] + part * (most_w - state.lo_w[i])
             state.bound_why[i] = WHY_COOLING
+            if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+                round_down(limits, state, i, most_w)
+    for tier in range(limits.site.tiers):
+        deal(limits, state, tier, True)
+        deal(limits, state, tier, False)
+
+
+def round_down(limits: Limits, state: State, i: int, most_w: float) -> None:
+    """Takes a stepped rack's upper bound down to a level; notes what that leaves its loop, and the level above."""
+    whole_w = max(state.lo_w[i], below(limits, i, state.hi_w[i]))
+    next_w = above(limits, i, whole_w)
+    state.loop_load_w[limits.loop[i]] += state.hi_w[i] - whole_w
+    state.hi_w[i] = whole_w
+    if next_w <= most_w * (1.0 + 1e-12):
+        state.next_w[i] = next_w
+
+
+def deal(limits: Limits, state: State, tier: int, held: bool) -> None:
+    """What rounding left of a loop's capacity, as whole levels: to racks of a tier that have them already, or do not.
+
+    Else no rack of a loop could ever take its first step while the flow carries less than one step of each.
+    """
+    for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
+        i = limits.stepped[k]
+        gap_w = state.next_w[i] - state.hi_w[i]
+        has_it = state.applied_w[i] >= state.next_w[i] - 0.01 * gap_w
+        if state.next_w[i] > 0.0 and has_it == held and gap_w <= state.loop_load_w[limits.loop[i]]:
+            state.loop_load_w[limits.loop[i]] -= gap_w
+            state.hi_w[i] = state.next_w[i]

@@ -1,7 +1,4 @@
-"""The image's structs as Python sees them: the same memory, field by field; `rampd.ext.image` is the C side.
-
-Arrays are C pointers, not bounds-checked: every index comes from the composition.
-"""
+"""The structs of `rampd.ext.image`, the same memory. Arrays are C pointers: every index is from the composition."""
 
 from __future__ import annotations
 
@@ -97,6 +94,7 @@ class Site(ctypes.Structure):
     quiet_w: float
     grain_w: float
     freeze_w: float
+    swing_limit_w: float
     jump_w: float
 
 
@@ -151,11 +149,14 @@ class Limits(ctypes.Structure):
     return_slot: Ints
     flow_slot: Ints
     leak_slot: Ints
+    dew_slot: Ints
+    dew_stale_ns: Longs
     warn_c: Doubles
     derate_c: Doubles
     trip_c: Doubles
     return_c: Doubles
     min_flow_lpm: Doubles
+    margin_k: Doubles
     zone_racks: Ints
     reason_clear_ns: Longs
     reason_action: Bytes
@@ -205,6 +206,7 @@ class State(ctypes.Structure):
     detune_ns: int
     foreign_ns: int
     slow_count: int
+    urgent: int
     firm_turn: int
     swing_seen_w: float
     swing_w: float
@@ -238,6 +240,7 @@ class State(ctypes.Structure):
     total_w: float
     model_w: float
     stand_w: float
+    left_w: float
     idle_w: float
     least_w: float
     most_w: float
@@ -270,7 +273,7 @@ class State(ctypes.Structure):
     window_high_w: Doubles
     window_at: Longs
     range_w: Doubles
-    group_fill: Doubles
+    group_part: Doubles
     used_w: Doubles
     flow_w: Doubles
     slope_w: Doubles

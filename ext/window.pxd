@@ -9,4 +9,6 @@ cdef double highest(const image.Limits *limits, const image.State *state) noexce
 cdef double lowest(const image.Limits *limits, const image.State *state) noexcept nogil
 @cython.locals(k=int64_t, at=int64_t)
 cdef void noise(image.State *state, double residual_w, int64_t now_ns) noexcept nogil
+@cython.locals(k=int64_t, back=int64_t)
+cdef double loose(const image.State *state) noexcept nogil
 cdef double slope(const image.Limits *limits, const image.State *state, bint up) noexcept nogil

@@ -79,6 +79,18 @@ def noise(state: State, residual_w: float, now_ns: int) -> None:
     state.noise_w = high_w - low_w
 
 
+def loose(state: State) -> float:
+    """Peak to peak of what the model does not explain within five seconds; it errs by one second on the safe side."""
+    k = state.noise_at % WINDOW_SLOTS
+    low_w = state.noise_low_w[k]
+    high_w = state.noise_high_w[k]
+    for back in range(1, 6):
+        k = (state.noise_at + WINDOW_SLOTS - back) % WINDOW_SLOTS
+        low_w = min(low_w, state.noise_low_w[k])
+        high_w = max(high_w, state.noise_high_w[k])
+    return high_w - low_w
+
+
 def slope(limits: Limits, state: State, up: bool) -> float:
     """The rate in W/s that the windows leave beside the load's own noise: nine tenths of what it does not use."""
     most = ENDLESS

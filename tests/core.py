@@ -19,7 +19,7 @@ from tests import interpreted
 
 NS: Final = 1_000_000_000
 START_S: Final = 1000.0
-PER_LOOP: Final = 4
+PER_LOOP: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,16 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """A cooling loop's thresholds; `leak` says whether it has leak bits."""
+    """A cooling loop's thresholds; `leak` and `dew` say whether it has leak bits and a dew point."""
 
     warn_c: float = 38.0
     derate_c: float = 40.0
     trip_c: float = 45.0
     return_c: float = 60.0
     min_flow_lpm: float = 100.0
+    margin_k: float = 2.0
     leak: bool = True
+    dew: bool = True
 
 
 @dataclass(slots=True)
@@ -105,13 +107,15 @@ class World:
 
     def cool(
         self, loop: int, *, supply_c: float = 32.0, return_c: float = 44.0, flow_lpm: float = 2000.0,
-        leak: float = 0.0, **reading: Any,
+        leak: float = 0.0, dew_point_c: float = 12.0, **reading: Any,
     ) -> None:  # fmt: skip
         self.put(self.limits.supply_slot[loop], supply_c, **reading)
         self.put(self.limits.return_slot[loop], return_c, **reading)
         self.put(self.limits.flow_slot[loop], flow_lpm, **reading)
         if self.limits.leak_slot[loop] >= 0:
             self.put(self.limits.leak_slot[loop], leak, **reading)
+        if self.limits.dew_slot[loop] >= 0:
+            self.put(self.limits.dew_slot[loop], dew_point_c, **reading)
 
     def command(
         self, verb: int, target_w: float = 0.0, *, envelope: int = codes.DISPATCHED, ramp_s: float = 0.0,
@@ -200,7 +204,7 @@ class World:
             | dict.fromkeys(zones, site.zones)
             | {"zone_until_ns": site.zones * codes.REASONS, "reason_racks": int(codes.REASONS)}
             | {"past_w": site.history * site.racks, "past_model_w": site.history, "range_w": site.groups}
-            | {"group_fill": site.groups, "vetoes": int(codes.VETOES), "tier_spare_w": site.tiers}
+            | {"group_part": site.groups, "vetoes": int(codes.VETOES), "tier_spare_w": site.tiers}
             | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows}
             | dict.fromkeys(["firm_w", "firm_mean_w", "firm_var", "firm_vague_w"], int(codes.FIRMS))
             | dict.fromkeys(["lump_p", "lump_w"], int(codes.LUMPS))
@@ -266,7 +270,7 @@ def world(
         "phases": 1, "period_ns": round(NS / hz), "power_slot": 0,
         "frequency_slot": grid_slot if measured else -1, "breaker_slot": grid_slot + 1 if measured else -1,
         "nominal_v": 8000.0, "nominal_hz": 60.0, "hold_max_ns": 60 * NS, "return_up": 5e3,
-        "quiet_w": 1e12, "meter_stale_ns": 2 * NS, "freeze_ns": 2 * NS, "freeze_w": 150e3,
+        "swing_limit_w": 0.0, "quiet_w": 1e12, "meter_stale_ns": 2 * NS, "freeze_ns": 2 * NS, "freeze_w": 150e3,
         "rack_stale_ns": 5 * NS, "breach_ns": 2 * NS,
         "loop_stale_ns": 10 * NS, "meter_delay_ns": 0, "align_ticks": 2, "after_hold": 0,
         "raise_after": 0, "max_w": 1e6, "min_w": 0.0, "import_w": 1.1e6, "default_w": 1e6, "loss_ratio": 0.0,
@@ -291,7 +295,9 @@ def world(
         slot = 1 + 2 * len(racks) + PER_LOOP * k
         limits.supply_slot[k], limits.return_slot[k], limits.flow_slot[k] = slot, slot + 1, slot + 2
         limits.leak_slot[k] = slot + 3 if cooling.leak else -1
-        for name in ("warn_c", "derate_c", "trip_c", "return_c", "min_flow_lpm"):
+        limits.dew_slot[k] = slot + 4 if cooling.dew else -1
+        limits.dew_stale_ns[k] = limits.site.loop_stale_ns
+        for name in ("warn_c", "derate_c", "trip_c", "return_c", "min_flow_lpm", "margin_k"):
             getattr(limits, name)[k] = getattr(cooling, name)
     wall, out, memory = InputWall(configuration), OutputWall(configuration), Memory(configuration)
     limits.site.slow = sum(rack.slow for rack in racks)

@@ -229,24 +229,24 @@ class Hall:
         self.born_s = time.monotonic()
         return sim
 
-    def start_broker(self) -> Process:
-        """mosquitto; returns once it listens."""
+    def start_broker(self, port: int = 0) -> Process:
+        """mosquitto; returns once it listens. With a port of its own, something stands between it and the site."""
         user = "user root\n" if os.geteuid() == 0 else ""
-        conf = self.folder / "mosquitto.conf"
+        conf, port = self.folder / "mosquitto.conf", port or self.config.mqtt.port
         conf.write_text(
-            f"listener {self.config.mqtt.port} {self.broker_host}\nallow_anonymous true\npersistence false\n{user}",
+            f"listener {port} {self.broker_host}\nallow_anonymous true\npersistence false\n{user}",
             encoding="utf-8",
         )
-        return self.start_other_broker([tool("mosquitto", "mosquitto"), "-c", str(conf)])
+        return self.start_other_broker([tool("mosquitto", "mosquitto"), "-c", str(conf)], port)
 
-    def start_other_broker(self, command: list[str]) -> Process:
+    def start_other_broker(self, command: list[str], port: int = 0) -> Process:
         """Any broker that listens where the site file says."""
         broker = self._start("broker", command)
 
         def listens() -> bool:
             broker.check()
             with socket.socket() as sock:
-                return sock.connect_ex((self.broker_host, self.config.mqtt.port)) == 0
+                return sock.connect_ex((self.broker_host, port or self.config.mqtt.port)) == 0
 
         until(listens, START_S, "the broker listens")
         return broker

@@ -100,7 +100,7 @@ class Office:
 def kept(office: Office) -> Callable[..., Office]:
     """Another process with the same files."""
     journal = office.desk.journal
-    journal.write(journal.take())
+    journal.save()
 
     def again(composed: Composed, clock: Clock, *, silent: bool = False, power_w: float = 496e3) -> Office:
         made = Office(composed, clock, Journal.open(journal.path))

@@ -33,7 +33,8 @@ _LONGEST_STEP_S: Final = 0.5
 
 
 class Loop:
-    """One cooling loop. `pumps` is the share of pump capacity that works; 0 is a failed pump set.
+    """One cooling loop. `pumps` is the share of pump capacity that works; 0 is a failed pump set. `dew_point_c` is
+    that of the air around it.
 
     `flow_lpm`, `supply_c` and `return_c` are the state, `power_w` what pumps and chillers draw, `removed_w` the heat
     that the facility takes, `stored_j` the heat in the water above the supply set point.
@@ -42,6 +43,7 @@ class Loop:
     def __init__(self, spec: LoopSpec, heat_w: float) -> None:
         self.spec = spec
         self.pumps = 1.0
+        self.dew_point_c = spec.dew_point_c
         self.design_lpm = spec.heat_w / (WATER_W_PER_K_LPM * spec.delta_c)
         self.flow_lpm = self._wanted_lpm(heat_w)
         self.supply_c = spec.supply_c

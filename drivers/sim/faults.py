@@ -106,12 +106,19 @@ class PumpFail(_Fault):
     share: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-Fault = Plain | Late | Short | ByteByByte | Reboot | WritesReverted | SecondWriter | PumpFail
+class Humid(_Fault):
+    """Moist air comes to a loop's racks: this dew point."""
+
+    kind: Literal["humid"]
+    dew_point_c: Annotated[float, Field(ge=-40, le=60)]
+
+
+Fault = Plain | Late | Short | ByteByByte | Reboot | WritesReverted | SecondWriter | PumpFail | Humid
 
 # Kinds that need a device of one kind; all others suit every device.
 ONLY_FOR: Final = {
     "stuck": ("rack", "member"), "writes_ignored": ("rack", "member"), "writes_reverted": ("rack", "member"),
-    "second_writer": ("rack", "member"), "pump_fail": ("cdu",),
+    "second_writer": ("rack", "member"), "pump_fail": ("cdu",), "humid": ("cdu",),
 }  # fmt: skip
 # Wrong answers that only Modbus knows.
 MODBUS_ONLY: Final = frozenset({"duplicate", "wrong_id", "wrong_unit", "foreign_function", "short"})

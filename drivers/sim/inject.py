@@ -8,7 +8,7 @@ from random import Random
 
 from rampd.drivers.sim import faults
 from rampd.drivers.sim.breakable import Breakable, Where
-from rampd.drivers.sim.faults import Fault, FaultError, PumpFail, SecondWriter, WritesReverted
+from rampd.drivers.sim.faults import Fault, FaultError, Humid, PumpFail, SecondWriter, WritesReverted
 from rampd.drivers.sim.plant import Plant
 
 
@@ -55,6 +55,9 @@ class Injection:
             case "pump_fail":
                 assert isinstance(self.fault, PumpFail)
                 self._plant.loops[device.place].pumps = self.fault.share
+            case "humid":
+                assert isinstance(self.fault, Humid)
+                self._plant.loops[device.place].dew_point_c = self.fault.dew_point_c
             case _:
                 device.break_wire(self.fault, self._seed)
         if self.fault.kind == "reboot":
@@ -90,6 +93,9 @@ class Injection:
                 self._plant.racks.stuck.discard(device.place)
             case "pump_fail":
                 self._plant.loops[device.place].pumps = 1.0
+            case "humid":
+                cooling = self._plant.loops[device.place]
+                cooling.dew_point_c = cooling.spec.dew_point_c
             case _:
                 device.mend_wire()
 

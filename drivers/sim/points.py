@@ -56,6 +56,7 @@ def loop(plant: Plant, index: int, device_map: DeviceMap) -> dict[str, Point]:
         "pump2_rpm": lambda: _PUMP_RPM * speed(),
         "pump_alarm_bits": lambda: 0.0 if it.pumps == 1.0 else float(_PUMP_ALARM),
         "leak_bits": lambda: 0.0,
+        "dew_point_c": lambda: it.dew_point_c,
     }
     return {name: known.get(name) or _constant(value) for name, value in device_map.values.items()}
 

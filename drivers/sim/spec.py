@@ -55,13 +55,17 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class LoopSpec:
-    """A cooling loop: `heat_w` is carried at `delta_c` between supply and return when the pumps run at full flow."""
+    """A cooling loop: `heat_w` is carried at `delta_c` between supply and return when the pumps run at full flow.
+
+    `dew_point_c` is that of the air around its racks.
+    """
 
     id: str
     supply_c: float
     heat_w: float
     delta_c: float = 12.0
     min_flow_lpm: float = 0.0
+    dew_point_c: float = 12.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,19 @@ def run(made: World, seconds: float, given: Callable[[World], object] = lambda _
     return int(made.state.action[0])
 
 
+def margin(made: World, kelvin: float) -> None:
+    made.limits.margin_k[0] = kelvin
+
+
+def dew_point(made: World, celsius: float, **reading: Any) -> None:
+    """That of loop 0 alone."""
+    made.put(made.limits.dew_slot[0], celsius, **reading)
+
+
+def no_dew_point(made: World) -> None:
+    made.limits.dew_slot[0] = -1
+
+
 CONDITIONS = {
     # name: what is so, action of rack 0 and 1 (both on loop 0)
     "warm":                     (lambda w: w.cool(0, supply_c=38.0), [NO_RAISE, NO_RAISE]),
@@ -45,6 +59,15 @@ CONDITIONS = {
     "CDU just fresh":           (lambda w: w.cool(0, age_s=10.0), [NONE, NONE]),
     "leak seen, CDU stale":     (lambda w: w.cool(0, leak=1.0, age_s=60.0), [SAFE, SAFE]),
     "bad temperature":          (lambda w: w.cool(0, supply_c=99.0, quality=codes.SENTINEL), [NO_RAISE, NO_RAISE]),
+    "near the dew point":       (lambda w: w.cool(0, dew_point_c=30.01), [NO_RAISE, NO_RAISE]),
+    "the margin above it":      (lambda w: w.cool(0, dew_point_c=30.0), [NONE, NONE]),
+    "a cold supply":            (lambda w: w.cool(0, supply_c=13.9), [NO_RAISE, NO_RAISE]),
+    "no margin, at the dew point": (lambda w: (margin(w, 0.0), w.cool(0, dew_point_c=32.0)), [NONE, NONE]),
+    "no margin, below it":      (lambda w: (margin(w, 0.0), w.cool(0, dew_point_c=32.1)), [NO_RAISE, NO_RAISE]),
+    "dew point bad":            (lambda w: dew_point(w, 40.0, quality=codes.RANGE), [NONE, NONE]),
+    "dew point old":            (lambda w: dew_point(w, 40.0, age_s=10.01), [NONE, NONE]),
+    "dew point just fresh":     (lambda w: dew_point(w, 40.0, age_s=10.0), [NO_RAISE, NO_RAISE]),
+    "no dew point":             (lambda w: (no_dew_point(w), w.cool(0, supply_c=5.0)), [NONE, NONE]),
     "rack stale":               (lambda w: w.rack(0, 100e3, age_s=5.01), [NO_RAISE, NONE]),
     "rack just fresh":          (lambda w: w.rack(0, 100e3, age_s=5.0), [NONE, NONE]),
     "rack refuses":             (lambda w: w.rack(0, 100e3, quality=codes.REFUSED), [NO_RAISE, NONE]),
@@ -91,6 +114,14 @@ def test_what_can_no_longer_be_read_counts_as_it_was() -> None:
     assert run(made, 0.05, lambda w: w.cool(0, supply_c=41.0)) == DERATE
     assert run(made, 60.0, lambda w: w.cool(0, supply_c=32.0, quality=codes.REFUSED)) == DERATE
     assert run(made, 9.9, lambda w: w.cool(0)) == DERATE
+    assert run(made, 0.2, lambda w: w.cool(0)) == NONE
+
+
+def test_a_dew_point_that_can_no_longer_be_read_counts_as_it_was() -> None:
+    made = settled()
+    assert run(made, 0.05, lambda w: w.cool(0, dew_point_c=35.0)) == NO_RAISE
+    assert run(made, 60.0, lambda w: dew_point(w, 10.0, quality=codes.REFUSED)) == NO_RAISE
+    assert run(made, 9.9, lambda w: w.cool(0)) == NO_RAISE
     assert run(made, 0.2, lambda w: w.cool(0)) == NONE
 
 

@@ -1,62 +1,15 @@
-"""The guard, rule by rule: what stood, what was asked, what was so, what goes out, what was counted.
-
-Three racks of 20 to 100 kW: a and b at one PDU and one loop, c at another of each. Budgets are full: 100 kW up (80 kW/s
-dispatched) and 100 kW down within a second, 10 kW up without a lease. All powers in kW.
-"""
+"""The guard, rule by rule: what stood, what was asked, what was so, what goes out, what was counted. Powers in kW."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 
 from rampd.ext import codes
 from tests import interpreted
-from tests.core import Cooling, Node, Rack, World, world
+from tests.core import Rack, World, world
+from tests.guarding import Given, Row, hall, play, standing
 
-Given = Callable[[World], object]
 NAN, INF = float("nan"), float("inf")
-
-
-def hall(pdu_kw: float = 1000.0, main_kw: float = 1000.0, **rack: bool) -> World:
-    made = world(
-        [Rack(node=1, **rack), Rack(node=1), Rack(node=2, loop=1)],
-        [Node(main_kw * 1e3), Node(pdu_kw * 1e3, 0), Node(1e12, 0)],
-        [Cooling(), Cooling(leak=False)],
-        dispatched_up=80e3, dispatched_down=80e3, normal_up=8e3, normal_down=8e3, import_w=500e3, measured=True,
-        under=[(59.7, 1), (59.5, 0)],
-    )  # fmt: skip
-    made.limits.site.jump_w = 0.0
-    return made
-
-
-def standing(made: World, *last_kw: float) -> World:
-    """Racks that draw and show what they were given, a live dispatched command, and full budgets."""
-    made.meter(300e3)
-    for i, kw in enumerate(last_kw):
-        made.rack(i, kw * 1e3, kw * 1e3)
-    made.command(codes.TRACK, 300e3)
-    made.guard(*(kw * 1e3 for kw in last_kw))
-    made.now_s += 1.0
-    made.refresh()
-    made.guard(*(kw * 1e3 for kw in last_kw))
-    assert made.vetoes() == {}
-    assert made.watch.last_w[:3] == [kw * 1e3 for kw in last_kw]
-    made.now_s += 1.0
-    made.refresh()
-    return made
-
-
-@dataclass(frozen=True)
-class Row:
-    last: tuple[float, float, float]
-    asked: tuple[float, float, float]
-    out: tuple[float, float, float]
-    vetoes: dict[str, int]
-    given: tuple[Given, ...] = ()
-    pdu_kw: float = 1000.0
-    main_kw: float = 1000.0
 
 
 def no_lease(w: World) -> None:
@@ -73,10 +26,6 @@ def normal(w: World) -> None:
 
 def estop(w: World) -> None:
     w.inputs.command.verb = codes.ESTOP
-
-
-def all_at(supply_c: float) -> Given:
-    return lambda w: (w.cool(0, supply_c=supply_c), w.cool(1, supply_c=supply_c))
 
 
 def state_of_b(rack_state: int) -> Given:
@@ -120,12 +69,6 @@ ROWS = {
                                           (lambda w: w.rack(0, 40e3, age_s=60.0),)),
     "rack refused":                   Row(LOW, (50.0, 40.0, 40.0), LOW, {"STALE": 1},
                                           (lambda w: w.rack(0, 40e3, quality=codes.REFUSED),)),
-    "supply just cool":               Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {},
-                                          (lambda w: w.cool(0, supply_c=37.99),)),
-    "supply warm":                    Row(LOW, (50.0, 50.0, 50.0), (40.0, 40.0, 50.0), {"COOLING": 2},
-                                          (lambda w: w.cool(0, supply_c=38.0),)),
-    "CDU stale":                      Row(LOW, (40.0, 40.0, 50.0), LOW, {"COOLING": 1},
-                                          (lambda w: w.cool(1, age_s=10.01),)),
     # 4. No raise where the grid is not there.
     "voltage just not low":           Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, (shown(volts=7200.0),)),
     "voltage low":                    Row(LOW, (50.0, 40.0, 30.0), (40.0, 40.0, 30.0), {"GRID": 1},
@@ -168,20 +111,6 @@ ROWS = {
                                           (lambda w: w.meter(500e3),)),
     "a bad meter is no reason":       Row(HIGH, (20.0, 20.0, 99.0), (100.0, 20.0, 99.0), {"FALL": 1},
                                           (lambda w: w.meter(900e3, quality=codes.RANGE),)),
-    "hot loops fall freely":          Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 20.0), {}, (all_at(40.0),)),
-    "warm is not hot":                Row(HIGH, (20.0, 20.0, 100.0), (100.0, 20.0, 100.0), {"FALL": 1},
-                                          (all_at(39.9),)),
-    "cold racks wait for hot ones":   Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 100.0), {"FALL": 1},
-                                          (lambda w: w.cool(0, supply_c=40.0),)),
-    "a bad temperature is no reason": Row(HIGH, (20.0, 20.0, 100.0), (100.0, 20.0, 100.0), {"FALL": 1},
-                                          (lambda w: w.cool(0, supply_c=50.0, quality=codes.SENTINEL),)),
-    "a leak is a reason":             Row(HIGH, (0.0, 0.0, 100.0), (0.0, 0.0, 100.0), {},
-                                          (lambda w: w.cool(0, leak=1.0),)),
-    "a leak in the first slot":       Row(HIGH, (0.0, 0.0, 100.0), (0.0, 0.0, 100.0), {},
-                                          (lambda w: w.limits.leak_slot.__setitem__(0, 0),)),
-    "a bad leak bit is none":         Row(HIGH, (20.0, 20.0, 100.0), (100.0, 20.0, 100.0), {"FALL": 1},
-                                          (lambda w: w.cool(0, leak=1.0), lambda w: w.inputs.quality.__setitem__(
-                                              w.limits.leak_slot[0], codes.SENTINEL))),
     "below the first under step":     Row(HIGH, (20.0, 20.0, 20.0), (20.0, 20.0, 20.0), {}, (shown(hz=59.7),)),
     "above every under step":         Row(HIGH, (20.0, 20.0, 99.0), (100.0, 20.0, 99.0), {"FALL": 1},
                                           (shown(hz=59.701),)),
@@ -219,15 +148,7 @@ ROWS = {
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 def test_row(row: Row) -> None:
-    made = standing(hall(), *row.last)
-    made.limits.node_w[0], made.limits.node_w[1] = row.main_kw * 1e3, row.pdu_kw * 1e3
-    for so in row.given:
-        so(made)
-    out = made.guard(*(kw * 1e3 for kw in row.asked))
-    assert [w / 1e3 for w in out] == pytest.approx(row.out, abs=1e-9)
-    assert made.vetoes() == row.vetoes
-    assert sum(made.watch.vetoed[:3]) == sum(row.vetoes.values())
-    assert made.watch.last_w[:3] == out
+    play(row)
 
 
 FIRST_SIGHT = {
@@ -432,6 +353,18 @@ def test_after_two_seconds_above_its_limit_a_node_goes_to_its_least() -> None:
         made.refresh()
     assert seen == [[80.0, 80.0, 80.0]] * 4 + [[20.0, 20.0, 80.0]] * 2
     assert made.vetoes() == {"SAFE": 2, "RISE": 2}
+
+
+def test_what_stands_beside_a_node_above_its_limit_moves_as_it_is_asked() -> None:
+    made = standing(hall(), 40.0, 40.0, 80.0)
+    made.limits.node_w[2] = 50e3
+    seen = []
+    for _ in range(5):
+        seen.append([w / 1e3 for w in made.guard(50e3, 40e3, 80e3)])
+        made.now_s += 0.5
+        made.refresh()
+    assert seen == [[50.0, 40.0, 80.0]] * 4 + [[50.0, 40.0, 20.0]]
+    assert made.vetoes() == {"SAFE": 1}
 
 
 def test_the_two_seconds_begin_anew_once_the_node_was_below_its_limit() -> None:

@@ -104,6 +104,7 @@ ZONES = {
     "supply_trip":     ("loop 0", lambda w: w.cool(0, supply_c=45.0), range(6)),
     "low_flow":        ("loop 1", lambda w: w.cool(1, flow_lpm=99.0), range(6, 12)),
     "no_flow":         ("loop 1", lambda w: w.cool(1, flow_lpm=9.0), range(6, 12)),
+    "condensation":    ("loop 0", lambda w: w.cool(0, dew_point_c=30.1), range(6)),
     "leak":            ("loop 1", lambda w: w.cool(1, leak=1.0), range(6, 12)),
 }  # fmt: skip
 """`meter_frozen` has test_freeze.py, the way back test_the_return_is_in_turns."""

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from rampd.ext import codes
 from tests import interpreted
 from tests.core import World, world
 
@@ -55,6 +56,61 @@ def test_peak_to_peak_is_that_of_the_last_five_seconds() -> None:
     assert made.state.swing_w == pytest.approx(20e3)
     metered(made, 6.0, lambda t: 480.0)
     assert made.state.swing_w == 0.0
+
+
+def ticks(made: World, seconds: float, power_kw: object) -> None:
+    """The compiled core under a meter that shows a function of time; the racks draw what they drew."""
+    first_s = made.now_s
+    for _ in range(round(seconds / DT)):
+        made.now_s += DT
+        made.refresh()
+        made.meter(1e3 * power_kw(made.now_s - first_s))  # type: ignore[operator]
+        made.tick(0.0)
+
+
+def square(kw: float, period_s: float = 2.0) -> object:
+    return lambda t: 800.0 + (kw if t % period_s < 0.5 * period_s else 0.0)
+
+
+WARNED = {
+    # limit, what the meter shows -> whether it is said
+    "more than the limit":        (30.0, square(30.1), ["swing"]),
+    "just the limit":             (30.0, square(30.0), []),
+    "no limit":                   (0.0, square(300.0), []),
+    "at the edge of the band":    (30.0, square(31.0, period_s=9.0), ["swing"]),
+    "too slow for five seconds":  (30.0, lambda t: 800.0 + 3.0 * min(t, 60.0), []),
+    "fast enough":                (30.0, lambda t: 800.0 + 6.5 * min(t, 30.0), ["swing"]),
+    "once":                       (30.0, lambda t: 800.0 if t < 15.0 else 760.0, ["swing"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", WARNED.values(), ids=WARNED.keys())
+def test_a_purchase_that_swings_is_said(row: tuple[float, object, list[str]]) -> None:
+    limit_kw, shown, reasons = row
+    made = world(swing_limit_w=1e3 * limit_kw)
+    ticks(made, 20.0, shown)
+    assert made.reasons() == reasons
+    # It is a warning: nothing is barred.
+    assert made.state.action[0] == (codes.ACT_WARN if reasons else codes.ACT_NONE)
+
+
+def test_it_ends_a_minute_after_the_last_swing() -> None:
+    made = world(swing_limit_w=30e3)
+    ticks(made, 10.0, square(40.0))
+    ticks(made, 64.0, square(0.0))
+    assert made.reasons() == ["swing"]
+    ticks(made, 3.0, square(0.0))
+    assert made.reasons() == []
+
+
+def test_what_a_dip_of_the_voltage_takes_is_no_swing() -> None:
+    made = world(swing_limit_w=30e3, measured=True)
+    ticks(made, 10.0, square(0.0))
+    made.grid(volts=6000.0)
+    ticks(made, 2.0, lambda t: 0.0)
+    made.grid()
+    ticks(made, 30.0, square(0.0))
+    assert made.reasons() == []
 
 
 @pytest.mark.parametrize("refresh_s", [0.1, 0.2, 1.0])

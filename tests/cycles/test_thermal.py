@@ -87,3 +87,27 @@ def test_derating_is_linear_to_the_least(supply_c: float, kw: float) -> None:
     made.cool(0, supply_c=supply_c)
     made.state.loop_action[0] = codes.ACT_DERATE
     assert narrow(made) == [kw, kw, 100.0]
+
+
+# Three stepped racks of 100 kW on one loop, 30 K: what the flow carries goes out in whole levels.
+STEPPED = {
+    # flow l/min, step kW, set points that stand -> upper bounds
+    "one of three":            (60.0, 100.0, (0, 0, 0), [100.0, 0.0, 0.0]),
+    "who has it keeps it":     (60.0, 100.0, (0, 100, 0), [0.0, 100.0, 0.0]),
+    "two of three":            (120.0, 100.0, (0, 0, 100), [100.0, 0.0, 100.0]),
+    "not even one":            (40.0, 100.0, (0, 0, 0), [0.0, 0.0, 0.0]),
+    "steps of a quarter":      (60.0, 25.0, (25, 25, 25), [50.0, 25.0, 25.0]),
+    "all":                     (160.0, 100.0, (0, 0, 0), [100.0, 100.0, 100.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("flow_lpm", "step_kw", "stand_kw", "most_kw"), STEPPED.values(), ids=STEPPED.keys())
+def test_stepped_racks_get_whole_levels_of_what_the_flow_carries(
+    flow_lpm: float, step_kw: float, stand_kw: tuple[int, ...], most_kw: list[float]
+) -> None:
+    made = world([Rack(min_w=0.0, quantum_w=step_kw * 1e3)] * 3, loops=[Cooling()])
+    made.state.tick = 1
+    for i in range(3):
+        made.state.lo_w[i], made.state.hi_w[i], made.state.applied_w[i] = 0.0, 100e3, stand_kw[i] * 1e3
+    made.cool(0, flow_lpm=flow_lpm)
+    assert narrow(made) == most_kw

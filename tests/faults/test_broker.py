@@ -15,6 +15,7 @@ import pytest
 
 from rampd.daemon import halls
 from tests.hall import Hall
+from tests.strict import Strict
 from tests.waits import until
 
 QUICK = {"up_mw_per_min = 0.198\ndown_mw_per_min = 0.198": "up_mw_per_min = 30\ndown_mw_per_min = 30"}
@@ -127,6 +128,26 @@ def old(hall: Hall) -> Facts:
         return {"status": status, "stages": client.stages(command_id), "words": hall.daemon.words}
 
 
+@story
+def strict(hall: Hall) -> Facts:
+    """A broker that closes the connection over an acknowledgement to a topic that it does not grant."""
+    port = hall.config.mqtt.port + 1
+    hall.start_sim()
+    hall.start_broker(port)
+    with Strict((hall.broker_host, port - 1), (hall.broker_host, port), "not/granted") as wire:
+        hall.start_daemon()
+        hall.until_ready()
+        until(lambda: connected(hall) == 1, 15, "the daemon is on the broker")
+        with hall.client() as client:
+            command_id = client.command("hold", reply_to="not/granted")
+            until(lambda: client.state["command_id"] == command_id, 15, "the command is followed all the same")
+            until(lambda: client.stages(command_id)[-1:] == ["reached"], 30, "it is answered on the site's own topic")
+            cuts = wire.cuts
+            dropped = hall.metrics().value("rampd_acks_dropped_total")
+        found = obeys(hall, 80)
+        return found | {"cuts": cuts, "after": wire.cuts, "dropped": dropped, "words": hall.daemon.words}
+
+
 def play(run: Callable[[Hall], Facts], folder: Path) -> Facts:
     with Hall(folder, racks=halls.SMALLEST, columns={"asic.up_kw_per_s": "109"}, edit=QUICK) as hall:
         return run(hall) | {"broken": hall.limits_broken(), "code": hall.daemon.code}
@@ -138,7 +159,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
         yield {name: pool.submit(play, run, tmp_path_factory.mktemp(name)) for name, run in STORIES.items()}
 
 
-@pytest.mark.parametrize("name", ["killed", "stopped", "absent", "old"])
+@pytest.mark.parametrize("name", ["killed", "stopped", "absent", "old", "strict"])
 def test_the_site_obeys_again_and_no_limit_was_broken(stories: dict[str, Future[Facts]], name: str) -> None:
     facts = stories[name].result()
     assert facts["code"] is None
@@ -166,6 +187,12 @@ def test_a_site_without_a_broker_is_controlled(stories: dict[str, Future[Facts]]
     facts = stories["absent"].result()
     assert facts["off"] == 0
     assert facts["programmed"] >= 4, "every rack has its dead-man"
+
+
+def test_an_answer_that_ends_a_session_ends_no_other(stories: dict[str, Future[Facts]]) -> None:
+    facts = stories["strict"].result()
+    assert facts["cuts"] == facts["dropped"] == facts["after"] == 1
+    assert "'not/granted': it is dropped" in facts["words"]
 
 
 def test_the_old_protocol_is_found_by_itself(stories: dict[str, Future[Facts]]) -> None:

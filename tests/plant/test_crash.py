@@ -12,6 +12,10 @@ import pytest
 
 from rampd.daemon import qualify, scores
 from rampd.daemon.closed import ClosedLoop
+from rampd.daemon.commands import Desk
+from rampd.daemon.events import Events
+from rampd.daemon.happenings import Happenings
+from rampd.daemon.journal import Journal
 from rampd.ext import views
 
 CRASH_S, MOST_W, WINDOW = 200.0, 5e6, 16
@@ -43,3 +47,21 @@ def test_the_return_of_a_crashed_job_keeps_the_window(seed: int, away_s: float) 
     state = views.state(loop.memory)
     assert sum(state.applied_w[i] for i in jobs[0].racks) >= 0.65 * loop.fleet.max_w[list(jobs[0].racks)].sum()
     assert loop.vetoes() == 0
+
+
+def test_the_crash_is_an_event_and_the_training_is_none() -> None:
+    config = qualify.hall(1)
+    jobs = tuple(replace(job, crash_s=CRASH_S) for job in qualify.training(config, (8.0,), 1))
+    loop, events = ClosedLoop(config, 1, jobs=jobs), Events()
+    desk = Desk(loop.composed, loop.inputs, Journal(None), lambda _: None)
+    happenings = Happenings(desk, events, list, config.site.max_mw * 1e6)
+    told: list[float] = []
+    while loop.now_s < CRASH_S + 30.0:
+        happenings.tick(loop.run(0.1), loop.now_s, loop.now_s)
+        while (event := events.first()) is not None:
+            events.delivered(event["seq"])
+            if event["type"] == "load_drop":
+                told.append(loop.now_s)
+                assert event["fell_w"] > 4e6
+    assert len(told) == 1
+    assert CRASH_S < told[0] < CRASH_S + 10.0

@@ -17,7 +17,7 @@ import pytest
 
 from rampd.daemon import answers, commands, halls, journal, sitecheck
 from rampd.daemon.answers import Reply
-from rampd.daemon.arbitrate import Source
+from rampd.daemon.arbitrate import Mode, Source
 from rampd.daemon.commands import Desk
 from rampd.daemon.config import Config
 from rampd.daemon.journal import Journal
@@ -81,7 +81,7 @@ class Site:
 
     def restart(self, away_s: float) -> None:
         """Killed, and started again while the plant goes on."""
-        self.desk.journal.write(self.desk.journal.take())
+        self.desk.journal.save()
         for _ in range(round(away_s / self.loop.dt_s)):
             self.loop.now_s += self.loop.dt_s
             self.loop.plant.step(self.loop.now_s)
@@ -178,3 +178,22 @@ def test_nothing_rises_without_a_reason(tmp_path: Path, monkeypatch: pytest.Monk
         step(site, dice)
     assert sum(site.ends.values()) > 5
     assert site.loop.over_w["site"] <= 1e-3
+
+
+def test_a_journal_that_is_spoilt_raises_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at half power, and started again with a file that nobody can read: the site stays where it is."""
+    site = Site(sitecheck.load(halls.write(halls.Hall("paths", halls.SMALLEST), tmp_path)), tmp_path, 1)
+    for module in (answers, commands, journal):
+        monkeypatch.setattr(module, "time", site)
+    site.run(5)
+    site.send("setpoint", percent=50, ramp_s=5)
+    site.run(20)
+    before_w = site.loop.mean_w(1.0)
+    site.desk.journal.save()
+    site.path.write_text("{", encoding="utf-8")
+    site.loop.restart()
+    site.open()
+    site.ceiling_w = None
+    site.run(60)
+    assert site.desk.mode is Mode.HAND
+    assert site.loop.mean_w(5.0) == pytest.approx(before_w, rel=0.02)

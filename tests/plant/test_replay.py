@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rampd.daemon import recording, sitecheck
+from rampd.daemon import recording, sitecheck, whycli
 from rampd.daemon.closed import START_S, ClosedLoop
 from rampd.daemon.recorder import Recorder
 from rampd.daemon.recording import Files, Recording, RecordingError, chunk
@@ -177,6 +177,19 @@ def test_a_file_that_is_none_gets_one_clear_error(tmp_path: Path, minute: Path, 
     assert str(path) in str(caught.value)
     with pytest.raises(RecordingError, match="cannot be read"):
         replay(tmp_path / "nothing.rec", None)
+
+
+@pytest.mark.parametrize("data", [b"", b"rampd", b"something else entirely"])
+def test_an_empty_file_in_the_folder_does_not_hide_the_others(
+    minute: Path, tmp_path: Path, data: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "000001-20260101T000000Z.rec").write_bytes(minute.read_bytes())
+    empty = tmp_path / "000002-20260101T000100Z.rec"
+    empty.write_bytes(data)
+    assert whycli.at_moment(tmp_path, "+30", None)["site"]["power_w"] is not None
+    assert f"{empty}: no recording of rampd; passed over" in capsys.readouterr().err
+    with pytest.raises(RecordingError, match="no recording of rampd"):
+        whycli.at_moment(empty, "+30", None)
 
 
 def test_records_of_another_site_are_refused(minute: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A feedback that swings by itself, in closed loop: told too short a time for dead times that nobody knows."""
+"""Swings in closed loop: what is said of the purchase, and a feedback told too short a time for its dead times."""
 
 from __future__ import annotations
 
@@ -6,7 +6,33 @@ import numpy as np
 
 from rampd.daemon import proving
 from rampd.daemon.closed import ClosedLoop
-from rampd.ext import views
+from rampd.ext import codes, views
+
+
+def said(loop: ClosedLoop, seconds: float) -> list[bool]:
+    """Tick by tick, whether the purchase is said to swing."""
+    return [bool(loop.run(loop.dt_s).zone_reasons[0] & 1 << codes.R_SWING) for _ in range(round(seconds / loop.dt_s))]
+
+
+def test_a_dispatch_is_no_swing_however_far_it_goes() -> None:
+    loop = ClosedLoop(proving.hall(1), 1)
+    full_w = loop.config.site.max_mw * 1e6
+    loop.run(15.0)
+    for part in (0.4, 1.0):
+        loop.command(part * full_w, ramp_s=5.0)
+        assert not any(said(loop, 12.0))
+        assert np.ptp(loop.poi_w[-round(12.0 / loop.dt_s) :]) > 1.5 * loop.limits.site.swing_limit_w
+
+
+def test_training_of_which_more_shows_than_the_site_may_is_said() -> None:
+    """A job of 16 MW, which nobody caps: 11 MW in five seconds. One of 8 MW stays below the limit of 10."""
+    config = proving.hall(1)
+    seen = []
+    for size_mw in (8.0, 16.0):
+        loop = ClosedLoop(config, 1, jobs=proving.training(config, (size_mw,), 1))
+        loop.controlled = False
+        seen.append(any(said(loop, 25.0)))
+    assert seen == [False, True]
 
 
 def test_a_feedback_that_is_too_fast_is_slowed_and_swings_less() -> None:

@@ -58,6 +58,8 @@ def disturb(random: Random, made: World) -> None:
     made.inputs.value[site.power_slot] = random.choice([random.uniform(0, 1.2 * site.import_w), 0.5 * site.import_w])
     for k in range(site.loops):
         made.inputs.value[made.limits.supply_slot[k]] = random.choice([30.0] * 9 + [38.0, 40.0, 50.0])
+        made.inputs.value[made.limits.flow_slot[k]] = random.choice([2000.0] * 9 + [99.9, 0.0])
+        made.inputs.value[made.limits.dew_slot[k]] = random.choice([12.0] * 9 + [28.1, 40.0])
     if random.random() < 0.1:
         made.command(random.choice(list(codes.Verb)), envelope=random.choice([codes.NORMAL, codes.DISPATCHED]),
                      lease_s=random.choice([0.5, 5.0, 900.0]))  # fmt: skip
@@ -90,6 +92,20 @@ def found_w(made: World, i: int) -> float:
     if made.limits.limit_slot[i] >= 0:
         seen_w = max(seen_w, made.inputs.value[made.limits.limit_slot[i]])
     return 0.0 if seen_w <= 0.0 else min(max(seen_w, made.limits.min_w[i]), made.limits.max_w[i])
+
+
+def lacks_flow(made: World, loop: int) -> bool:
+    """Whether a loop is known to carry less than its least flow."""
+    slot = made.limits.flow_slot[loop]
+    fresh = made.inputs.quality[slot] == codes.GOOD and made.now_ns - made.inputs.at_ns[slot] <= 10 * 10**9
+    return fresh and made.inputs.value[slot] < made.limits.min_flow_lpm[loop]
+
+
+def damp(made: World, loop: int) -> bool:
+    """Whether a loop's supply is known to be less than its margin above the dew point."""
+    slot = made.limits.dew_slot[loop]
+    fresh = made.inputs.quality[slot] == codes.GOOD and made.now_ns - made.inputs.at_ns[slot] <= 10 * 10**9
+    return fresh and made.inputs.value[made.limits.supply_slot[loop]] < made.inputs.value[slot] + 2.0
 
 
 def play(random: Random) -> int:
@@ -131,6 +147,8 @@ def play(random: Random) -> int:
             assert made.now_ns - made.inputs.at_ns[slot] <= 5 * 10**9
             assert made.now_ns - made.inputs.at_ns[supply] <= 10 * 10**9
             assert made.inputs.value[supply] < limits.warn_c[limits.loop[i]]
+            assert not lacks_flow(made, limits.loop[i])
+            assert not damp(made, limits.loop[i])
         change_w = sum(out_w[i] - (last_w[i] if knew[i] else found_w(made, i)) for i in racks if made.watch.known[i])
         assert change_w <= max(0.0, budget_w) + 1e-6
         for v in range(site.nodes):

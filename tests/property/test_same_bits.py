@@ -55,7 +55,7 @@ def made_of(random: Random) -> World:
         import_w=random.uniform(0.6, 1.2) * most_w, default_w=random.uniform(0.3, 1.0) * most_w, loss_ratio=0.015,
         feedback_s=random.choice([0.5, 2.0]), lead_s=random.choice([0.5, 2.0]), normal_up=0.02 * most_w,
         normal_down=0.03 * most_w, dispatched_up=0.2 * most_w, dispatched_down=0.3 * most_w,
-        meter_delay_ns=random.choice([0, 100_000_000]),
+        meter_delay_ns=random.choice([0, 100_000_000]), swing_limit_w=random.choice([0.0, 0.1, 0.3]) * most_w,
     )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def disturb(random: Random, made: World, wild: bool) -> None:
             made.cool(
                 k, supply_c=random.choice([30.0, 30.0, 37.9, 38.0, 39.0, 40.0, 42.5, 45.0]),
                 flow_lpm=random.choice([2000.0, 2000.0, 100.0, 99.0, 10.0, 0.0]),
-                leak=random.choice([0.0, 0.0, 0.0, 1.0]),
+                leak=random.choice([0.0, 0.0, 0.0, 1.0]), dew_point_c=random.choice([12.0, 12.0, 28.0, 28.1]),
             )  # fmt: skip
     for slot in range(site.slots):
         if random.random() < 0.05:

@@ -67,6 +67,10 @@ class Ledger:
         supply, flow, leak = limits.supply_slot[k], limits.flow_slot[k], limits.leak_slot[k]
         if name == "leak":
             return value[leak] != 0.0 if self.made.inputs.quality[leak] == codes.GOOD else None
+        if name == "condensation":
+            dew = limits.dew_slot[k]
+            seen = self.fresh(supply, 10.0) and self.fresh(dew, 10.0)
+            return value[supply] < value[dew] + limits.margin_k[k] if seen else (name, LOOP_ZONE + k) in self.acted
         seen = self.fresh(supply, 10.0) and self.fresh(flow, 10.0)
         if not seen:
             waits = ("cdu_never", LOOP_ZONE + k) in self.acted or name == "cdu_never"
@@ -142,6 +146,7 @@ class Paths(RuleBasedStateMachine):
         self.limit_w = [75e3] * RACKS
         self.silent: set[str] = set()
         self.hz, self.volts, self.supply_c, self.flow_lpm, self.leak = 60.0, 8000.0, 32.0, 2000.0, 0.0
+        self.dew_point_c = 12.0
         self.stuck_w: float | None = None
         self.before = [75e3] * RACKS
         self.restarted_w: float | None = None
@@ -165,7 +170,9 @@ class Paths(RuleBasedStateMachine):
             made.meter(shown_w if self.stuck_w is None else self.stuck_w)
             made.grid(hz=self.hz, volts=self.volts)
         if "cooling" not in self.silent:
-            made.cool(0, supply_c=self.supply_c, flow_lpm=self.flow_lpm, leak=self.leak)
+            made.cool(
+                0, supply_c=self.supply_c, flow_lpm=self.flow_lpm, leak=self.leak, dew_point_c=self.dew_point_c
+            )  # fmt: skip
             made.cool(1)
         made.wall.publish(made.now_ns)
         assert made.loop.tick_at(made.now_ns)
@@ -205,9 +212,11 @@ class Paths(RuleBasedStateMachine):
         else:
             self.reference_w = None
         if self.restarted_w is not None and out.seq == 0:
-            # What is dealt out anew rises before another falls: by one step of 10 kW, and what is too little to write.
+            # What is dealt out anew rises before another falls: by 0.4 of the coarsest step, beyond which 0.6 of one of
+            # 10 kW may reach, and what is too little to write.
+            ahead_w = 0.4 * self.made.limits.site.grain_w + 0.6 * 10e3
             rated_w = sum(self.made.limits.max_w[i] for i in range(RACKS))
-            assert sum_w <= self.restarted_w + 10e3 + 0.001 * rated_w + SLACK_W
+            assert sum_w <= self.restarted_w + ahead_w + 0.001 * rated_w + SLACK_W
 
     @rule(part=st.floats(0.0, 1.2), envelope=st.sampled_from([codes.NORMAL, codes.DISPATCHED]),
           lease_s=st.sampled_from([0.5, 3.0, 900.0]), shape=st.sampled_from(list(codes.Shape)))  # fmt: skip
@@ -265,6 +274,12 @@ class Paths(RuleBasedStateMachine):
         self.flow_lpm = flow_lpm
         self.run(seconds)
         self.flow_lpm = 2000.0
+
+    @rule(dew_point_c=st.sampled_from([30.5, 40.0]), seconds=st.sampled_from([0.5, 4.0]))
+    def humid(self, dew_point_c: float, seconds: float) -> None:
+        self.dew_point_c = dew_point_c
+        self.run(seconds)
+        self.dew_point_c = 12.0
 
     @rule(seconds=st.sampled_from([0.1, 4.0]))
     def leaks(self, seconds: float) -> None:

@@ -168,7 +168,7 @@ def test_every_kernel_function_is_declared_nogil(name: str) -> None:
 
 def test_every_branch_of_the_guard_is_covered(tmp_path: Path) -> None:
     data, report = tmp_path / "coverage", tmp_path / "report.json"
-    rows = ("tests/cycles/test_guard_rows.py", "tests/cycles/test_guard_meter.py")
+    rows = [str(path) for path in (ROOT / "tests" / "cycles").glob("test_guard_*.py")]
     coverage = [sys.executable, "-m", "coverage"]
     for arguments in (
         [

@@ -32,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def save(journal: Journal) -> None:
-    journal.write(journal.take())
+    journal.save()
 
 
 def accept(journal: Journal, name: str, stage: str = "accepted") -> None:
@@ -110,6 +110,17 @@ def test_it_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) 
     assert list(journal.seen) == ["c", "d", "e"]
 
 
+def test_what_could_be_followed_again_is_forgotten_last(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 3)
+    journal = Journal(None)
+    journal.remember("long", "received", clock.now_s + 3600)
+    journal.remember("long", "reached")
+    for k in range(5):
+        journal.remember(f"short{k}", "received", clock.now_s + 30)
+        clock.now_s += 31
+    assert list(journal.seen) == ["long", "short3", "short4"]
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", "7", "{}", '{"live": null}', '{"rest": {}}', "[" * 5000, '{"live": {"id": "a"}}'],
@@ -131,7 +142,21 @@ def test_what_is_of_the_wrong_kind_is_nothing(tmp_path: Path, wrong: Any) -> Non
     path = tmp_path / "commands.json"
     path.write_text(json.dumps({"live": wrong, "rest": wrong}), encoding="utf-8")
     journal = Journal.open(path)
-    assert (journal.live, journal.rest) == (None, {})
+    assert (journal.live, journal.rest, journal.unreadable) == (None, {}, True)
+
+
+def test_what_is_noted_while_the_disk_fails_stays_in_order(tmp_path: Path) -> None:
+    """The write is another thread's: what it could not do comes back before what was noted meanwhile."""
+    in_the_way = tmp_path / "state"
+    in_the_way.write_text("no folder", encoding="utf-8")
+    journal = Journal.open(in_the_way / "commands.json")
+    accept(journal, "first")
+    work = journal.take()
+    left = journal.write(work)
+    assert (left, journal.dirty, list(journal.trail.pending)) == (work, False, []), "a write changes nothing by itself"
+    accept(journal, "second")
+    journal.put_back(left)
+    assert [json.loads(line)["id"] for line in journal.take().lines.splitlines()] == ["first", "second"]
 
 
 @pytest.mark.parametrize("entry", [{}, {"id": 7, "stage": "x"}, {"id": "a"}, {"id": "a", "stage": "x", "at": "then"}])

@@ -100,7 +100,7 @@ def test_what_waits_for_a_reset_is_said_kept_and_restored(core: Core, tmp_path: 
     journal = Journal.open(tmp_path / "kept.json")
     journal.latch(held)
     assert journal.dirty
-    journal.write(journal.take())
+    journal.save()
     journal.latch(held)
     assert not journal.dirty
     again = Core(tmp_path)

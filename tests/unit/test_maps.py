@@ -68,6 +68,7 @@ def test_the_maps_to_get_wrong_are_right() -> None:
         (METER, "[values]", "max_regs = 3\n[values]", "m: values: energy_wh spans 4 registers, the device answers 3"),
         (METER, POWER, "", "a meter needs power_w"),
         (METER, POWER, 'power_w = { at = 10, type = "f32" }', "power_w: a control input needs its plausible range"),
+        (METER, POWER, POWER + '\ndew_point_c = { at = 30, type = "s16" }', "dew_point_c: a control input needs its"),
         (METER, "[-1.0e6, 1.0e6]", "[1.0e6, -1.0e6]", "is empty: give [lowest, highest]"),
         (METER, "[-1.0e6, 1.0e6]", "[5.0, 5.0]", "m: values.power_w: Value error, range [5.0, 5.0] is empty"),
         (METER, "[-1.0e6, 1.0e6]", "[5.0]", "m: values.power_w.range"),

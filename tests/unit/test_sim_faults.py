@@ -287,6 +287,14 @@ async def test_failed_pumps_show_in_flow_and_alarm() -> None:
         assert alarm[9:] == b"\x00\x40"
 
 
+async def test_moist_air_comes_and_goes() -> None:
+    async with Running(fault("humid", "loop", dew_point_c=31.0, for_s=0.3)) as running:
+        await running.go()
+        loop = running.hall.plant.loops[0]
+        assert loop.dew_point_c == 31.0
+        await running.until(lambda: loop.dew_point_c == loop.spec.dew_point_c == 12.0)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -316,6 +324,7 @@ def test_a_wrong_file_says_where_and_what_to_do(text: str, message: str) -> None
         (fault("down", "asic-*"), "'asic-.' matches no device"),
         (fault("stuck", "poi"), "poi is a meter: stuck needs a rack"),
         (fault("pump_fail", "gpu-a"), "gpu-a is a rack: pump_fail needs a cdu"),
+        (fault("humid", "gpu-a", dew_point_c=20), "gpu-a is a rack: humid needs a cdu"),
         (fault("late", delay_s=1) + fault("silent", at_s=5), "late and silent both on gpu-a from 5 s: let one end"),
         (fault("frozen", for_s=5) + fault("frozen", "gpu-*", at_s=4), "fault 2: frozen and frozen both on gpu-a"),
     ],

@@ -154,6 +154,7 @@ def test_loops(composed: Composed) -> None:
         assert table.leak_slot[i] == slots["leak_bits"]
         assert (table.warn_c[i], table.derate_c[i], table.trip_c[i]) == (loop.warn_c, loop.derate_c, loop.max_supply_c)
         assert (table.return_c[i], table.min_flow_lpm[i]) == (loop.return_max_c, loop.min_flow_lpm)
+        assert (table.dew_slot[i], table.margin_k[i]) == (-1, 2.0)
 
 
 def test_the_order_of_rows_does_not_matter_to_the_tree(tmp_path: Path) -> None:

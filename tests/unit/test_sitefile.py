@@ -247,6 +247,10 @@ UNITS: list[tuple[Edit, list[Expected]]] = [
     ((SITE, "max_mw = 1.46", "max_mw = 1460000"), [("site.toml:8", "(got 1460000)", "in the unit of its key (mw)?")]),
     ((SITE, "max_supply_c = 45", "max_supply_c = 113"), [("site.toml:57", "(got 113)", "in the unit of its key (c)?")]),
     (
+        (SITE, "min_flow_lpm = 100", "min_flow_lpm = 100\ncondensation_margin_k = 30"),
+        [("site.toml:60", "(got 30)", "in the unit of its key (k)?")],
+    ),
+    (
         (SITE, "min_flow_lpm = 100", "min_flow_lpm = -1"),
         [("site.toml:59", "(got -1)", "in the unit of its key (lpm)?")],
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -85,11 +86,22 @@ def test_meta_says_what_every_thing_is_and_is_retained(hall: Hall, bus: Client) 
     assert (site["max_w"], site["racks"]) == (config.site.max_mw * 1e6, 12)
 
 
-def test_meta_names_the_device_once_it_said_what_it_is(hall: Hall) -> None:
+def test_meta_names_the_device_once_it_said_what_it_is(hall: Hall, bus: Client) -> None:
     topic = f"meta/loop/{hall.config.loops[0].id}"
     with hall.client() as late:
         found = until(lambda: [m for m in late.of(topic) if "device" in m.payload], 20, "the loop's nameplate")
     assert found[0].payload["device"] == {"model": "orv3-rpu", "serial": "sim", "firmware": "rampd"}
+    assert len(bus.of(topic)) <= 2, "once without, and once with its nameplate"
+    told = Counter(message.topic for message in bus.messages if message.topic.startswith("meta/"))
+    assert told["meta/site/hall"] == told["meta/rack/gpu-001"] == 1, "what has not changed is not told again"
+
+
+def test_questions_hold_up_no_command(standing: Client) -> None:
+    for k in range(300):
+        standing.publish("ask/why", json.dumps({"id": f"q{k}"}))
+    command = standing.command("hold")
+    standing.until_stage(command, "reached", 5)
+    until(lambda: standing.of("answer/q0"), 5, "the first question is answered")
 
 
 # What drives it.

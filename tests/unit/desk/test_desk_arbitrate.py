@@ -74,7 +74,7 @@ def test_into_hand_holds_where_the_site_is_and_ends_what_the_grid_asked(office: 
     assert office.slot()[1] == codes.HOLD
     assert office.slot()[3] == pytest.approx(120)
     office.tick()
-    assert office.stages(change) == ["received", "accepted", "accepted", "started", "reached"]
+    assert office.stages(change) == ["received", "accepted", "started", "reached"]
     office.out.lapsed = 1
     office.tick()
     assert office.last(change) == ("ended", "lease_ended")
@@ -99,7 +99,26 @@ def test_out_of_hand_lets_go(office: Office, name: str) -> None:
     change = mode(office, name)
     assert office.last(live) == ("ended", "mode")
     assert office.slot()[1] == codes.STAND
-    assert office.stages(change)[:2] == ["received", "accepted"]
+    office.out.goal_w = office.out.reference_w = 496e3
+    office.run(5, power_w=496e3)
+    assert office.stages(change) == ["received", "accepted", "started", "reached", "ended"], "each once"
+
+
+def test_whatever_was_handled_is_known_by_its_last_stage(office: Office, composed: Composed) -> None:
+    rack = composed.racks[0].id
+    later = {"start": office.clock.stamp(100)}
+    asked = {
+        "setpoint": {"percent": 50}, "hold": {}, "release": {}, "estop": {}, "reset": {},
+        f"rack/{rack}": {"use": "hands_off"}, "schedule": {"intervals": []}, "mode": {"mode": "remote"},
+    }  # fmt: skip
+    for verb, fields in asked.items():
+        command = office.send(verb, who="operator", **fields)
+        office.run(3)
+        assert office.desk.journal.seen[command][1] == office.stages(command)[-1], verb
+    waits = office.send("setpoint", percent=50, interval=later)
+    assert office.desk.journal.seen[waits][1] == "accepted"
+    office.send("setpoint", power_w=9e9, id=waits)
+    assert office.desk.journal.seen[waits][1] == "accepted", "what was refused of it is no stage"
 
 
 def test_a_mode_with_too_long_a_lease_changes_nothing(office: Office) -> None:

@@ -48,6 +48,30 @@ def test_a_passing_value_does_not_reach(office: Office) -> None:
     assert "reached" not in office.stages(command)
 
 
+def test_a_soft_landing_is_not_waited_for(office: Office) -> None:
+    command = office.send("setpoint", percent=50)
+    office.tick(power_w=248e3)
+    office.out.reference_w += 1e3
+    office.run(2.5, follow=False, power_w=248e3)
+    assert office.stages(command)[-1] == "reached", "the reference lies well within the band"
+
+
+def test_the_right_power_at_the_wrong_time_does_not_reach(office: Office) -> None:
+    command = office.send("setpoint", percent=50)
+    office.tick(power_w=496e3)
+    office.out.reference_w = 350e3
+    office.run(10, follow=False, power_w=248e3)
+    assert office.stages(command)[-1] == "started", "the reference is still on its way"
+
+
+@pytest.mark.parametrize("w_per_s", [10e3, 30e3])
+def test_what_drifts_through_the_band_does_not_reach(office: Office, w_per_s: float) -> None:
+    command = office.send("setpoint", percent=50)
+    for k in range(100):
+        office.tick(power_w=298e3 - 0.1 * k * w_per_s)
+    assert office.stages(command)[-1] == "started"
+
+
 @pytest.mark.parametrize(("power_w", "stage"), [(300e3, "partial"), (495e3, "failed")])
 def test_what_does_not_come_is_said(office: Office, power_w: float, stage: str) -> None:
     command = office.send("setpoint", percent=50, ramp_s=5)
@@ -150,6 +174,94 @@ def test_one_that_begins_later_waits(office: Office) -> None:
     assert office.slot() == (1, codes.TRACK, 248e3, pytest.approx(6, abs=0.3))
 
 
+@pytest.mark.parametrize(
+    ("verb", "fields", "code"),
+    [
+        ("setpoint", {"percent": 50}, "ok"),
+        ("setpoint", {"by_w": -1e9}, "ok"),
+        ("setpoint", {"percent": 5}, "ok"),
+        ("setpoint", {"power_w": 9e9}, "limit"),
+        ("setpoint", {"power_w": 9e9, "best_effort": True}, "ok"),
+        ("setpoint", {"percent": 50, "lease_s": 20000}, "lease"),
+        ("hold", {"lease_s": 20000}, "lease"),
+        ("hold", {}, "ok"),
+        ("release", {}, "malformed"),
+        ("reset", {}, "malformed"),
+    ],
+)
+def test_what_begins_later_is_checked_at_the_door(office: Office, verb: str, fields: dict[str, Any], code: str) -> None:
+    later = {"start": office.clock.stamp(60)}
+    assert office.last(office.send(verb, interval=later, **fields))[1] == code
+    assert len(office.desk.waiting.items) == (code == "ok")
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "code"),
+    [(7.9 * 86400, None, "ok"), (8.1 * 86400, None, "horizon"), (1e10, None, "horizon"), (60, 30, "expired")],
+)
+def test_how_far_ahead_a_command_may_begin(office: Office, start_s: float, end_s: float | None, code: str) -> None:
+    stamp = office.clock.stamp
+    interval = {"start": stamp(start_s)} | ({} if end_s is None else {"end": stamp(end_s)})
+    assert office.last(office.send("setpoint", percent=50, interval=interval))[1] == code
+
+
+def test_what_waits_is_called_off_by_its_id(office: Office) -> None:
+    live = office.send("setpoint", percent=80)
+    later = {"start": office.clock.stamp(5)}
+    first, second = (office.send("setpoint", percent=percent, interval=later, who="iso") for percent in (50, 60))
+    release = office.send("release", command_id=first)
+    assert office.stages(release) == ["received", "accepted", "reached"]
+    assert office.last(first) == ("ended", "released")
+    assert office.last(office.send("release", command_id=first)) == ("rejected", "nothing")
+    assert office.desk.live is not None
+    assert office.desk.live.id == live
+    office.run(6)
+    assert office.last(second)[0] == "started"
+    assert office.last(first) == ("ended", "released")
+
+
+def test_a_release_by_id_ends_what_holds(office: Office) -> None:
+    live = office.send("setpoint", percent=80)
+    waits = office.send("setpoint", percent=50, interval={"start": office.clock.stamp(50)})
+    assert office.last(office.send("release", command_id=live)) == ("accepted", "ok")
+    assert office.last(live) == ("ended", "replaced")
+    assert office.last(waits) == ("accepted", "ok")
+    assert office.last(office.send("hold", command_id=live)) == ("rejected", "malformed")
+
+
+def test_what_the_operator_planned_is_not_the_grids_to_call_off(office: Office) -> None:
+    waits = office.send("setpoint", percent=50, interval={"start": office.clock.stamp(50)}, who="operator")
+    assert office.last(office.send("release", command_id=waits, who="iso")) == ("rejected", "outranked")
+    assert office.last(office.send("release", command_id=waits, who="operator")) == ("reached", "ok")
+
+
+@pytest.mark.parametrize(("late_s", "last"), [(30, ("accepted", "ok")), (3600, ("failed", "missed"))])
+def test_a_clock_that_jumps_over_its_time(office: Office, late_s: float, last: tuple[str, str]) -> None:
+    waits = office.send("setpoint", percent=50, interval={"start": office.clock.stamp(50)})
+    office.clock.wall_s += 50 + late_s
+    office.tick(follow=False)
+    assert office.last(waits) == last
+
+
+@pytest.mark.parametrize(("ahead_s", "code"), [(86000, "ok"), (86500, "horizon"), (1e9, "horizon")])
+def test_no_command_is_valid_for_longer_than_its_id_is_known(office: Office, ahead_s: float, code: str) -> None:
+    assert office.last(office.send("setpoint", percent=50, expires_at=office.clock.stamp(ahead_s)))[1] == code
+
+
+def test_a_stop_is_taken_however_long_it_is_valid(office: Office) -> None:
+    assert office.last(office.send("estop", expires_at=office.clock.stamp(1e9))) == ("accepted", "ok")
+
+
+def test_a_command_that_is_long_valid_is_not_followed_twice(office: Office) -> None:
+    fields = {"issued_at": office.clock.stamp(0), "expires_at": office.clock.stamp(86000)}
+    command = office.send("setpoint", percent=50, **fields)
+    office.clock.wall_s += 85900
+    assert office.last(office.send("setpoint", percent=50, id=command, **fields)) == ("rejected", "repeated")
+    office.clock.wall_s += 200
+    office.send("hold")
+    assert office.last(office.send("setpoint", percent=50, id=command, **fields))[0] == "rejected"
+
+
 def test_only_so_many_may_wait(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "MOST", 2)
     later = {"start": office.clock.stamp(60)}
@@ -171,12 +283,31 @@ def test_answers_go_where_they_were_asked_for(office: Office) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("topic", ["a/#", "+/a", "$SYS/a", "rampd/v1/desk/cmd/setpoint", "x" * 300])
+NO_TOPICS = [
+    "a/#", "+/a", "$SYS/a", "rampd/v1/desk/cmd/setpoint", "x" * 300, "\N{EURO SIGN}" * 90, "a/\x01", "a\x7f", "a\x85",
+    "a\ufdd0", "a\uffff", "a\U0001fffe", "/" * 40,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("topic", NO_TOPICS)
 def test_a_topic_that_cannot_be_answered_on_is_refused_on_the_sites_own(office: Office, topic: str) -> None:
     command = office.send("setpoint", percent=50, topic=topic)
     assert office.last(command) == ("rejected", "malformed")
     assert {r.topic for r in office.said} == {None}
     assert office.slot()[0] == 0
+
+
+@pytest.mark.parametrize("topic", NO_TOPICS)
+def test_nor_where_the_payload_asks_for_it(office: Office, topic: str) -> None:
+    command = office.send("setpoint", percent=50, reply_to=topic)
+    assert office.last(command) == ("rejected", "malformed")
+    assert {r.topic for r in office.said} == {None}
+
+
+@pytest.mark.parametrize("topic", ["a", "grid/answers/2", "a/b/\N{EURO SIGN}", "/" * 31])
+def test_a_plain_topic_is_answered_on(office: Office, topic: str) -> None:
+    office.send("setpoint", percent=50, reply_to=topic)
+    assert {r.topic for r in office.said} == {topic}
 
 
 def test_every_stage_is_counted(office: Office) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rampd.daemon.arbitrate import Mode
 from rampd.daemon.journal import Journal
 from rampd.daemon.site import Composed
 from rampd.ext import codes
@@ -135,3 +137,75 @@ def test_a_stop_holds_whatever_else_of_it_is_legible(composed: Composed, clock: 
     office.desk.resume()
     assert office.slot()[1] == codes.ESTOP
     assert office.last(office.send("setpoint", percent=50)) == ("rejected", "estop")
+
+
+def test_what_was_missed_is_said_once(office: Office, composed: Composed, clock: Clock) -> None:
+    missed = office.send("setpoint", percent=50, interval={"start": clock.stamp(10)})
+    waits = office.send("setpoint", percent=60, interval={"start": clock.stamp(500)})
+    again = kept(office)
+    clock.wall_s += 20
+    second = again(composed, clock)
+    assert second.last(missed) == ("failed", "missed")
+    assert second.slot()[0] == 0
+    third = kept(second)(composed, clock)
+    assert third.stages(missed) == []
+    assert [one.command.id for one in third.desk.waiting.items] == [waits]
+    assert third.last(third.send("setpoint", percent=50, id=missed)) == ("rejected", "repeated")
+
+
+# A journal that nobody can read: what held is not known, so nothing rises.
+
+
+def broken(office: Office) -> Journal:
+    """The journal of the next process, whose file is spoilt; the trail is not."""
+    office.desk.journal.save()
+    path = office.desk.journal.path
+    assert path is not None
+    path.write_text('{"live": ', encoding="utf-8")
+    return Journal.open(path)
+
+
+def test_an_unreadable_journal_starts_in_hand_and_holds(
+    office: Office, composed: Composed, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.send("setpoint", percent=50)
+    again = Office(composed, clock, broken(office))
+    again.desk.resume()
+    assert again.desk.mode is Mode.HAND
+    assert again.slot()[1] == codes.HOLD
+    assert "in hand and held where the site stands" in caplog.text
+    assert again.desk.answers.events.first() is not None
+    again.tick()
+    assert again.last(again.send("setpoint", percent=90, who="iso")) == ("rejected", "mode")
+    assert again.last(again.send("setpoint", percent=90, who="operator")) == ("accepted", "ok")
+    assert Office(composed, clock, broken(again)).desk.journal.unreadable
+
+
+def test_the_trail_knows_of_a_stop(office: Office, composed: Composed, clock: Clock) -> None:
+    office.send("estop", who="iso")
+    again = Office(composed, clock, broken(office))
+    again.desk.resume()
+    assert again.slot()[1] == codes.ESTOP
+    assert again.last(again.send("setpoint", percent=90, who="operator")) == ("rejected", "estop")
+    assert again.last(again.send("reset", who="iso")) == ("rejected", "authority"), "whose it was is not known"
+    again.send("reset", who="operator")
+    third = Office(composed, clock, broken(again))
+    third.desk.resume()
+    assert third.slot()[1] == codes.HOLD, "it was reset"
+
+
+def test_the_trail_knows_of_racks_that_nobody_may_touch(office: Office, composed: Composed, clock: Clock) -> None:
+    first, second = (rack.id for rack in composed.racks[:2])
+    for rack in (first, second):
+        office.send(f"rack/{rack}", use="hands_off", who="operator")
+        office.tick()
+    office.send(f"rack/{second}", use="auto", who="operator")
+    again = Office(composed, clock, broken(office))
+    again.desk.resume()
+    assert [use.rack for use in again.desk.hands.uses.values()] == [first]
+
+
+def test_a_site_without_a_journal_starts_as_usual(composed: Composed, clock: Clock, tmp_path: Path) -> None:
+    fresh = Office(composed, clock, Journal.open(tmp_path / "none" / "commands.json"))
+    fresh.desk.resume()
+    assert (fresh.desk.mode, fresh.slot()[0]) == (Mode.REMOTE, 0)

@@ -1,0 +1,146 @@
+"""What is worth an event: compares the site with how it was, ten times a second, and notes what has changed."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from rampd.daemon.commands import Desk
+from rampd.daemon.events import Events
+from rampd.ext import codes, views
+
+MODES: Final = {codes.STAND: "default", codes.TRACK: "dispatched", codes.HOLD: "hold", codes.ESTOP: "estop"}
+CLOCK_STEP_S: Final = 0.5
+GUARD_EVERY_S: Final = 10.0
+DEVICES_EVERY_S: Final = 1.0
+MOST_NAMED: Final = 50
+DROP_PART: Final = 0.05
+"""Of the site's most: the least fall of the purchase that is an event."""
+CREST_S: Final = 6.0
+"""What swings comes back within this time: crests are compared, not values."""
+SETTLED_S: Final = 60.0
+"""After a start or a fault the hall finds its place first."""
+STILL_PART: Final = 0.005
+"""Of the site's most: a reference that moves by more leads the purchase somewhere."""
+
+
+@dataclass(slots=True)
+class Happenings:
+    """Remembers what it told last. `devices` yields every device and whether it answers. Times in s."""
+
+    desk: Desk
+    events: Events
+    devices: Callable[[], Iterable[tuple[str, bool]]]
+    max_w: float
+    _mode: tuple[str, str] | None = None
+    _envelope: int | None = None
+    _detune: float = 1.0
+    _vetoes: list[int] = field(default_factory=list)
+    _guard_s: float = -GUARD_EVERY_S
+    _devices_s: float = 0.0
+    _heard: set[str] = field(default_factory=set)
+    _lost: set[str] = field(default_factory=set)
+    _ahead_s: float | None = None
+    _good_s: float = math.inf  # since when there is a purchase to judge
+    _seen: deque[tuple[float, float, float, float]] = field(default_factory=deque)  # when, meter, set points, reference
+
+    def tick(self, out: views.Outputs, now_s: float, wall_s: float) -> None:
+        """One look, at a monotonic and a wall time."""
+        self._clock(now_s, wall_s)
+        if now_s - self._devices_s >= DEVICES_EVERY_S:
+            self._devices_s = now_s
+            self._devices()
+        if not out.started:
+            return
+        self._good_s = min(self._good_s, now_s)
+        self._followed(out)
+        self._limits(out)
+        self._guard(out, now_s)
+        self._feedback(out)
+        self._drop(out, now_s)
+
+    def _clock(self, now_s: float, wall_s: float) -> None:
+        ahead_s = wall_s - now_s
+        before_s, self._ahead_s = self._ahead_s, ahead_s
+        if before_s is not None and abs(ahead_s - before_s) > CLOCK_STEP_S:
+            self.events.note("clock", step_s=round(ahead_s - before_s, 3))
+
+    def _followed(self, out: views.Outputs) -> None:
+        mode = (MODES[codes.Verb(out.verb)], str(self.desk.mode))
+        before, self._mode = self._mode, mode
+        if before is not None and before != mode:
+            live = self.desk.live
+            self.events.note(
+                "mode", mode=mode[0], control=mode[1], was=before[0] if before[0] != mode[0] else before[1],
+                command_id=None if live is None else live.id, who=None if live is None else live.who,
+            )  # fmt: skip
+
+    def _limits(self, out: views.Outputs) -> None:
+        before, self._envelope = self._envelope, out.envelope
+        if before is None or before == out.envelope:
+            return
+        live = self.desk.live
+        cause = self.desk.holder.name.lower()
+        if out.envelope == codes.EMERGENCY:
+            cause = "stop" if out.verb == codes.ESTOP else "frequency"
+        was, now = (codes.Envelope(one).name.lower() for one in (before, out.envelope))
+        self.events.note(
+            "envelope", envelope=now, was=was, cause=cause, command_id=None if live is None else live.id
+        )  # fmt: skip
+
+    def _guard(self, out: views.Outputs, now_s: float) -> None:
+        """The first at once, what follows in sums: a guard that withholds does so every tick."""
+        counts = [out.vetoes[k] for k in range(codes.VETOES)]
+        if not self._vetoes:
+            self._vetoes = [0] * len(counts)
+        if counts == self._vetoes or now_s - self._guard_s < GUARD_EVERY_S:
+            return
+        more = {
+            codes.Veto(k).name.removeprefix("VETO_").lower(): count - before
+            for k, (count, before) in enumerate(zip(counts, self._vetoes, strict=True))
+            if count != before
+        }
+        self._vetoes, self._guard_s = counts, now_s
+        self.events.note("guard", vetoes=more)
+
+    def _feedback(self, out: views.Outputs) -> None:
+        before, self._detune = self._detune, out.detune
+        if out.detune != before:
+            self.events.note("limit_cycle", slowed=round(out.detune, 3))
+
+    def _devices(self) -> None:
+        """One event for all that changed together; one that was never heard is the failsafe ladder's to tell."""
+        up = {name for name, answers in self.devices() if answers}
+        back, gone = sorted(self._lost & up), sorted(self._heard - up - self._lost)
+        self._lost = (self._lost | set(gone)) - up
+        self._heard |= up
+        for state, names in (("lost", gone), ("back", back)):
+            if names:
+                self.events.note("device", state=state, devices=names[:MOST_NAMED], count=len(names))
+
+    def _drop(self, out: views.Outputs, now_s: float) -> None:
+        """The crest of the purchase before and now, less what set points fell by: demand that goes takes some."""
+        seen = self._seen
+        if not out.meter_good or out.site_why == codes.SITE_FAULT:
+            seen.clear()
+            self._good_s = now_s
+            return
+        seen.append((now_s, out.power_w, out.total_w, out.reference_w))
+        while seen[0][0] < now_s - 2.0 * CREST_S:
+            seen.popleft()
+        if now_s - seen[0][0] < 1.9 * CREST_S or now_s - self._good_s < SETTLED_S:
+            return
+        recent = [power_w for at_s, power_w, _, _ in seen if at_s > now_s - CREST_S]
+        before = [power_w for at_s, power_w, _, _ in seen if at_s <= now_s - CREST_S]
+        asked_w = max(total_w for _, _, total_w, _ in seen) - out.total_w
+        led_w = max(reference_w for *_, reference_w in seen) - min(reference_w for *_, reference_w in seen)
+        fell_w = max(before) - max(recent)
+        if led_w <= STILL_PART * self.max_w and fell_w - asked_w >= DROP_PART * self.max_w:
+            # What goes on falling is the same thing.
+            seen.clear()
+            self.events.note(
+                "load_drop", fell_w=round(max(before) - out.power_w, 1), within_s=CREST_S, power_w=round(out.power_w, 1)
+            )  # fmt: skip

@@ -1,0 +1,46 @@
+"""Halls whose racks are either on or off, on loops whose pumps follow them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rampd.daemon import sitecheck
+from rampd.daemon.config import Config, Rack
+from rampd.ext import codes, views
+from tests.closed_loop import ClosedLoop
+
+BENCH = Path(__file__).resolve().parents[2] / "examples/bench-12/site.toml"
+
+
+def bench(coarse: dict[str, dict[str, object]]) -> Config:
+    """The bench of twelve with other figures for its racks, by kind."""
+    config = sitecheck.load(BENCH)
+    racks = tuple(
+        Rack.model_validate(rack.model_dump() | {"fallback_kw": None} | coarse[rack.kind]) for rack in config.racks
+    )
+    return config.model_copy(update={"racks": racks})
+
+
+@pytest.mark.parametrize("percents", ((60.0, 75.0), (35.0, 70.0, 50.0)))
+@pytest.mark.parametrize(
+    "coarse",
+    (
+        {"asic": {"min_kw": 0.0, "quantum_kw": 109.0}, "gpu": {"min_kw": 60.0, "max_kw": 60.0}},
+        {"asic": {"min_kw": 0.0, "quantum_kw": 109.0}, "gpu": {}},
+        {"asic": {"min_kw": 0.0, "quantum_kw": 0.0, "levels_kw": (0.0, 109.0)}, "gpu": {}},
+    ),
+    ids=("miners as one, GPUs fixed", "miners as one", "two levels"),
+)
+def test_what_is_off_comes_back(coarse: dict[str, dict[str, object]], percents: tuple[float, ...]) -> None:
+    """The flow that is left carries less than a step of every rack, and more than one."""
+    loop = ClosedLoop(bench(coarse))
+    loop.run(15.0)
+    for percent in percents:
+        target_w = percent / 100.0 * loop.config.site.max_mw * 1e6
+        loop.command(target_w, ramp_s=5.0)
+        loop.run(90.0)
+        assert loop.mean_w(10.0) == pytest.approx(target_w, abs=0.6 * 132e3), percent
+    assert max(loop.over_w.values()) <= 0.0
+    assert views.outputs(loop.out).fault == codes.FAULT_NONE

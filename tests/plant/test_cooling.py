@@ -1,0 +1,68 @@
+"""A loop loses its pumps where a dispatch lowers only slowly: its own racks do not wait for that, the others stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rampd.daemon import sitecheck
+from rampd.daemon.config import Config, Rack
+from rampd.ext import codes
+from tests.closed_loop import ClosedLoop
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+# Of the site's most in a second: a loop's racks would take a minute and more.
+SLOW = 0.005
+MOVE_S = 0.5
+READ_S = 1.1
+
+
+@pytest.fixture(scope="module", params=("bench-12", "hall-48mw"))
+def config(request: pytest.FixtureRequest) -> Config:
+    loaded = sitecheck.load(EXAMPLES / request.param / "site.toml")
+    slow = {"up_mw_per_s": SLOW * loaded.site.max_mw, "down_mw_per_s": SLOW * loaded.site.max_mw}
+    return loaded.model_copy(update={"dispatched": loaded.dispatched.model_copy(update=slow)})
+
+
+def falls_in_s(racks: list[Rack]) -> float:
+    """What the slowest of the racks takes from its most to its least by itself."""
+    return max(rack.dead_down_s + (rack.max_kw - rack.min_kw) / rack.down_kw_per_s for rack in racks)
+
+
+def test_a_loop_without_pumps_is_down_as_soon_as_its_racks_can(config: Config) -> None:
+    loop = ClosedLoop(config)
+    loop.run(15.0)
+    # No less than it draws: nothing falls for the command.
+    loop.command(config.site.max_mw * 1e6, ramp_s=5.0)
+    loop.run(10.0)
+    failed = next(i for i, cooling in enumerate(config.loops) if cooling.id.startswith("gpu"))
+    own = [i for i, rack in enumerate(loop.composed.racks) if rack.loop == config.loops[failed].id]
+    racks = [loop.composed.racks[i] for i in own]
+    others = sorted(set(range(len(loop.composed.racks))) - set(own))
+    least_w = sum(rack.min_kw for rack in racks) * 1e3
+
+    def drawn_w() -> float:
+        return sum(loop.plant.racks.power_w[loop.index[rack.id]] for rack in racks)
+
+    stood_w = drawn_w()
+    assert stood_w > 3.0 * least_w
+    # What convection moves is no flow in the small hall and hardly any in the large one: both reasons are seen.
+    loop.plant.loops[failed].pumps = 0.0
+    loop.plant.loops[failed].flow_lpm = 0.01 * loop.plant.loops[failed].design_lpm
+    seen_s, deadline_s = 0.0, loop.now_s + READ_S
+    setpoints_w = loop.run(loop.dt_s).setpoint_w[: len(loop.composed.racks)]
+    while drawn_w() > 1.01 * least_w:
+        before_w, out = setpoints_w, loop.run(loop.dt_s)
+        setpoints_w = out.setpoint_w[: len(loop.composed.racks)]
+        assert all(setpoints_w[i] >= before_w[i] for i in others)
+        if seen_s == 0.0 and loop.inputs.value[loop.limits.flow_slot[failed]] < config.loops[failed].min_flow_lpm:
+            seen_s = loop.now_s
+            deadline_s = seen_s + falls_in_s(racks) + MOVE_S + 2 * loop.dt_s
+        assert loop.now_s <= deadline_s
+    paced_w = loop.limits.site.dispatched_down * (loop.now_s - seen_s)
+    assert stood_w - drawn_w() > 5.0 * paced_w, "no dispatch falls like this"
+    out = loop.run(20.0)
+    assert all(out.setpoint_w[i] == rack.min_kw * 1e3 for i, rack in zip(own, racks, strict=True))
+    assert all(out.action[i] == codes.ACT_NONE for i in others)
+    assert out.vetoes[codes.VETO_FALL] == 0

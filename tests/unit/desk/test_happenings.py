@@ -1,0 +1,177 @@
+"""What is an event and what is none, on a desk whose core says what it is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rampd.daemon.events import TYPES, Events
+from rampd.daemon.happenings import GUARD_EVERY_S, Happenings
+from rampd.ext import codes, views
+from tests.office import Office
+
+MAX_W = 496e3
+
+
+class Watched:
+    """An office under observation."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+        self.events = Events()
+        self.up = {"meter": True, "rack-1": True, "rack-2": True}
+        self.happenings = Happenings(office.desk, self.events, lambda: list(self.up.items()), MAX_W)
+        office.desk.answers.events = self.events
+        office.out.total_w, office.out.detune = 450e3, 1.0
+        self.run(1.5)
+        self.told()
+
+    def run(self, seconds: float, **facts: Any) -> None:
+        for _ in range(round(10 * seconds)):
+            self.office.tick(**facts)
+            self.happenings.tick(self.office.out, self.office.clock.now_s, self.office.clock.wall_s)
+
+    def told(self, kind: str = "") -> list[dict[str, Any]]:
+        """What was noted since, of one type or all."""
+        found = []
+        while (entry := self.events.first()) is not None:
+            self.events.delivered(entry["seq"])
+            listed = {"seq", "at", "type", *TYPES[entry["type"]][1].split(", ")}
+            assert set(entry) <= listed, "the page on events names every field"
+            if kind in ("", entry["type"]):
+                found.append(entry)
+        return found
+
+
+@pytest.fixture
+def watched(office: Office) -> Watched:
+    return Watched(office)
+
+
+def test_a_site_at_rest_tells_nothing(watched: Watched) -> None:
+    watched.run(30)
+    assert watched.told() == []
+
+
+def test_the_life_of_a_command(watched: Watched) -> None:
+    command = watched.office.send("setpoint", percent=50, who="iso")
+    watched.run(3, power_w=248e3)
+    watched.office.send("release")
+    watched.run(0.5)
+    told = watched.told("command")
+    of = [(one["stage"], one["source"], one["who"]) for one in told if one["id"] == command]
+    assert of == [(stage, "remote", "iso") for stage in ("accepted", "reached", "ended")]
+
+
+def test_a_refused_command_is_no_event(watched: Watched) -> None:
+    watched.office.send("setpoint", power_w=9e9)
+    watched.run(0.5)
+    assert watched.told() == []
+
+
+def test_what_is_followed_and_by_whom(watched: Watched) -> None:
+    command = watched.office.send("hold", who="operator:ann")
+    watched.run(0.5)
+    (hold,) = watched.told("mode")
+    assert (hold["mode"], hold["was"], hold["control"], hold["command_id"]) == ("hold", "default", "remote", command)
+    watched.office.send("mode", mode="auto", who="operator:ann")
+    watched.run(0.5)
+    (auto,) = watched.told("mode")
+    assert (auto["control"], auto["was"]) == ("auto", "remote")
+
+
+@pytest.mark.parametrize(
+    ("verb", "envelope", "cause"),
+    [
+        (codes.TRACK, codes.DISPATCHED, "remote"),
+        (codes.ESTOP, codes.EMERGENCY, "stop"),
+        (codes.TRACK, codes.EMERGENCY, "frequency"),
+    ],
+)
+def test_an_envelope_has_its_cause(watched: Watched, verb: int, envelope: int, cause: str) -> None:
+    command = watched.office.send("setpoint", percent=50)
+    watched.office.tick()
+    watched.office.out.verb, watched.office.out.envelope = verb, envelope
+    watched.run(0.1, follow=False)
+    (one,) = watched.told("envelope")
+    assert one | {"was": "normal", "cause": cause, "command_id": command} == one
+
+
+def test_the_guard_is_summed_up(watched: Watched) -> None:
+    for _ in range(50):
+        watched.office.out.vetoes[codes.VETO_NODE] += 2
+        watched.run(0.1)
+    assert [one["vetoes"] for one in watched.told("guard")] == [{"node": 2}]
+    watched.run(GUARD_EVERY_S)
+    assert [one["vetoes"] for one in watched.told("guard")] == [{"node": 98}]
+    watched.run(30)
+    assert watched.told("guard") == []
+
+
+@pytest.mark.parametrize(("step_s", "told"), [(3600.0, 1), (-2.0, 1), (0.3, 0)])
+def test_a_clock_that_is_set(watched: Watched, step_s: float, told: int) -> None:
+    watched.office.clock.wall_s += step_s
+    watched.run(2)
+    assert [one["step_s"] for one in watched.told("clock")] == [pytest.approx(step_s)] * told
+
+
+def test_devices_that_fall_silent_together_are_one_event(watched: Watched) -> None:
+    watched.up |= {"rack-1": False, "rack-2": False, "never": False}
+    watched.run(5)
+    watched.up["rack-2"] = True
+    watched.run(5)
+    told = [(one["state"], one["devices"], one["count"]) for one in watched.told("device")]
+    assert told == [("lost", ["rack-1", "rack-2"], 2), ("back", ["rack-2"], 1)]
+
+
+def test_a_feedback_that_swings(watched: Watched) -> None:
+    watched.office.out.detune = 2.0
+    watched.run(1)
+    watched.office.out.detune = 1.0
+    watched.run(1)
+    assert [one["slowed"] for one in watched.told("limit_cycle")] == [2.0, 1.0]
+
+
+def fall(out: views.Outputs) -> None:
+    out.power_w -= 0.1 * MAX_W
+
+
+def asked(out: views.Outputs) -> None:
+    fall(out)
+    out.total_w -= 0.1 * MAX_W
+
+
+def little(out: views.Outputs) -> None:
+    out.power_w -= 0.02 * MAX_W
+
+
+def fault(out: views.Outputs) -> None:
+    fall(out)
+    out.site_why = codes.SITE_FAULT
+
+
+def led(out: views.Outputs) -> None:
+    fall(out)
+    out.reference_w -= 0.1 * MAX_W
+
+
+@pytest.mark.parametrize(("what", "told"), [(fall, 1), (asked, 0), (led, 0), (little, 0), (fault, 0)])
+def test_load_that_drops_by_itself(watched: Watched, what: Callable[[views.Outputs], None], told: int) -> None:
+    watched.run(70)
+    what(watched.office.out)
+    watched.run(20, follow=False)
+    found = watched.told("load_drop")
+    assert [one["fell_w"] for one in found] == [pytest.approx(0.1 * MAX_W)] * told
+
+
+def test_load_that_swings_does_not_drop_until_its_crest_does(watched: Watched) -> None:
+    """A job of a tenth of the site, three seconds a step; then it crashes in the middle of one."""
+    for k in range(900):
+        watched.run(0.1, power_w=440e3 + 25e3 * math.sin(2 * math.pi * k / 30))
+    assert watched.told("load_drop") == []
+    watched.run(20, power_w=410e3)
+    (drop,) = watched.told("load_drop")
+    assert drop["fell_w"] == pytest.approx(55e3, abs=1e3)
