@@ -62,7 +62,7 @@ async def test_a_name_that_is_none(name: str) -> None:
     """Whatever the resolver makes of one that is longer than names may be."""
     host = f"{'.'.join(['m' * 63] * 5)}.hall"
     miner = protocols.member(map_of(name), host, LOGIN, Trust())
-    with pytest.raises(DeviceError, match=f"{host}:"):
+    with pytest.raises(DeviceError, match="m" * 63):
         await miner.open()
     await miner.close()
 
