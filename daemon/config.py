@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from rampd.daemon.addresses import Address, Host, MemberAddress, RackAddress
+from rampd.daemon.addresses import Address, Host, Legible, MemberAddress, RackAddress
 from rampd.drivers.address import Parity
 from rampd.drivers.racks import Foreign
 
@@ -167,9 +167,9 @@ class Mqtt(_Section):
 
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 1883
-    prefix: Annotated[str, Field(max_length=200)] = "rampd/v1"
+    prefix: Legible = "rampd/v1"
     version: Literal["auto", "5", "3.1.1"] = "auto"
-    username: Annotated[str, Field(max_length=200)] | None = None
+    username: Legible | None = None
     password_file: Path | None = None
     tls: bool = False
     ca_file: Path | None = None
@@ -183,14 +183,6 @@ class Mqtt(_Section):
         if not prefix or any(c in prefix for c in "+#") or prefix.startswith(("/", "$")) or prefix.endswith("/"):
             raise ValueError("a topic prefix has no wildcards and neither starts nor ends with /: rampd/v1")
         return prefix
-
-    @field_validator("prefix", "username")
-    @classmethod
-    def _legible(cls, text: str | None) -> str | None:
-        """Brokers close on control characters and non-characters. [MQTT 5.0, 1.5.4]"""
-        if text is not None and not text.isprintable():
-            raise ValueError("no control characters, and none that Unicode has not assigned")
-        return text
 
     def beside(self, folder: Path) -> Mqtt:
         """With its files where they are: those without a root stand beside the site file."""
