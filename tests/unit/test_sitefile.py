@@ -293,6 +293,38 @@ TYPES: list[tuple[Edit, list[Expected]]] = [
     ((SITE, "nominal_hz = 60", "nominal_hz = 55"), [("site.toml:12", "Input should be 50 or 60 (got 55)", "")]),
     ((SITE, '[mqtt]\nhost = "127.0.0.1"', "[mqtt]\nhost = 1"), [("site.toml:34", "mqtt.host: ", "")]),
     ((SITE, "[mqtt]", '[mqtt]\nprefix = "hall/#"'), [("site.toml:34", "a topic prefix has no wildcards", "")]),
+    *(
+        (
+            (SITE, f'[{section}]\nhost = "127.0.0.1"', f'[{section}]\nhost = "{host}"'),
+            [
+                (
+                    f"site.toml:{line}",
+                    f"{section}.host: a host is a name, an IPv4 address, or",
+                    "write broker.hall, 10.0",
+                )
+            ],
+        )
+        for section, line in (("mqtt", 34), ("http", 38))
+        for host in (
+            "",
+            " ",
+            "\\u0000",
+            "a b",
+            "h:1883",
+            "[::1]",
+            "::1::2",
+            "mqtt://h",
+            f"{'h' * 64}",
+            "h\\n",
+            "h\u00fc",
+        )
+    ),
+    *(
+        ((SITE, "[mqtt]", f'[mqtt]\n{key} = "hall{letter}"'), [("site.toml:34", f"mqtt.{key}: no control char", "")])
+        for key in ("prefix", "username")
+        for letter in ("\\u0000", "\\u0001", "\\n", "\\u007f", "\\u0085", "\\ufdd0", "\\U0001fffe", "\\u200b")
+    ),
+    ((SITE, "[mqtt]", f'[mqtt]\nprefix = "{"h" * 201}"'), [("site.toml:34", "at most 200 characters", "")]),
     (
         (SITE, '"127.20.0.1:1502"', '"127.20.0.1"'),
         [("site.toml:48", "meter.0.address: ", "write host:port, 10.0.3.17:502")],
@@ -371,6 +403,21 @@ FILES: list[tuple[Edit, list[Expected]]] = [
 )  # fmt: skip
 def test_one_thing_wrong(tmp_path: Path, edit: Edit, expected: list[Expected]) -> None:
     judge(site(tmp_path, edit), expected)
+
+
+@pytest.mark.parametrize("text", ["[" * 3000, "{a=" * 3000, "[" * 3000 + "]" * 3000])
+def test_lists_within_lists_without_an_end(tmp_path: Path, text: str) -> None:
+    path = site(tmp_path)
+    path.write_text(f"x = {text}\n", encoding="utf-8")
+    (problem,) = problems(path)
+    assert problem.message == "not TOML that can be read: lists or tables within each other a thousand deep"
+
+
+@pytest.mark.parametrize("host", ["localhost", "broker-1.hall.example", "10.0.3.17", "::1", "fe80::1%eth0", "0.0.0.0"])
+def test_hosts_of_brokers_and_listeners(tmp_path: Path, host: str) -> None:
+    edits = [(SITE, f'[{name}]\nhost = "127.0.0.1"', f'[{name}]\nhost = "{host}"') for name in ("mqtt", "http")]
+    config = sitecheck.load(site(tmp_path, *edits))
+    assert config.mqtt.host == config.http.host == host
 
 
 def test_a_misspelt_column_that_is_needed(tmp_path: Path) -> None:
