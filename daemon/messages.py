@@ -9,7 +9,16 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 Stage = Literal["received", "accepted", "rejected", "started", "reached", "partial", "failed", "ended"]
 VERBS: Final = ("setpoint", "release", "hold", "estop", "reset")
@@ -20,6 +29,7 @@ LONGEST_INTERVAL: Final = timedelta(days=1)
 LONGEST_TOPIC: Final = 256  # bytes
 MOST_LEVELS: Final = 32
 ID: Final = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
+RFC_3339: Final = r"(?a)\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)"
 
 
 class Rejected(Exception):
@@ -48,23 +58,33 @@ def _commands(topic: str) -> bool:
     return "/cmd/" in f"/{topic}/"
 
 
+def _moment(said: Any) -> datetime:
+    """A time as RFC 3339 has it: a number may be seconds or ms, and a time without its offset may be anybody's."""
+    if not isinstance(said, str) or not re.fullmatch(RFC_3339, said):
+        raise ValueError("a time is RFC 3339 with its offset: 2026-12-01T06:00:00Z")
+    return datetime.fromisoformat(said.upper())
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_moment)]
+
+
 class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Interval(_Message):
     """When a command is to hold. `end` bounds its lease."""
 
-    start: AwareDatetime | None = None
-    end: AwareDatetime | None = None
+    start: Time | None = None
+    end: Time | None = None
 
 
 class Envelope(_Message):
     """What every message on cmd/ carries. `who` is "operator" or "operator:NAME" when it comes from the site itself."""
 
     id: Annotated[str, Field(pattern=f"^{ID}$")]
-    issued_at: AwareDatetime
-    expires_at: AwareDatetime
+    issued_at: Time
+    expires_at: Time
     reply_to: Annotated[str, Field(max_length=LONGEST_TOPIC)] | None = None
     who: Annotated[str, Field(max_length=128)] = ""
     reason: Annotated[str, Field(max_length=512)] = ""
@@ -113,8 +133,8 @@ class Command(Envelope):
 class Planned(_Message):
     """One interval of a schedule, which follows the normal envelope unless it says otherwise."""
 
-    start: AwareDatetime
-    end: AwareDatetime
+    start: Time
+    end: Time
     power_w: float | None = None
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
     ramp_s: Annotated[float, Field(gt=0, le=86400)] | None = None
@@ -135,7 +155,7 @@ class Planned(_Message):
 class Schedule(Envelope):
     """Intervals in their order; none: the schedule ends."""
 
-    intervals: tuple[Planned, ...]
+    intervals: Annotated[tuple[Planned, ...], Field(strict=False)]
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -194,9 +214,11 @@ def parse(verb: str, payload: bytes) -> Envelope:
         raise Rejected("malformed", f"{len(payload)} bytes; this command has {most} at most")
     try:
         command = model.model_validate_json(payload)
+        _unambiguous(payload)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'payload'}: {e['msg']}" for e in error.errors()[:5]]
-        raise Rejected("malformed", "; ".join(problems), _id(payload)) from error
+        raise Rejected("malformed", "; ".join(_problems(error)), _id(payload)) from error
+    except ValueError as error:
+        raise Rejected("malformed", f"payload: {error}", _id(payload)) from error
     if not isinstance(command, Command):
         return command
     given = [name for name in ("power_w", "by_w", "percent") if getattr(command, name) is not None]
@@ -210,6 +232,23 @@ def parse(verb: str, payload: bytes) -> Envelope:
     if verb in ("release", "reset") and command.interval is not None:
         raise Rejected("malformed", f"{verb} takes no interval: it acts at once", command.id)
     return command
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [f"{'.'.join(map(str, e['loc'])) or 'payload'}: {e['msg']}" for e in error.errors()[:5]]
+
+
+def _unambiguous(payload: bytes) -> None:
+    """Raises ValueError where an object says a thing twice: readers differ on which counts."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+        return found
+
+    json.loads(payload, object_pairs_hook=once)
 
 
 def _id(payload: bytes) -> str:
