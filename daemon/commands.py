@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from rampd.daemon import admit, arbitrate, kept, life, messages, schedule
 from rampd.daemon.agenda import Agenda
@@ -22,7 +22,7 @@ from rampd.daemon.hands import Hands, News
 from rampd.daemon.journal import Journal
 from rampd.daemon.kept import Kept
 from rampd.daemon.life import Live
-from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage
+from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage, Stop
 from rampd.daemon.order import Order
 from rampd.daemon.purchase import Purchase
 from rampd.daemon.site import Composed
@@ -30,8 +30,6 @@ from rampd.daemon.waiting import LATE_S, Waiting
 from rampd.ext import codes, views
 
 log = logging.getLogger("rampd.commands")
-
-_SOURCES: Final = {codes.STAND: Source.DEFAULT, codes.ESTOP: Source.STOP}
 
 
 class Desk:
@@ -44,7 +42,7 @@ class Desk:
         self.site = composed.config.site
         self.inputs = inputs
         self.journal = journal
-        self.answers = Answers(send, journal)
+        self.answers = Answers(send, journal, f"{composed.config.mqtt.prefix}/{self.site.id}")
         self.live: Live | None = None
         self.mode = Mode.REMOTE
         self.agenda = Agenda(self.site, journal)
@@ -65,21 +63,17 @@ class Desk:
         correlation: bytes | None = None,
     ) -> None:  # fmt: skip
         """One message on cmd/{verb}; everything that happens to it is said through `send`."""
-        command_id = "invalid"
-        impossible = topic is not None and not messages.may_answer_on(topic)
-        sender = Sender(topic=None if impossible else topic, correlation=correlation)
+        command_id, sender = "invalid", Sender(topic=topic, correlation=correlation)
         try:
             command = messages.parse(verb, payload)
             command_id = command.id
-            sender = replace(
-                sender,
-                who=command.who,
-                reason=command.reason,
-                topic=sender.topic or (None if impossible else command.reply_to),
-            )
-            if impossible:
-                raise Rejected("malformed", "the response topic is no plain topic, or one of commands", command_id)
-            admit.check(verb, command, self.journal.seen, retained=retained, now_s=time.time())
+            sender = replace(sender, who=command.who, reason=command.reason, topic=topic or command.reply_to)
+            if isinstance(command, Stop):
+                self._stop(command, sender, retained=retained)
+                return
+            if sender.topic is not None and self.answers.place(sender.topic) is None:
+                raise Rejected("malformed", admit.NO_PLACE, command_id)
+            admit.check(command, self.journal.seen, retained=retained, now_s=time.time())
             self.journal.remember(command_id, "received", command.expires_at.timestamp())
             self.answers.say(verb, command_id, "received", sender)
             self._take(verb, command, sender)
@@ -91,12 +85,25 @@ class Desk:
                 verb if known else "unknown", command_id, "rejected", sender, code=error.code, message=str(error)
             )
 
+    def _stop(self, stop: Stop, sender: Sender, *, retained: bool) -> None:
+        """The emergency stop holds from here on, whatever else holds and whatever its payload says. Raises Rejected."""
+        holds = self.live is not None and self.live.verb == codes.ESTOP and self.live.id == stop.id
+        admit.check_stop(stop, holds=holds, retained=retained)
+        lost = sender.topic is not None and self.answers.place(sender.topic) is None
+        sender = replace(sender, topic=None if lost else sender.topic)
+        self.journal.remember(stop.id, "received")
+        self.answers.say("estop", stop.id, "received", sender)
+        self.stopped_by = max(sender.source, self.stopped_by or sender.source)
+        self._hold(
+            "estop", stop.id, Order(codes.ESTOP, 0.0), Source.STOP, self.composed.config.lease.default_s, sender,
+            message=admit.beside(stop, time.time(), lost=lost),
+        )  # fmt: skip
+
     def _take(self, verb: str, command: Envelope, sender: Sender) -> None:
         """A command that passed the door, now or when its time comes. Raises Rejected."""
         if isinstance(command, Command):
-            # A stop waits for nothing, whatever a common template says beside it.
             now_s = time.time()
-            start_s = 0.0 if verb == "estop" else admit.start_in(command, now_s)
+            start_s = admit.start_in(command, now_s)
             if start_s > 0:
                 remark = "" if sender.source in FOLLOWED[self.mode] else f"; not followed while in {self.mode}"
                 self.waiting.put_off(verb, command, sender, now_s + start_s, now_s, remark)
@@ -154,18 +161,15 @@ class Desk:
             return
         # Here and not at the door: what was accepted for later comes through here as well.
         arbitrate.admit(verb, sender.source, self.mode, self.holder, self.stopped_by, command.id)
-        lease = self.composed.config.lease
-        lease_s = lease.default_s if verb == "estop" else admit.lease_s(command, lease, time.time())
+        lease_s = admit.lease_s(command, self.composed.config.lease, time.time())
         target_w = self.site.default_mw * 1e6
         if verb == "setpoint":
             target_w = admit.target_w(command, self.site, self.purchase.reference_w, self.purchase.least_w)
             if math.isnan(self.purchase.mean_w):
                 raise Rejected("not_ready", "the site meter has not been read yet", command.id)
         order = Order.of(verb, command, target_w)
-        source = _SOURCES.get(codes.Verb(order.verb), sender.source)
-        if verb == "estop":
-            self.stopped_by = max(sender.source, self.stopped_by or sender.source)
-        elif verb == "reset":
+        source = Source.DEFAULT if order.verb == codes.STAND else sender.source
+        if verb == "reset":
             self.stopped_by = None
             self.inputs.command.resets += sender.source >= Source.OPERATOR
         self._hold(verb, command.id, order, source, lease_s, sender, best_effort=command.best_effort)
@@ -181,17 +185,9 @@ class Desk:
         self.answers.say("reset", command.id, "accepted", sender, message=message)
 
     def _hold(
-        self,
-        verb: str,
-        command_id: str,
-        order: Order,
-        source: Source,
-        lease_s: float,
-        sender: Sender,
-        *,
-        best_effort: bool = False,
-        message: str = "",
-    ) -> None:
+        self, verb: str, command_id: str, order: Order, source: Source, lease_s: float, sender: Sender, *,
+        best_effort: bool = False, message: str = "",
+    ) -> None:  # fmt: skip
         """Replaces whatever is live by a fresh command."""
         replaced = self._end("replaced")
         self.agenda.lift()

@@ -167,8 +167,8 @@ def test_mosquittos_own_clients_drive_it(hall: Hall, standing: Client, version: 
 
 
 def test_reply_to_gets_the_acknowledgements(dispatched: Client) -> None:
-    command_id = dispatched.command("hold", reply_to=f"{dispatched.root}/over/there")
-    found = until(lambda: dispatched.of("over/there"), 5, "an acknowledgement on reply_to")
+    command_id = dispatched.command("hold", reply_to=f"{dispatched.root}/ack/over/there")
+    found = until(lambda: dispatched.of("ack/over/there"), 5, "an acknowledgement on reply_to")
     assert found[0].payload["id"] == command_id
     assert dispatched.acks(command_id) == []
 

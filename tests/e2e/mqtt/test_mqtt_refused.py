@@ -60,6 +60,9 @@ REFUSED: dict[str, tuple[str, Callable[[], dict[str, Any] | bytes], str, str]] =
     "an answer to a command topic": (
         "setpoint", lambda: envelope(percent=50, reply_to="rampd/v1/hall/cmd/release"), "malformed", "reply_to"
     ),
+    "an answer in the place of the state": (
+        "setpoint", lambda: envelope(percent=50, reply_to="rampd/v1/hall/state"), "malformed", "reply_to"
+    ),
     "an answer to a wildcard": ("setpoint", lambda: envelope(percent=50, reply_to="over/#"), "malformed", "reply_to"),
 }  # fmt: skip
 
