@@ -75,7 +75,7 @@ class Answers:
                 "command", verb=verb, id=command_id, stage=stage, code=code, message=message or None,
                 who=sender.who or None, source=by.name.lower(), power_w=power_w,
             )  # fmt: skip
-        if stage in ("received", "started") or code == "replaced":
+        if stage == "received" or (stage == "started" and not facts) or code == "replaced":
             return
         self.journal.trail.note(
             time.time(), refused=stage == "rejected", id=command_id, verb=verb[:80], stage=stage,

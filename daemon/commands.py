@@ -132,7 +132,7 @@ class Desk:
                     raise Rejected("missed", f"its time was {late_s:.0f} s ago", one.command.id)
                 if self.channel_state != "up" and sender.source is Source.REMOTE:
                     raise Rejected("channel", "its channel is lost: only a fresh command raises", one.command.id)
-                self._begin(one.verb, one.command, sender)
+                self._begin(one.verb, one.command, sender, later=True)
             except Rejected as error:
                 self.answers.say(one.verb, one.command.id, "failed", sender, code=error.code, message=str(error))
 
@@ -154,8 +154,8 @@ class Desk:
             if one.stage == "ended":
                 self.journal.stand(racks=self.hands.record())
 
-    def _begin(self, verb: str, command: Command, sender: Sender) -> None:
-        """The command holds from here on. Raises Rejected."""
+    def _begin(self, verb: str, command: Command, sender: Sender, *, later: bool = False) -> None:
+        """The command holds from here on; `later`: it was accepted before. Raises Rejected."""
         if verb == "reset" and self.stopped_by is None and (latched := self.latched()):
             self._unlatch(latched, command, sender)
             return
@@ -172,7 +172,7 @@ class Desk:
         if verb == "reset":
             self.stopped_by = None
             self.inputs.command.resets += sender.source >= Source.OPERATOR
-        self._hold(verb, command.id, order, source, lease_s, sender, best_effort=command.best_effort)
+        self._hold(verb, command.id, order, source, lease_s, sender, best_effort=command.best_effort, later=later)
         if order.verb == codes.STAND:
             self._heed_plan()
 
@@ -186,7 +186,7 @@ class Desk:
 
     def _hold(
         self, verb: str, command_id: str, order: Order, source: Source, lease_s: float, sender: Sender, *,
-        best_effort: bool = False, message: str = "",
+        best_effort: bool = False, later: bool = False, message: str = "",
     ) -> None:  # fmt: skip
         """Replaces whatever is live by a fresh command."""
         replaced = self._end("replaced")
@@ -199,7 +199,10 @@ class Desk:
         asked: dict[str, float] = {"lease_s": round(lease_s, 1)}
         if order.verb == codes.TRACK:
             asked |= {"target_w": round(order.target_w, 1), "ramp_s": order.ramp_s, "w_per_s": order.rate_w_per_s}
-        self._stage("accepted", message=message or self._promise(order), asked=asked, replaced=replaced)
+        live.begins = {"message": message or self._promise(order), "asked": asked, "replaced": replaced}
+        if not later:
+            self._stage("accepted", **live.begins)
+            live.begins = {}
 
     def _follow(self, command_id: str, order: Order, source: Source, lease_s: float) -> Live:
         """Puts an order into the image."""
@@ -383,7 +386,7 @@ class Desk:
         if live is None or out.seq != live.seq:
             return
         if live.stage == "accepted":
-            self._stage("started")
+            self._stage("started", **live.begins)
         if out.lapsed:
             self._lapse(live, now_ns)
         elif live.verb == codes.STAND and live.stage in ("reached", "partial", "failed"):
