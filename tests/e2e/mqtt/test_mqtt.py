@@ -141,7 +141,7 @@ def test_mosquittos_own_clients_drive_it(hall: Hall, standing: Client, version: 
     topic = f"ack/{command['id']}"
     options: list[str] = []
     if version == "5":
-        topic = "answers/here"
+        topic = "ack/here"
         options = ["-D", "publish", "response-topic", f"{hall.root}/{topic}", "-D", "publish", "correlation-data", "c0"]
     heard = listen(hall, version, topic, 5, "%r %p" if version == "311" else "%r %D %p")
     try:
