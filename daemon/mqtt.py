@@ -78,6 +78,11 @@ def tls_context(mqtt: Mqtt) -> ssl.SSLContext | None:
     return context
 
 
+def _retrieved(loss: asyncio.Future[None]) -> None:
+    if not loss.cancelled():
+        loss.exception()
+
+
 @asynccontextmanager
 async def connect(
     mqtt: Mqtt, *, name: str, will: aiomqtt.Will | None = None
@@ -98,6 +103,8 @@ async def connect(
             if version == versions[-1] or not any(word in str(error) for word in ("rotocol", "timed out")):
                 raise
             continue
+        # A loss that no work of the session waits for would be an error that nobody retrieved. It has no public name.
+        client._disconnected.add_done_callback(_retrieved)
         try:
             yield client, version == 5
         finally:

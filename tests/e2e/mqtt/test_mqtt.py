@@ -7,7 +7,9 @@ import subprocess
 import time
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from signal import SIGKILL, SIGTERM
+from typing import IO
 
 import pytest
 
@@ -188,15 +190,20 @@ def test_an_impossible_response_topic_does_no_harm(hall: Hall, standing: Client,
             hall.until_ready()
 
 
-def rampd(hall: Hall, *arguments: str) -> subprocess.CompletedProcess[str]:
+def rampd(hall: Hall, *arguments: str, stdout: IO[str] | int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     command = [*RAMPD, arguments[0], "--config", str(hall.site), *arguments[1:]]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=90, check=False)
 
 
 def test_the_command_line_follows_a_command_to_its_end(hall: Hall, standing: Client) -> None:
     done = rampd(hall, "set", "62%", "--in", "2s", "--json")
     assert done.returncode == 0, done.stderr
-    assert [json.loads(line)["stage"] for line in done.stdout.splitlines()][-1] == "reached"
+    life = json.loads(done.stdout)
+    assert [one["stage"] for one in life["stages"]] == ["received", "accepted", "started", "reached"]
+    assert life == life["stages"][-1] | {"stages": life["stages"]}
+    done = rampd(hall, "set", "200%", "--json")
+    assert done.returncode == 1
+    assert [one["stage"] for one in json.loads(done.stdout)["stages"]] == ["rejected"]
     done = rampd(hall, "status", "--json")
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
@@ -204,7 +211,11 @@ def test_the_command_line_follows_a_command_to_its_end(hall: Hall, standing: Cli
     assert shown["state"]["requested_w"] == pytest.approx(0.62 * hall.config.site.max_mw * 1e6)
     done = rampd(hall, "set", "200%")
     assert done.returncode == 1
-    assert "rejected" in done.stdout
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["rejected"]
+    for arguments in (["status"], ["status", "--json"], ["set", "200%"], ["set", "200%", "--json"]):
+        with Path("/dev/full").open("w") as full:
+            done = rampd(hall, *arguments, stdout=full)
+        assert (done.returncode, done.stderr) == (1, "standard output: No space left on device\n"), arguments
     done = rampd(hall, "release")
     assert done.returncode == 0, done.stdout + done.stderr
     stand(hall, standing)
