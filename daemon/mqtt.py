@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import random
+import re
 import ssl
 import time
 import uuid
@@ -32,7 +33,7 @@ from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
 from rampd.daemon.config import Mqtt
 from rampd.daemon.events import Events
-from rampd.daemon.messages import LARGEST, stamp
+from rampd.daemon.messages import ID, LARGEST, stamp
 from rampd.daemon.show import Show
 from rampd.ext import views
 
@@ -323,7 +324,9 @@ class Bus:
         now_s = time.monotonic()
         self._denied = {topic: until_s for topic, until_s in self._denied.items() if until_s > now_s}
         if reply.topic is None or reply.topic in self._denied:
-            return f"{self.root}/ack/{reply.payload['id']}"
+            name = reply.payload["id"]
+            # One out of a state file that somebody wrote may be no level of a topic.
+            return f"{self.root}/ack/{name if re.fullmatch(ID, name) else 'invalid'}"
         return reply.topic
 
     async def _reply(self, client: aiomqtt.Client) -> None:

@@ -143,7 +143,7 @@ def test_mosquittos_own_clients_drive_it(hall: Hall, standing: Client, version: 
     topic = f"ack/{command['id']}"
     options: list[str] = []
     if version == "5":
-        topic = "answers/here"
+        topic = "ack/here"
         options = ["-D", "publish", "response-topic", f"{hall.root}/{topic}", "-D", "publish", "correlation-data", "c0"]
     heard = listen(hall, version, topic, 5, "%r %p" if version == "311" else "%r %D %p")
     try:
@@ -169,8 +169,8 @@ def test_mosquittos_own_clients_drive_it(hall: Hall, standing: Client, version: 
 
 
 def test_reply_to_gets_the_acknowledgements(dispatched: Client) -> None:
-    command_id = dispatched.command("hold", reply_to=f"{dispatched.root}/over/there")
-    found = until(lambda: dispatched.of("over/there"), 5, "an acknowledgement on reply_to")
+    command_id = dispatched.command("hold", reply_to=f"{dispatched.root}/ack/over/there")
+    found = until(lambda: dispatched.of("ack/over/there"), 5, "an acknowledgement on reply_to")
     assert found[0].payload["id"] == command_id
     assert dispatched.acks(command_id) == []
 
