@@ -140,7 +140,7 @@ class Grid(_Section):
 class Under(_Section):
     """An under-frequency step: at or below `hz` racks of this tier and of higher ones go to their least at once.
 
-    It lies below where a healthy grid may be, `nominal_hz` less 0.2 Hz and less `grid.hold_hz`.
+    It lies where no healthy grid stays: by 0.2 Hz and by `grid.hold_hz` below `nominal_hz`, or further.
     """
 
     hz: Annotated[float, Field(ge=40, le=60)]
