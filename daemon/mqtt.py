@@ -48,7 +48,7 @@ MOST_PENDING: Final = 2000
 MOST_QUESTIONS: Final = 20
 BATCH: Final = 10
 STRIKES: Final = 3
-"""Sessions that end over a message of our own before it is put aside; over one to a foreign topic: the first."""
+"""Sessions that end over a message to the site's own topics before it is put aside."""
 EVENTS_REST_S: Final = 600.0
 DENIED_S: Final = 60.0
 MOST_DENIED: Final = 100
@@ -224,21 +224,42 @@ class Bus:
         A broker may close the connection over a topic that it does not grant, or does not like.
         """
         reply, self._sending = self._sending, None
-        if reply is not None and self._replies.again(reply) >= (STRIKES if reply.topic is None else 1):
-            log.error(
-                "the session ended while an acknowledgement of %s was on its way to %r: it is dropped",
-                reply.payload["id"], reply.topic or "its own topic",
-            )  # fmt: skip
-            self.dropped += 1
-            if self.outbox and self.outbox[0] is reply:
-                self.outbox.popleft()
-            if reply.topic is not None and len(self._denied) < MOST_DENIED:
-                self._denied[reply.topic] = time.monotonic() + DENIED_S
+        if reply is not None:
+            self._blame_reply(reply)
         seq, self._telling = self._telling, 0
         if seq and self._events.again(seq) >= STRIKES:
             log.error("%d sessions ended over event %d: events wait for %g s", STRIKES, seq, EVENTS_REST_S)
             self._events = Suspect()
             self._rest_until_s = time.monotonic() + EVENTS_REST_S
+
+    def _blame_reply(self, reply: Reply) -> None:
+        """A foreign topic is left alone for a while and the acknowledgement stays, for the site's own topic.
+
+        The session may have ended over anything. Dropped and counted is what has nowhere to go.
+        """
+        now_s = time.monotonic()
+        # Still in the table as it was when this was placed.
+        foreign = reply.topic is not None and reply.topic not in self._denied
+        self._forget_denied(now_s)
+        if foreign and reply.topic is not None and len(self._denied) < MOST_DENIED:
+            log.warning(
+                "the session ended with an acknowledgement of %s on its way to %r: the site's own topic has it next",
+                reply.payload["id"], reply.topic,
+            )  # fmt: skip
+            self._denied[reply.topic] = now_s + DENIED_S
+            return
+        if not foreign and self._replies.again(reply) < STRIKES:
+            return
+        log.error(
+            "the session ended with an acknowledgement of %s on its way to %r: it is dropped",
+            reply.payload["id"], reply.topic if foreign else "its own topic",
+        )  # fmt: skip
+        self.dropped += 1
+        if self.outbox and self.outbox[0] is reply:
+            self.outbox.popleft()
+
+    def _forget_denied(self, now_s: float) -> None:
+        self._denied = {topic: until_s for topic, until_s in self._denied.items() if until_s > now_s}
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         topics = [(f"{self.root}/cmd/#", 1), (f"{self.root}/ask/why", 1), (f"{self.root}/selftest/{self.session}", 0)]
@@ -321,8 +342,7 @@ class Bus:
 
     def _place(self, reply: Reply) -> str:
         """Where an acknowledgement goes: what a broker does not take at its sender's topic, to the site's own."""
-        now_s = time.monotonic()
-        self._denied = {topic: until_s for topic, until_s in self._denied.items() if until_s > now_s}
+        self._forget_denied(time.monotonic())
         if reply.topic is None or reply.topic in self._denied:
             name = reply.payload["id"]
             # One out of a state file that somebody wrote may be no level of a topic.

@@ -26,6 +26,8 @@ class Strict:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # A close alone leaves it listening for as long as a thread waits in accept.
+        self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
 
     def _accept(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rampd.daemon import halls
+from tests.bus import Client
 from tests.hall import Hall
 from tests.strict import Strict
 from tests.waits import until
@@ -142,10 +143,37 @@ def strict(hall: Hall) -> Facts:
             command_id = client.command("hold", reply_to="not/granted")
             until(lambda: client.state["command_id"] == command_id, 15, "the command is followed all the same")
             until(lambda: client.stages(command_id)[-1:] == ["reached"], 30, "it is answered on the site's own topic")
-            cuts = wire.cuts
+            answers, cuts = client.stages(command_id), wire.cuts
             dropped = hall.metrics().value("rampd_acks_dropped_total")
         found = obeys(hall, 80)
-        return found | {"cuts": cuts, "after": wire.cuts, "dropped": dropped, "words": hall.daemon.words}
+        return found | {
+            "answers": answers, "cuts": cuts, "after": wire.cuts, "dropped": dropped, "words": hall.daemon.words
+        }  # fmt: skip
+
+
+@story
+def in_flight(hall: Hall) -> Facts:
+    """The broker dies with an acknowledgement to the sender's own topic on its way."""
+    here, there = (hall.broker_host, hall.config.mqtt.port), (hall.broker_host, hall.config.mqtt.port + 1)
+    hall.start_sim()
+    hall.start_broker(there[1])
+    # A gate: the daemon finds the new broker only once somebody listens there.
+    with Strict(here, there, "never/named"):
+        hall.start_daemon()
+        hall.until_ready()
+        until(lambda: connected(hall) == 1, 15, "the daemon is on the broker")
+        with Client(*there, hall.root) as client:
+            command_id = client.command("hold", reply_to="desk/answers")
+            hall.broker.send(SIGSTOP)
+            until(lambda: hall.metrics().value("rampd_acks_pending") > 0, 20, "an acknowledgement is on its way")
+    hall.broker.stop(SIGKILL)
+    answers = [message.payload["stage"] for message in client.of("desk/answers")]
+    hall.start_broker(there[1])
+    with Client(*there, hall.root) as client, Strict(here, there, "never/named"):
+        client.until_stage(command_id, "reached", 30)
+        answers += client.stages(command_id)
+        dropped = hall.metrics().value("rampd_acks_dropped_total")
+        return obeys(hall, 80) | {"answers": answers, "dropped": dropped, "words": hall.daemon.words}
 
 
 def play(run: Callable[[Hall], Facts], folder: Path) -> Facts:
@@ -159,7 +187,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
         yield {name: pool.submit(play, run, tmp_path_factory.mktemp(name)) for name, run in STORIES.items()}
 
 
-@pytest.mark.parametrize("name", ["killed", "stopped", "absent", "old", "strict"])
+@pytest.mark.parametrize("name", ["killed", "stopped", "absent", "old", "strict", "in_flight"])
 def test_the_site_obeys_again_and_no_limit_was_broken(stories: dict[str, Future[Facts]], name: str) -> None:
     facts = stories[name].result()
     assert facts["code"] is None
@@ -191,8 +219,18 @@ def test_a_site_without_a_broker_is_controlled(stories: dict[str, Future[Facts]]
 
 def test_an_answer_that_ends_a_session_ends_no_other(stories: dict[str, Future[Facts]]) -> None:
     facts = stories["strict"].result()
-    assert facts["cuts"] == facts["dropped"] == facts["after"] == 1
-    assert "'not/granted': it is dropped" in facts["words"]
+    assert facts["cuts"] == facts["after"] == 1
+    assert "'not/granted': the site's own topic has it next" in facts["words"]
+
+
+@pytest.mark.parametrize("name", ["strict", "in_flight"])
+def test_an_answer_on_its_way_when_a_session_ends_is_told_on_the_sites_own_topic(
+    stories: dict[str, Future[Facts]], name: str
+) -> None:
+    facts = stories[name].result()
+    assert facts["dropped"] == 0
+    assert list(dict.fromkeys(facts["answers"])) == ["received", "accepted", "started", "reached"]
+    assert "the site's own topic has it next" in facts["words"]
 
 
 def test_the_old_protocol_is_found_by_itself(stories: dict[str, Future[Facts]]) -> None:
