@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from rampd.daemon import finite
 from rampd.daemon.messages import stamp
 
 log = logging.getLogger("rampd.events")
@@ -88,25 +89,27 @@ class Events:
         events = cls(path)
         if path is None:
             return events
-        bad = 0
+        bad, there = 0, True
         try:
-            lines = path.read_bytes().splitlines() if path.exists() else []
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            lines, there = [], False
         except OSError as error:
             log.error("%s: not readable, what it held is lost: %s", path, error)
-            lines, bad = [], 2
+            lines = []
         for line in lines:
             try:
-                events._replay(json.loads(line))
+                events._replay(finite.loads(line))
             except (ValueError, KeyError, TypeError, RecursionError):
                 bad += 1
-        if bad > 1:
+        if bad > 1 or (there and bad == len(lines)):
             # One is the end that a crash cut off. Seconds since 1970 are beyond all numbers that were given.
-            log.error("%s: %d lines are not usable, the numbers go on at the present time", path, bad)
+            log.error("%s: %d of %d lines are not usable, numbers go on at the present time", path, bad, len(lines))
             events.seq = max(events.seq, int(time.time()))
         events.dropped = 0
         events._safe = events.seq
         # In one piece, without what a crash left half written.
-        events._anew = bool(lines) or bad > 0
+        events._anew = there
         return events
 
     def _replay(self, found: Entry) -> None:

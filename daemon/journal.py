@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from rampd.daemon import finite
 from rampd.daemon.admit import CLOCK_SLACK_S, VALID_S
 from rampd.daemon.audit import Trail
 from rampd.ext import codes
@@ -79,7 +80,7 @@ class Journal:
         if not path.exists():
             return journal
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = finite.loads(path.read_text(encoding="utf-8"))
             live, rest = data["live"], data["rest"]
             if not isinstance(live, dict | None) or not isinstance(rest, dict):
                 raise TypeError("what it holds is of another kind")

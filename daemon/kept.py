@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,10 @@ class Kept:
                 str(found.get("id", "stop")), Order(codes.ESTOP, 0.0), Source.STOP, _stopped_by(found), 0.0, 0.0,
                 topic if answers else None, str(found.get("who", "")),
             )  # fmt: skip
-        lost_s = max(0.0, now_s - float(found["lost_at"])) if "lost_at" in found else 0.0
+        lost_at_s = float(found.get("lost_at", now_s))
+        if not 0 <= lost_at_s < math.inf:
+            raise ValueError(f"its channel was lost at no time: {lost_at_s:g}")
+        lost_s = max(0.0, now_s - lost_at_s)
         order, source, topic = Order.restored(found, now_s), Source(found["source"]), found["topic"]
         good = isinstance(topic, str) and messages.may_answer_on(topic)
         return cls(

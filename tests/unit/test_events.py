@@ -165,6 +165,23 @@ def test_a_broken_file_gives_no_number_twice(path: Path, tail: bytes, seq: int |
     assert len(told(Events.open(path))) == 4
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"next": 1e999}', '{"done": Infinity}', '{"done": NaN}', '{"gap": [1e999, 2]}',
+        '{"seq": Infinity, "type": "clock"}', f'{{"next": 1{400 * "0"}}}', "",
+    ],
+)  # fmt: skip
+def test_a_file_without_a_usable_line_gives_no_number_twice(path: Path, line: str) -> None:
+    path.parent.mkdir()
+    path.write_text(line, encoding="utf-8")
+    queue = Events.open(path)
+    assert (queue.count, queue.seq > 1_700_000_000) == (0, True)
+    note(queue, 1)
+    write(queue)
+    assert numbers(told(queue)) == [queue.seq]
+
+
 def test_a_disk_that_takes_nothing_holds_nothing_up(path: Path) -> None:
     queue = Events.open(path)
     path.parent.write_text("a file where the folder should be", encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -100,7 +100,7 @@ def test_a_stop_outlasts_everything(office: Office, composed: Composed, clock: C
         {}, {"id": "a"}, *(SOUND | wrong for wrong in (
             {"target_w": "x"}, {"target_w": math.nan}, {"target_w": math.inf}, {"verb": None}, {"verb": 7}, {"verb": 0},
             {"envelope": 2}, {"shape": 9}, {"rate_w_per_s": -1.0}, {"ramp_until": None}, {"until": "later"},
-            {"source": "x"}, {"source": 9},
+            {"source": "x"}, {"source": 9}, {"lost_at": -1e300}, {"lost_at": math.inf}, {"lost_at": math.nan},
         )),
     ],
 )  # fmt: skip
@@ -119,6 +119,42 @@ def test_a_live_command_that_makes_no_sense_is_dropped(
     assert office.slot()[0] == 0
     assert "not usable" in caplog.text
     assert not math.isnan(office.out.power_w)
+
+
+NONE: Final = ["Infinity", "-Infinity", "NaN", "1e999", f"1{400 * '0'}"]
+
+
+@pytest.mark.parametrize("number", NONE)
+@pytest.mark.parametrize(
+    ("live", "rest"),
+    [
+        ({"until": "X"}, {}), ({"lost_at": "X"}, {}), ({"target_w": "X"}, {}), ({"stopped_by": "X"}, {}),
+        ({}, {"lid": [1, "X"]}), ({}, {"lid": ["X", -1]}), ({}, {"schedule": {}, "interval": "X"}),
+        ({}, {"waiting": [{"start_s": "X", "verb": "hold", "topic": None, "command": {}}]}),
+        ({}, {"racks": {"gpu-001": {"id": "a", "limit_w": "X", "until": "X", "topic": None, "who": ""}}}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_journal_with_a_number_that_is_none_stops_no_start(
+    composed: Composed, clock: Clock, tmp_path: Path, live: dict[str, Any], rest: dict[str, Any], number: str
+) -> None:
+    path = tmp_path / "commands.json"
+    text = json.dumps({"live": SOUND | live, "rest": rest})
+    path.write_text(text.replace('"X"', number), encoding="utf-8")
+    office = Office(composed, clock, Journal.open(path))
+    office.desk.resume()
+    office.tick()
+    assert not math.isnan(office.out.power_w)
+    assert office.slot()[1] in (codes.STAND, codes.TRACK)
+    assert office.slot()[2] in (0.0, 248e3)
+
+
+def test_a_stop_outlasts_numbers_that_are_none(composed: Composed, clock: Clock, tmp_path: Path) -> None:
+    path = tmp_path / "commands.json"
+    path.write_text('{"live": {"verb": 3, "until": NaN, "stopped_by": 1e999}, "rest": {"lid": [1, Infinity]}}')
+    office = Office(composed, clock, Journal.open(path))
+    office.desk.resume()
+    assert office.slot()[1] == codes.ESTOP
 
 
 @pytest.mark.parametrize("by", [None, "x", 17])
