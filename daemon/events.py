@@ -1,8 +1,9 @@
-"""What happened, told once each on event/{type}: numbered without gaps over restarts, kept on disk until delivered.
+"""What happened, told once each on event/{type}: numbered over restarts, kept on disk until delivered.
 
-The file is a log of what became of the queue: an event, or a number up to which the broker has taken them. An event
-goes out once it is on disk, so that no number is given twice. At the bound the oldest go, and a `dropped` event stands
-in their place.
+The file is a log of what became of the queue: an event, a number up to which the broker has taken them, or the next
+number for whoever starts from this file. That is written well ahead, and exactly at a clean end: no number is given
+twice, and after a crash some are left out. An event goes out once it is on disk; while the disk takes nothing, only
+as far as numbers are set aside there. At the bound the oldest go, and a `dropped` event stands in their place.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from rampd.daemon.messages import stamp
 log = logging.getLogger("rampd.events")
 
 MOST: Final = 1000
+AHEAD: Final = 2000
+"""Numbers that are set aside on disk, at least half of them at any time."""
 AGAIN_S: Final = 5.0
 LARGEST: Final = 2_000_000
 """Of the file, in bytes; then it is written anew with what is pending only."""
@@ -59,11 +62,12 @@ Entry = dict[str, Any]
 
 
 class Work(NamedTuple):
-    """What is to be written, whether it replaces the file, and up to which number it is complete."""
+    """What is to be written, whether it replaces the file, up to which number it is complete, and sets aside."""
 
     entries: list[Entry]
     anew: bool
     seq: int
+    ceiling: int
 
 
 @dataclass
@@ -76,7 +80,8 @@ class Events:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _pending: deque[Entry] = field(default_factory=deque)
     _gap: tuple[int, int] | None = None  # first and last number of what was dropped and not yet told
-    _safe: int = 0  # on disk up to here
+    _safe: int = 0  # may be told up to here
+    _ceiling: int = 0  # set aside on disk up to here
     _unwritten: list[Entry] = field(default_factory=list)
     _anew: bool = False
     _size: int = 0
@@ -92,7 +97,7 @@ class Events:
         bad, there = 0, True
         try:
             lines = path.read_bytes().splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             lines, there = [], False
         except OSError as error:
             log.error("%s: not readable, what it held is lost: %s", path, error)
@@ -102,12 +107,13 @@ class Events:
                 events._replay(finite.loads(line))
             except (ValueError, KeyError, TypeError, RecursionError):
                 bad += 1
+        events.seq = max(events.seq, events._ceiling)
         if bad > 1 or (there and bad == len(lines)):
             # One is the end that a crash cut off. Seconds since 1970 are beyond all numbers that were given.
             log.error("%s: %d of %d lines are not usable, numbers go on at the present time", path, bad, len(lines))
             events.seq = max(events.seq, int(time.time()))
         events.dropped = 0
-        events._safe = events.seq
+        events._safe = events._ceiling = events.seq
         # In one piece, without what a crash left half written.
         events._anew = there
         return events
@@ -119,7 +125,8 @@ class Events:
             first, last = found["gap"]
             self._gap, self.seq = (int(first), int(last)), max(self.seq, int(last))
         elif "next" in found:
-            self.seq = max(self.seq, int(found["next"]) - 1)
+            # Not yet the number: events may follow that were given out of what is set aside.
+            self._ceiling = max(self._ceiling, int(found["next"]) - 1)
         else:
             seq = int(found["seq"])
             if seq <= self.seq or found["type"] not in TYPES:
@@ -141,7 +148,7 @@ class Events:
         entry = {"seq": self.seq, "at": stamp(time.time()), "type": kind} | kept
         self._push(entry)
         if self.path is None:
-            self._safe = self.seq
+            self._safe = self._ceiling = self.seq
             self.changed.set()
         else:
             self._log(entry)
@@ -158,9 +165,11 @@ class Events:
     # To the broker.
 
     def first(self) -> Entry | None:
-        """What is to be delivered next; None while there is nothing, or nothing that is on disk."""
+        """What is to be delivered next; None while there is nothing, or nothing that may be told."""
         if self._gap is not None:
             first, last = self._gap
+            if last > self._ceiling:
+                return None
             return {"seq": last, "at": stamp(time.time()), "type": "dropped", "first": first, "count": last - first + 1}
         if self._pending and self._pending[0]["seq"] <= self._safe:
             return self._pending[0]
@@ -193,15 +202,17 @@ class Events:
         """Whether there is something to write."""
         return self.path is not None and (self._anew or bool(self._unwritten))
 
-    def take(self) -> Work:
-        """What is to be written."""
-        anew, entries = self._anew or self._size > LARGEST, self._unwritten
+    def take(self, *, last: bool = False) -> Work:
+        """What is to be written; with `last` nothing comes after it, and no number is set aside."""
+        anew, entries, ceiling = self._anew or self._size > LARGEST, self._unwritten, self._ceiling
+        if last or anew or self.seq + AHEAD // 2 > ceiling:
+            ceiling = self.seq + (0 if last else AHEAD)
+            entries = [*entries, {"next": ceiling + 1}]
         if anew:
-            ahead = self._pending[0]["seq"] if self._pending else self.seq + 1
             gap = [] if self._gap is None else [{"gap": self._gap}]
-            entries = [{"next": ahead}, *gap, *self._pending]
+            entries = [*gap, *self._pending, {"next": ceiling + 1}]
         self._unwritten, self._anew = [], False
-        return Work(entries, anew, self.seq)
+        return Work(entries, anew, self.seq, ceiling)
 
     def write(self, work: Work) -> tuple[str, int]:
         """Durably. Blocks: call it off the event loop. Returns "" or what went wrong, and the size of the file."""
@@ -226,13 +237,15 @@ class Events:
         return "", size
 
     def written(self, work: Work, problem: str, size: int) -> None:
-        """What became of that. With a disk that takes nothing events are told all the same, and may be told twice."""
+        """What became of that. With a disk that takes nothing events are told as far as numbers are set aside."""
         self._size = size
         self._anew = self._anew or bool(problem)
         if problem and problem != self._problem:
             log.error("%s: cannot be written, a restart would lose events: %s", self.path, problem)
         self._problem = problem
-        self._safe = max(self._safe, work.seq)
+        if not problem:
+            self._ceiling = work.ceiling
+        self._safe = max(self._safe, min(work.seq, self._ceiling))
         self.changed.set()
 
     async def keep(self, pause_s: float) -> None:
@@ -247,5 +260,5 @@ class Events:
         """The last write, at the end: all that stands, whatever became of a write that was under way."""
         self._anew = True
         if self.dirty:
-            work = self.take()
+            work = self.take(last=True)
             self.written(work, *self.write(work))

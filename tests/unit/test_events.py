@@ -1,4 +1,4 @@
-"""The queue of events: numbers without gaps, nothing lost over a restart, and what is lost is told."""
+"""The queue of events: no number twice, nothing lost over a restart, and what is lost is told."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ def test_a_restart_goes_on_where_it_was(path: Path, delivered: int) -> None:
     told(queue, delivered)
     write(queue)
     for _ in range(2):
+        queue.close()
         queue = Events.open(path)
         assert queue.count == 5 - delivered
         write(queue)
@@ -81,12 +82,55 @@ def test_what_was_not_written_has_no_number_that_somebody_saw(path: Path) -> Non
     note(queue, 2)
     write(queue)
     note(queue, 3)
-    seen = numbers(told(queue))
+    assert numbers(told(queue)) == [1, 2]
     again = Events.open(path)
     note(again, 1)
     write(again)
-    assert seen == [1, 2]
-    assert numbers(told(again))[-1] == 3
+    assert numbers(told(again)) == [1, 2, events.AHEAD + 3], "it may not have been told, as far as the file knows"
+
+
+def test_after_a_crash_numbers_go_on_beyond_what_was_set_aside(path: Path) -> None:
+    queue = Events.open(path)
+    seen: list[int] = []
+    for _ in range(4):
+        for _ in range(30):
+            note(queue, 100)
+            write(queue)
+            seen += numbers(told(queue))
+        write(queue)
+        queue = Events.open(path)
+        assert queue.seq >= seen[-1] + events.AHEAD // 2
+    assert len(set(seen)) == len(seen) == 12000
+
+
+def test_a_full_disk_and_a_crash_give_no_number_twice(path: Path) -> None:
+    queue = Events.open(path)
+    note(queue, 3)
+    write(queue)
+    seen = numbers(told(queue))
+    aside = path.rename(path.with_suffix(".aside"))
+    path.mkdir()
+    for _ in range(3 * events.AHEAD // 100):
+        note(queue, 100)
+        write(queue)
+        seen += numbers(told(queue))
+    assert seen[-1] == events.AHEAD + 3 < queue.seq, "told as far as numbers are set aside, and no further"
+    path.rmdir()
+    aside.rename(path)
+    again = Events.open(path)
+    note(again, 1)
+    write(again)
+    assert numbers(told(again)) == [1, 2, 3, events.AHEAD + 4]
+
+
+def test_a_clean_end_leaves_no_number_out(path: Path) -> None:
+    queue = Events.open(path)
+    for first in (1, 3, 5):
+        note(queue, 2)
+        write(queue)
+        assert numbers(told(queue)) == [first, first + 1]
+        queue.close()
+        queue = Events.open(path)
 
 
 @pytest.mark.parametrize("restarts", [0, 1, 2])
@@ -139,14 +183,15 @@ def test_the_file_stays_small(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         told(queue)
         write(queue)
         assert path.stat().st_size < 2500
+    queue.close()
     assert Events.open(path).seq == 100
 
 
 @pytest.mark.parametrize(
     ("tail", "seq"),
     [
-        (b'{"seq": 4, "ty', 3),
-        (b"\x00\xff\n", 3),
+        (b'{"seq": 4, "ty', events.AHEAD + 3),
+        (b"\x00\xff\n", events.AHEAD + 3),
         (b"[]\n{}\n", None),
         (b'{"seq": 2, "type": "clock"}\n{"seq": "x"}\n', None),
     ],
@@ -182,16 +227,31 @@ def test_a_file_without_a_usable_line_gives_no_number_twice(path: Path, line: st
     assert numbers(told(queue)) == [queue.seq]
 
 
-def test_a_disk_that_takes_nothing_holds_nothing_up(path: Path) -> None:
+def test_what_was_told_without_a_disk_is_not_told_again(path: Path) -> None:
     queue = Events.open(path)
-    path.parent.write_text("a file where the folder should be", encoding="utf-8")
+    note(queue, 1)
+    write(queue)
+    aside = path.rename(path.with_suffix(".aside"))
+    path.mkdir()
     note(queue, 2)
     write(queue)
-    assert numbers(told(queue, 1)) == [1]
-    path.parent.unlink()
+    assert numbers(told(queue, 2)) == [1, 2]
+    path.rmdir()
+    aside.rename(path)
     assert queue.dirty, "tried again"
     write(queue)
-    assert numbers(told(Events.open(path))) == [2]
+    assert numbers(told(Events.open(path))) == [3]
+
+
+def test_nothing_is_told_before_the_disk_has_taken_anything(path: Path) -> None:
+    path.parent.write_text("a file where the folder should be", encoding="utf-8")
+    queue = Events.open(path)
+    note(queue, 2)
+    write(queue)
+    assert told(queue) == []
+    path.parent.unlink()
+    write(queue)
+    assert numbers(told(queue)) == [1, 2]
 
 
 def test_a_disk_that_stalls_makes_no_endless_queue(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,4 +271,6 @@ async def test_the_write_task_writes_what_is_noted(path: Path) -> None:
             queue.changed.clear()
     task.cancel()
     text = await asyncio.to_thread(path.read_text, encoding="utf-8")
-    assert [json.loads(line)["seq"] for line in text.splitlines()] == [1, 2, 3]
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [line["seq"] for line in lines[:-1]] == [1, 2, 3]
+    assert lines[-1] == {"next": events.AHEAD + 4}
