@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
+import contextlib
 import json
 import logging
 import os
@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TextIO, cast
 
 import uvloop
 from rich.console import Console
@@ -38,8 +38,6 @@ FAILED: Final = 1
 USAGE: Final = 2
 UNAVAILABLE: Final = 69
 CONFIGURATION: Final = 78
-OUTPUT: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""How writing to a pipe, a disk or a terminal fails; sockets and devices are answered for where they are used."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -134,16 +132,46 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     status.set_defaults(handler=lambda args: client.status(args, _site(args)))
 
 
+class Output:
+    """Standard output that knows its own errors from those of files, sockets and devices."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """As the stream does it."""
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        """As the stream does it."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self.error = error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
+    # None with a descriptor that was closed before the start: prints go nowhere then.
+    output = None if sys.stdout is None else Output(sys.stdout)
     try:
-        try:
-            return _command(argv)
-        finally:
-            # What waits in the buffer fails here, where it can be told, and not at exit.
-            print(end="", flush=True)
+        with contextlib.redirect_stdout(cast("TextIO", output)):
+            try:
+                return _command(argv)
+            finally:
+                # What waits in the buffer fails here, where it can be told, and not at exit.
+                print(end="", flush=True)
     except OSError as error:
-        if error.filename is not None or error.errno not in OUTPUT:
+        if output is None or error is not output.error:
             raise
         # Nothing more can be said there, also at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

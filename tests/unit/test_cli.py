@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -304,3 +305,20 @@ def test_an_output_that_is_closed_is_none(site: Path) -> None:
         check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EPIPE])
+def test_an_error_of_something_else_is_none_of_the_output(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk or a socket that fails names no file either."""
+
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(cli.sitecheck, "load", fails)
+    stream = sys.stdout
+    with pytest.raises(OSError, match=os.strerror(number)):
+        cli.main(["check", "site.toml"])
+    assert sys.stdout is stream
+    assert capsys.readouterr() == ("", "")
