@@ -35,8 +35,10 @@ cdef void keep_free(const image.Limits *limits, image.State *state) noexcept nog
 cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(full=bint)
 cdef void crowd(const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(i=int64_t, phases=int64_t)
+@cython.locals(i=int64_t, phases=int64_t, beyond=bint)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
+@cython.locals(down=bint)
+cdef void stand(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef int64_t step(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

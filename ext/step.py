@@ -141,7 +141,7 @@ def ends(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
             why = WHY_GRID if action == ACT_SHED else WHY_COOLING
         elif action >= ACT_NO_RAISE:
             # What it may not do is rise, see `bounds`; its share is what it was, so that it does not drain to others.
-            why = WHY_COOLING
+            why = WHY_COOLING if state.loop_action[limits.loop[i]] >= ACT_NO_RAISE else WHY_STALE
             if state.fault_hold or state.shedding or state.returning:
                 why = WHY_GRID
             if state.stale[i] or not state.meter_good:
@@ -314,10 +314,20 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     state.grain_w = grain_w
     if state.site_why in (SITE_REFERENCE, SITE_RATE):
         # What the racks may have binds before the time that it takes.
-        if fair_w < total_w - 1.0:
+        beyond = state.tick > limits.site.phases and state.reference_w > state.most_w + 1.0
+        if fair_w < total_w - 1.0 or beyond:
             state.site_why = SITE_ROOM
         elif fair_w > total_w + 1.0:
             state.site_why = SITE_FLOOR
+
+
+def stand(inputs: Inputs, limits: Limits, state: State) -> None:
+    """While the hall is not under control yet its racks stay where they are, but for what safety or a stop demands."""
+    for i in range(limits.site.racks):
+        state.asked_w[i] = state.applied_w[i]
+        down = state.action[i] >= ACT_SAFE or inputs.command.verb == ESTOP
+        if down and state.known[i] and inputs.rack_state[i] == AVAILABLE:
+            state.asked_w[i] = min(state.applied_w[i], limits.min_w[i])
 
 
 def waiting(limits: Limits, state: State) -> bool:
@@ -355,13 +365,11 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     caps(inputs, limits, state, now_ns)
     if not state.started:
         state.total_w = state.model_w
-        for i in range(limits.site.racks):
-            state.asked_w[i] = state.applied_w[i]
+        stand(inputs, limits, state)
         return FAULT_NONE
     follow(inputs, limits, state, now_ns, dt_s)
     if waiting(limits, state):
-        for i in range(limits.site.racks):
-            state.asked_w[i] = state.applied_w[i]
+        stand(inputs, limits, state)
         return FAULT_NONE
     bounds(inputs, limits, state)
     narrow(inputs, limits, state)
