@@ -1,4 +1,4 @@
-"""What safety, silence and cooling do to set points, tick by tick: nothing more than they must, and no veto on the way."""
+"""What safety, silence and cooling do to set points, tick by tick: no more than they must, and without a veto."""
 
 from __future__ import annotations
 
