@@ -25,6 +25,9 @@ class State(ctypes.Structure):
     meter_frozen: int
     shown_ns: int
     still_ns: int
+    short: int
+    short_ns: int
+    racks_ns: int
     blind_ns: int
     site_why: int
     fault: int
@@ -64,6 +67,9 @@ class State(ctypes.Structure):
     detune: float
     shown_w: float
     own_w: float
+    racks_w: float
+    racks_least_w: float
+    meter_most_w: float
     away_hz: float
     calm_w: float
     response_w: float
@@ -198,8 +204,15 @@ class Watch(ctypes.Structure):
     still_ns: int
     thaw_ns: int
     frozen: int
+    short_ns: int
+    trust_ns: int
+    racks_ns: int
+    implausible: int
     shown_w: float
     own_w: float
+    racks_w: float
+    racks_least_w: float
+    meter_most_w: float
     rise_w: float
     fall_w: float
     vetoes: Longs

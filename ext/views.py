@@ -97,6 +97,7 @@ class Site(ctypes.Structure):
     grain_w: float
     freeze_w: float
     swing_limit_w: float
+    generation_w: float
     jump_w: float
 
 
