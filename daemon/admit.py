@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rampd.daemon.config import Lease, Site
-from rampd.daemon.messages import Command, Envelope, Rejected
+from rampd.daemon.messages import Command, Envelope, Label, Rejected, Stop
 
 CLOCK_SLACK_S: Final = 30.0
 VALID_S: Final = 86400.0
@@ -17,25 +17,46 @@ VALID_S: Final = 86400.0
 HORIZON_S: Final = 8 * 86400.0
 """As far ahead as anything may be planned."""
 
+NO_PLACE: Final = (
+    "reply_to or the response topic: answers go to a plain topic, none of commands, of the site ack/... only"
+)
 
-def check(
-    verb: str, command: Envelope, seen: Mapping[str, tuple[float, str, float]], *, retained: bool, now_s: float
-) -> None:
+
+def check(command: Envelope, seen: Mapping[str, tuple[float, str, float]], *, retained: bool, now_s: float) -> None:
     """Retention, id and clock of a command, by the wall clock. Raises Rejected."""
-    if retained:
-        raise Rejected("retained", "a retained command is never followed: publish it without retain", command.id)
+    _fresh(command, retained=retained)
     if command.id in seen:
         stage = seen[command.id][1]
         raise Rejected("repeated", f"this id was handled already, its last stage was {stage}", command.id)
     late_s = now_s - command.expires_at.timestamp()
     if late_s >= 0:
         raise Rejected("expired", f"expired {late_s:.1f} s ago: check the sender's clock or send it sooner", command.id)
-    if -late_s > VALID_S and verb != "estop":
+    if -late_s > VALID_S:
         found = f"expires_at lies {-late_s / 3600:.1f} h ahead, {VALID_S / 3600:g} h are the most"
         raise Rejected("horizon", f"{found}: for what begins later there are interval and cmd/schedule", command.id)
     early_s = command.issued_at.timestamp() - now_s
     if early_s > CLOCK_SLACK_S:
         raise Rejected("clock", f"issued {early_s:.0f} s in the future: check the clocks", command.id)
+
+
+def check_stop(stop: Stop, *, holds: bool, retained: bool) -> None:
+    """A stop is refused where it was kept by the broker, or `holds` already. Raises Rejected."""
+    _fresh(stop, retained=retained)
+    if holds:
+        raise Rejected("repeated", "this stop holds", stop.id)
+
+
+def beside(stop: Stop, now_s: float, *, lost: bool) -> str:
+    """What is said of a stop besides that it is taken; `lost`: its answers cannot go where it asks for them."""
+    late_s = -1.0 if stop.expires_at is None else now_s - stop.expires_at.timestamp()
+    late = f"expired {late_s:.1f} s ago: check the sender's clock" if late_s >= 0 else ""
+    wrong = "; ".join(filter(None, (stop.ignored, late, NO_PLACE if lost else "")))
+    return f"stopped all the same; {wrong}" if wrong else ""
+
+
+def _fresh(command: Label, *, retained: bool) -> None:
+    if retained:
+        raise Rejected("retained", "a retained command is never followed: publish it without retain", command.id)
 
 
 def start_in(command: Command, now_s: float) -> float:

@@ -48,9 +48,14 @@ class Answers:
 
     send: Callable[[Reply], None]
     journal: Journal
+    root: str  # of all topics of the site
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     power_w: float | None = None  # what the meter shows, where it was read
     events: Events = field(default_factory=Events)
+
+    def place(self, topic: str | None) -> str | None:
+        """Where an answer goes that was asked for there, also before a restart; None: it may not, or nowhere was."""
+        return topic if topic is not None and messages.may_answer_on(topic, self.root) else None
 
     def say(
         self, verb: str, command_id: str, stage: Stage, sender: Sender, *, code: str = "ok", message: str = "",
@@ -63,14 +68,14 @@ class Answers:
             self.journal.remember(command_id, stage)
         power_w = None if self.power_w is None else round(self.power_w, 1)
         payload = messages.ack(command_id, stage, code=code, message=message, power_w=power_w)
-        self.send(Reply(payload, sender.topic, sender.correlation))
+        self.send(Reply(payload, self.place(sender.topic), sender.correlation))
         by = sender.source if source is None else source
         if stage in TOLD:
             self.events.note(
                 "command", verb=verb, id=command_id, stage=stage, code=code, message=message or None,
                 who=sender.who or None, source=by.name.lower(), power_w=power_w,
             )  # fmt: skip
-        if stage in ("received", "started") or code == "replaced":
+        if stage == "received" or (stage == "started" and not facts) or code == "replaced":
             return
         self.journal.trail.note(
             time.time(), refused=stage == "rejected", id=command_id, verb=verb[:80], stage=stage,

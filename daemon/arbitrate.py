@@ -37,8 +37,6 @@ FOLLOWED: Final[Mapping[Mode, frozenset[Source]]] = {
     Mode.REMOTE: frozenset(Source),
 }
 OPERATORS_ONLY: Final = frozenset({"mode", "rack"})
-EVER: Final = frozenset({"estop", "schedule"})
-"""Anybody may stop the site at any time, or say what it should do later."""
 
 
 def kind_of(verb: str) -> str:
@@ -61,9 +59,9 @@ def admit_reset(by: Source, command_id: str) -> None:
 
 
 def admit(verb: str, by: Source, mode: Mode, live: Source, stopped_by: Source | None, command_id: str) -> None:
-    """Whether an authority may ask for that now. `live` is whose command holds. Raises Rejected."""
+    """Whether an authority may ask for that now. `live` is whose command holds; a stop asks nobody. Raises Rejected."""
     kind = kind_of(verb)
-    if stopped_by is not None and kind not in ("estop", "reset"):
+    if stopped_by is not None and kind != "reset":
         raise Rejected("estop", "the emergency stop holds: send reset first", command_id)
     if kind == "reset":
         if stopped_by is None:
@@ -71,7 +69,8 @@ def admit(verb: str, by: Source, mode: Mode, live: Source, stopped_by: Source | 
         if by < stopped_by:
             raise Rejected("authority", f"the {stopped_by.name.lower()} stopped the site and must reset it", command_id)
         return
-    if kind in EVER:
+    if kind == "schedule":
+        # Anybody may say what the site should do later.
         return
     if by not in FOLLOWED[mode]:
         raise Rejected("mode", f"the site is in {mode}: {by.name.lower()} commands are not followed", command_id)

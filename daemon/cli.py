@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -37,6 +38,8 @@ FAILED: Final = 1
 USAGE: Final = 2
 UNAVAILABLE: Final = 69
 CONFIGURATION: Final = 78
+OUTPUT: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""How writing to a pipe, a disk or a terminal fails; sockets and devices are answered for where they are used."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    def add(name: str, text: str) -> argparse.ArgumentParser:
+    def add(name: str, text: str, as_json: str = "one JSON object on stdout") -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text)
         sub.add_argument(
             "--config",
@@ -93,7 +96,7 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
             metavar="SITE",
             help="the site file (default: $RAMPD_CONFIG, the only one in /etc/rampd, the running demo)",
         )
-        sub.add_argument("--json", action="store_true", help="JSON on stdout")
+        sub.add_argument("--json", action="store_true", help=as_json)
         return sub
 
     def record(sub: argparse.ArgumentParser) -> None:
@@ -102,7 +105,7 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
     setter = add("set", "a set point over MQTT, then its life until reached, partial or failed")
     # A change downward is a power, not an option.
-    setter._negative_number_matcher = re.compile(r"-\d+(\.\d+)?(MW|kW|W)?$")
+    setter._negative_number_matcher = re.compile(r"-[0-9]+(\.[0-9]+)?(MW|kW|W)?$")
     setter.add_argument("power", metavar="POWER", help="8MW, 800kW, 40%%, +2MW or -2MW")
     setter.add_argument("--in", dest="ramp", type=_duration, metavar="TIME", help="ramp in so long: 5s, 2min")
     setter.add_argument("--shape", choices=("linear", "s-curve"), default="linear", help="of the ramp (default linear)")
@@ -126,13 +129,29 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     reason = add("why", "the binding constraint, from the site down to a rack")
     whycli.add_arguments(reason)
     reason.set_defaults(handler=lambda args: whycli.why(args, None if args.recording else _site(args)))
-    status = add("status", "the hall at a glance")
+    status = add("status", "the hall at a glance", "one JSON object on stdout, with --watch one a line")
     status.add_argument("--watch", action="store_true", help="until interrupted")
     status.set_defaults(handler=lambda args: client.status(args, _site(args)))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
+    try:
+        try:
+            return _command(argv)
+        finally:
+            # What waits in the buffer fails here, where it can be told, and not at exit.
+            print(end="", flush=True)
+    except OSError as error:
+        if error.filename is not None or error.errno not in OUTPUT:
+            raise
+        # Nothing more can be said there, also at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # A reader who goes away has read enough.
+        return FAILED if isinstance(error, BrokenPipeError) else _fail(f"standard output: {error.strerror}", FAILED)
+
+
+def _command(argv: list[str] | None) -> int:
     args = parser().parse_args(argv)
     handler: Callable[[argparse.Namespace], int] = args.handler
     try:
@@ -149,10 +168,6 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(str(error), USAGE)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever reads us went away: nothing more to say, also at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
 
 
 def _fail(message: str, code: int) -> int:
@@ -163,11 +178,10 @@ def _fail(message: str, code: int) -> int:
 def _duration(text: str) -> float:
     """Seconds from 5, 5s, 2min, 1.5h."""
     units = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
-    try:
-        seconds = float(number) * units[text[len(number) :]]
-    except (ValueError, KeyError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 5s, 15m or 1.5h") from None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([a-z]*)", text)
+    if found is None or found[2] not in units:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 5s, 15m or 1.5h")
+    seconds = float(found[1]) * units[found[2]]
     if not 0 < seconds < 1e7:
         raise argparse.ArgumentTypeError(f"{text!r} is out of reason")
     return seconds
@@ -194,7 +208,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _racks(text: str) -> int:
-    if not text.isdigit() or not halls.SMALLEST <= int(text) <= halls.LARGEST:
+    if not re.fullmatch("[0-9]{1,9}", text) or not halls.SMALLEST <= int(text) <= halls.LARGEST:
         raise argparse.ArgumentTypeError(f"a hall has {halls.SMALLEST} to {halls.LARGEST} racks, not {text}")
     return int(text)
 

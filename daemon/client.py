@@ -7,9 +7,9 @@ import asyncio
 import json
 import os
 import re
-import sys
 import uuid
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing, nullcontext
 from datetime import UTC, datetime, timedelta
 from getpass import getuser
 from pathlib import Path
@@ -40,7 +40,7 @@ class Usage(Exception):
 
 def power(text: str) -> dict[str, float]:
     """The power of a command: 8MW, 800kW, 500W, 40%, +2MW, -2MW. Raises Usage."""
-    found = re.fullmatch(r"([+-]?)(\d+(?:\.\d+)?)\s*(%|MW|kW|W)", text.strip())
+    found = re.fullmatch(r"([+-]?)([0-9]+(?:\.[0-9]+)?)\s*(%|MW|kW|W)", text.strip())
     if found is None:
         raise Usage(f"{text!r} is no power; write 8MW, 800kW, 40%, +2MW or -2MW, with its unit")
     sign, number, unit = found[1], float(found[2]), found[3]
@@ -115,10 +115,28 @@ def _run(work: Awaitable[Result]) -> Result:
 
 async def _command(name: str, command: dict[str, Any], config: Config, *, as_json: bool) -> int:
     """Publishes and prints the life of the command; 0 when it was reached or, for the other verbs, accepted."""
-    root = f"{config.mqtt.prefix}/{config.site.id}"
     ends = {"rejected": FAILED, "reached": 0, "partial": FAILED, "failed": FAILED, "ended": FAILED}
     if name in ("release", "reset"):
         ends["accepted"] = 0
+    acks: list[dict[str, Any]] = []
+    try:
+        async with aclosing(_life(name, command, config)) as life:
+            async for ack in life:
+                acks.append(ack)
+                if not as_json:
+                    _print_ack(ack)
+                if ack["stage"] in ends:
+                    break
+    finally:
+        # Also of a life whose end was not heard.
+        if as_json and acks:
+            print(json.dumps(acks[-1] | {"stages": acks}), flush=True)
+    return ends[acks[-1]["stage"]]
+
+
+async def _life(name: str, command: dict[str, Any], config: Config) -> AsyncGenerator[dict[str, Any], None]:
+    """Publishes a command; every stage of it. Raises Unavailable."""
+    root = f"{config.mqtt.prefix}/{config.site.id}"
     try:
         async with connect(config.mqtt, name=f"rampd-cli-{command['id']}") as (bus, _):
             await bus.subscribe(f"{root}/ack/{command['id']}", qos=1)
@@ -134,59 +152,52 @@ async def _command(name: str, command: dict[str, Any], config: Config, *, as_jso
                         f"rampd does not answer on {root}: is it running, and on {config.mqtt.host}:{config.mqtt.port}?"
                     ) from None
                 heard = True
-                ack = reply_payload(message)
-                _print_ack(ack, as_json=as_json)
-                if ack["stage"] in ends:
-                    return ends[ack["stage"]]
+                yield reply_payload(message)
     except (aiomqtt.MqttError, OSError) as error:
         raise Unavailable(f"broker {config.mqtt.host}:{config.mqtt.port}: {error}") from error
 
 
-def _print_ack(ack: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(ack), flush=True)
-        return
+def _print_ack(ack: dict[str, Any]) -> None:
     at_power = "" if ack["power_w"] is None else f"{ack['power_w'] / 1e6:9.3f} MW"
     code = "" if ack["code"] == "ok" else f"{ack['code']}: "
     print(f"{ack['at'][11:23]}  {ack['stage']:<9}{at_power}  {code}{ack['message']}".rstrip(), flush=True)
 
 
 async def _status(config: Config, *, watch: bool, as_json: bool) -> int:
+    console = Console()
+    async with aclosing(_seen(config)) as states:
+        with Live(console=console, auto_refresh=False) if watch and not as_json else nullcontext() as live:
+            async for seen in states:
+                if as_json:
+                    print(json.dumps({"status": seen["status"], "state": seen["state"]}), flush=True)
+                elif isinstance(live, Live):
+                    live.update(table(config, seen), refresh=True)
+                else:
+                    console.print(table(config, seen))
+                if not watch:
+                    break
+    return 0 if seen["status"].get("state") == "online" else FAILED
+
+
+async def _seen(config: Config) -> AsyncGenerator[dict[str, dict[str, Any]], None]:
+    """Status and state of the site, at every message once both are known. Raises Unavailable."""
     root = f"{config.mqtt.prefix}/{config.site.id}"
     seen: dict[str, dict[str, Any]] = {}
-    console = Console()
     try:
         async with connect(config.mqtt, name=f"rampd-status-{uuid.uuid4().hex[:8]}") as (bus, _):
             await bus.subscribe([(f"{root}/status", 1), (f"{root}/state", 1)])
-            with Live(console=console, auto_refresh=False) if watch and not as_json else _Quiet() as live:
-                messages = bus.messages
-                while True:
-                    try:
-                        async with asyncio.timeout(ANSWER_S):
-                            message = await anext(messages)
-                    except TimeoutError:
-                        raise Unavailable(f"nothing on {root}/state: is rampd running?") from None
-                    seen[str(message.topic).rsplit("/", 1)[-1]] = reply_payload(message)
-                    if "state" not in seen or "status" not in seen:
-                        continue
-                    if as_json:
-                        print(json.dumps({"status": seen["status"], "state": seen["state"]}), flush=True)
-                    elif isinstance(live, Live):
-                        live.update(table(config, seen), refresh=True)
-                    else:
-                        console.print(table(config, seen))
-                    if not watch:
-                        return 0 if seen["status"].get("state") == "online" else FAILED
+            messages = bus.messages
+            while True:
+                try:
+                    async with asyncio.timeout(ANSWER_S):
+                        message = await anext(messages)
+                except TimeoutError:
+                    raise Unavailable(f"nothing on {root}/state: is rampd running?") from None
+                seen[str(message.topic).rsplit("/", 1)[-1]] = reply_payload(message)
+                if "state" in seen and "status" in seen:
+                    yield seen
     except (aiomqtt.MqttError, OSError) as error:
         raise Unavailable(f"broker {config.mqtt.host}:{config.mqtt.port}: {error}") from error
-
-
-class _Quiet:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        sys.stdout.flush()
 
 
 def table(config: Config, seen: dict[str, dict[str, Any]]) -> Table:

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from rampd.daemon import admit, arbitrate, kept, life, messages, schedule
 from rampd.daemon.agenda import Agenda
@@ -22,7 +22,7 @@ from rampd.daemon.hands import Hands, News
 from rampd.daemon.journal import Journal
 from rampd.daemon.kept import Kept
 from rampd.daemon.life import Live
-from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage
+from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage, Stop
 from rampd.daemon.order import Order
 from rampd.daemon.purchase import Purchase
 from rampd.daemon.site import Composed
@@ -30,8 +30,6 @@ from rampd.daemon.waiting import LATE_S, Waiting
 from rampd.ext import codes, views
 
 log = logging.getLogger("rampd.commands")
-
-_SOURCES: Final = {codes.STAND: Source.DEFAULT, codes.ESTOP: Source.STOP}
 
 
 class Desk:
@@ -44,7 +42,7 @@ class Desk:
         self.site = composed.config.site
         self.inputs = inputs
         self.journal = journal
-        self.answers = Answers(send, journal)
+        self.answers = Answers(send, journal, f"{composed.config.mqtt.prefix}/{self.site.id}")
         self.live: Live | None = None
         self.mode = Mode.REMOTE
         self.agenda = Agenda(self.site, journal)
@@ -65,21 +63,17 @@ class Desk:
         correlation: bytes | None = None,
     ) -> None:  # fmt: skip
         """One message on cmd/{verb}; everything that happens to it is said through `send`."""
-        command_id = "invalid"
-        impossible = topic is not None and not messages.may_answer_on(topic)
-        sender = Sender(topic=None if impossible else topic, correlation=correlation)
+        command_id, sender = "invalid", Sender(topic=topic, correlation=correlation)
         try:
             command = messages.parse(verb, payload)
             command_id = command.id
-            sender = replace(
-                sender,
-                who=command.who,
-                reason=command.reason,
-                topic=sender.topic or (None if impossible else command.reply_to),
-            )
-            if impossible:
-                raise Rejected("malformed", "the response topic is no plain topic, or one of commands", command_id)
-            admit.check(verb, command, self.journal.seen, retained=retained, now_s=time.time())
+            sender = replace(sender, who=command.who, reason=command.reason, topic=topic or command.reply_to)
+            if isinstance(command, Stop):
+                self._stop(command, sender, retained=retained)
+                return
+            if sender.topic is not None and self.answers.place(sender.topic) is None:
+                raise Rejected("malformed", admit.NO_PLACE, command_id)
+            admit.check(command, self.journal.seen, retained=retained, now_s=time.time())
             self.journal.remember(command_id, "received", command.expires_at.timestamp())
             self.answers.say(verb, command_id, "received", sender)
             self._take(verb, command, sender)
@@ -91,12 +85,25 @@ class Desk:
                 verb if known else "unknown", command_id, "rejected", sender, code=error.code, message=str(error)
             )
 
+    def _stop(self, stop: Stop, sender: Sender, *, retained: bool) -> None:
+        """The emergency stop holds from here on, whatever else holds and whatever its payload says. Raises Rejected."""
+        holds = self.live is not None and self.live.verb == codes.ESTOP and self.live.id == stop.id
+        admit.check_stop(stop, holds=holds, retained=retained)
+        lost = sender.topic is not None and self.answers.place(sender.topic) is None
+        sender = replace(sender, topic=None if lost else sender.topic)
+        self.journal.remember(stop.id, "received")
+        self.answers.say("estop", stop.id, "received", sender)
+        self.stopped_by = max(sender.source, self.stopped_by or sender.source)
+        self._hold(
+            "estop", stop.id, Order(codes.ESTOP, 0.0), Source.STOP, self.composed.config.lease.default_s, sender,
+            message=admit.beside(stop, time.time(), lost=lost),
+        )  # fmt: skip
+
     def _take(self, verb: str, command: Envelope, sender: Sender) -> None:
         """A command that passed the door, now or when its time comes. Raises Rejected."""
         if isinstance(command, Command):
-            # A stop waits for nothing, whatever a common template says beside it.
             now_s = time.time()
-            start_s = 0.0 if verb == "estop" else admit.start_in(command, now_s)
+            start_s = admit.start_in(command, now_s)
             if start_s > 0:
                 remark = "" if sender.source in FOLLOWED[self.mode] else f"; not followed while in {self.mode}"
                 self.waiting.put_off(verb, command, sender, now_s + start_s, now_s, remark)
@@ -125,7 +132,7 @@ class Desk:
                     raise Rejected("missed", f"its time was {late_s:.0f} s ago", one.command.id)
                 if self.channel_state != "up" and sender.source is Source.REMOTE:
                     raise Rejected("channel", "its channel is lost: only a fresh command raises", one.command.id)
-                self._begin(one.verb, one.command, sender)
+                self._begin(one.verb, one.command, sender, later=True)
             except Rejected as error:
                 self.answers.say(one.verb, one.command.id, "failed", sender, code=error.code, message=str(error))
 
@@ -147,28 +154,25 @@ class Desk:
             if one.stage == "ended":
                 self.journal.stand(racks=self.hands.record())
 
-    def _begin(self, verb: str, command: Command, sender: Sender) -> None:
-        """The command holds from here on. Raises Rejected."""
+    def _begin(self, verb: str, command: Command, sender: Sender, *, later: bool = False) -> None:
+        """The command holds from here on; `later`: it was accepted before. Raises Rejected."""
         if verb == "reset" and self.stopped_by is None and (latched := self.latched()):
             self._unlatch(latched, command, sender)
             return
         # Here and not at the door: what was accepted for later comes through here as well.
         arbitrate.admit(verb, sender.source, self.mode, self.holder, self.stopped_by, command.id)
-        lease = self.composed.config.lease
-        lease_s = lease.default_s if verb == "estop" else admit.lease_s(command, lease, time.time())
+        lease_s = admit.lease_s(command, self.composed.config.lease, time.time())
         target_w = self.site.default_mw * 1e6
         if verb == "setpoint":
             target_w = admit.target_w(command, self.site, self.purchase.reference_w, self.purchase.least_w)
             if math.isnan(self.purchase.mean_w):
                 raise Rejected("not_ready", "the site meter has not been read yet", command.id)
         order = Order.of(verb, command, target_w)
-        source = _SOURCES.get(codes.Verb(order.verb), sender.source)
-        if verb == "estop":
-            self.stopped_by = max(sender.source, self.stopped_by or sender.source)
-        elif verb == "reset":
+        source = Source.DEFAULT if order.verb == codes.STAND else sender.source
+        if verb == "reset":
             self.stopped_by = None
             self.inputs.command.resets += sender.source >= Source.OPERATOR
-        self._hold(verb, command.id, order, source, lease_s, sender, best_effort=command.best_effort)
+        self._hold(verb, command.id, order, source, lease_s, sender, best_effort=command.best_effort, later=later)
         if order.verb == codes.STAND:
             self._heed_plan()
 
@@ -181,17 +185,9 @@ class Desk:
         self.answers.say("reset", command.id, "accepted", sender, message=message)
 
     def _hold(
-        self,
-        verb: str,
-        command_id: str,
-        order: Order,
-        source: Source,
-        lease_s: float,
-        sender: Sender,
-        *,
-        best_effort: bool = False,
-        message: str = "",
-    ) -> None:
+        self, verb: str, command_id: str, order: Order, source: Source, lease_s: float, sender: Sender, *,
+        best_effort: bool = False, later: bool = False, message: str = "",
+    ) -> None:  # fmt: skip
         """Replaces whatever is live by a fresh command."""
         replaced = self._end("replaced")
         self.agenda.lift()
@@ -203,7 +199,10 @@ class Desk:
         asked: dict[str, float] = {"lease_s": round(lease_s, 1)}
         if order.verb == codes.TRACK:
             asked |= {"target_w": round(order.target_w, 1), "ramp_s": order.ramp_s, "w_per_s": order.rate_w_per_s}
-        self._stage("accepted", message=message or self._promise(order), asked=asked, replaced=replaced)
+        live.begins = {"message": message or self._promise(order), "asked": asked, "replaced": replaced}
+        if not later:
+            self._stage("accepted", **live.begins)
+            live.begins = {}
 
     def _follow(self, command_id: str, order: Order, source: Source, lease_s: float) -> Live:
         """Puts an order into the image."""
@@ -387,7 +386,7 @@ class Desk:
         if live is None or out.seq != live.seq:
             return
         if live.stage == "accepted":
-            self._stage("started")
+            self._stage("started", **live.begins)
         if out.lapsed:
             self._lapse(live, now_ns)
         elif live.verb == codes.STAND and live.stage in ("reached", "partial", "failed"):

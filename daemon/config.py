@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from rampd.daemon.addresses import Address, MemberAddress, RackAddress
+from rampd.daemon.addresses import Address, Host, Legible, MemberAddress, RackAddress
 from rampd.drivers.address import Parity
 from rampd.drivers.racks import Foreign
 
@@ -140,7 +140,10 @@ class Grid(_Section):
 
 
 class Under(_Section):
-    """An under-frequency step: at or below `hz` racks of this tier and of higher ones go to their least at once."""
+    """An under-frequency step: at or below `hz` racks of this tier and of higher ones go to their least at once.
+
+    It lies below where a healthy grid may be, `nominal_hz` less 0.2 Hz and less `grid.hold_hz`.
+    """
 
     hz: Annotated[float, Field(ge=40, le=60)]
     tier: Annotated[int, Field(ge=1, le=8)]
@@ -164,11 +167,11 @@ class Lease(_Section):
 class Mqtt(_Section):
     """The broker. Secrets only by file; `tls = true` verifies the broker against `ca_file` or the system's store."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 1883
-    prefix: str = "rampd/v1"
+    prefix: Legible = "rampd/v1"
     version: Literal["auto", "5", "3.1.1"] = "auto"
-    username: str | None = None
+    username: Legible | None = None
     password_file: Path | None = None
     tls: bool = False
     ca_file: Path | None = None
@@ -179,7 +182,7 @@ class Mqtt(_Section):
     @field_validator("prefix")
     @classmethod
     def _plain(cls, prefix: str) -> str:
-        if not prefix or any(c in prefix for c in "+#\0") or prefix.startswith(("/", "$")) or prefix.endswith("/"):
+        if not prefix or any(c in prefix for c in "+#") or prefix.startswith(("/", "$")) or prefix.endswith("/"):
             raise ValueError("a topic prefix has no wildcards and neither starts nor ends with /: rampd/v1")
         return prefix
 
@@ -198,14 +201,14 @@ class Record(_Section):
 class Http(_Section):
     """Where /metrics, /healthz and /readyz answer."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
 
 
 class Mirror(_Section):
     """A Modbus/TCP server that can only be read, for building management and SCADA; its table is in docs/mirror.md."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 1502
 
 

@@ -46,6 +46,10 @@ TYPES: Final[Mapping[str, tuple[str, str]]] = {
         "the purchase fell and no set point had: a job crashed, or something tripped", "fell_w, within_s, power_w",
     ),
     "limit_cycle": ("the purchase swung by the feedback itself: it was slowed, or is as configured again", "slowed"),
+    "journal": (
+        "the state directory takes no writes, so that a restart would forget a stop, or takes them again",
+        "state, message",
+    ),
     "daemon": ("rampd began or ended", "state, version"),
     "dropped": ("events that were lost because the queue was full; `seq` is that of the last", "first, count"),
 }  # fmt: skip

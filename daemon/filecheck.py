@@ -21,7 +21,8 @@ def files(config: Config, places: Places) -> Iterator[Problem]:
     """Secrets and certificates of logins, links and broker."""
     folder = config.path.parent
     for key in ("password_file", "ca_file", "cert_file", "key_file"):
-        yield from _there(places["[mqtt]"], f"mqtt.{key}", folder, getattr(config.mqtt, key))
+        # Those of the broker stand beside the site file already (`Mqtt.beside`).
+        yield from _there(places["[mqtt]"], f"mqtt.{key}", Path(), getattr(config.mqtt, key))
     for i, login in enumerate(config.logins):
         at = places[nth("login", i)]
         for key in ("secret_file", "ca_file"):

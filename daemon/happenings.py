@@ -43,6 +43,7 @@ class Happenings:
     _devices_s: float = 0.0
     _heard: set[str] = field(default_factory=set)
     _lost: set[str] = field(default_factory=set)
+    _writable: bool = True
     _ahead_s: float | None = None
     _good_s: float = math.inf  # since when there is a purchase to judge
     _seen: deque[tuple[float, float, float, float]] = field(default_factory=deque)  # when, meter, set points, reference
@@ -53,6 +54,7 @@ class Happenings:
         if now_s - self._devices_s >= DEVICES_EVERY_S:
             self._devices_s = now_s
             self._devices()
+        self._journal()
         if not out.started:
             return
         self._good_s = min(self._good_s, now_s)
@@ -120,6 +122,13 @@ class Happenings:
         for state, names in (("lost", gone), ("back", back)):
             if names:
                 self.events.note("device", state=state, devices=names[:MOST_NAMED], count=len(names))
+
+    def _journal(self) -> None:
+        journal = self.desk.journal
+        before, self._writable = self._writable, journal.writable
+        if journal.writable != before:
+            state = "writable" if journal.writable else "unwritable"
+            self.events.note("journal", state=state, message=journal.problem or None)
 
     def _drop(self, out: views.Outputs, now_s: float) -> None:
         """The crest of the purchase before and now, less what set points fell by: demand that goes takes some."""

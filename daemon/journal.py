@@ -58,6 +58,8 @@ class Journal:
     dirty: bool = False
     unreadable: bool = False
     trail: Trail = field(default_factory=Trail)
+    writable: bool = True  # whether the last write was taken
+    failures: int = 0
     _stop: dict[str, Any] | None = None
     _untouched: dict[str, Any] = field(default_factory=dict)
     _problem: str = ""
@@ -135,6 +137,11 @@ class Journal:
             oldest = next(iter(self.seen))
             del self.seen[next((name for name, one in self.seen.items() if one.expires_s <= now_s), oldest)]
 
+    @property
+    def problem(self) -> str:
+        """Why the last write was not taken."""
+        return self._problem
+
     def keep(self, live: dict[str, Any] | None) -> None:
         """Notes the live command, or that there is none."""
         self.dirty = self.dirty or live != self.live
@@ -195,12 +202,18 @@ class Journal:
         return left
 
     def put_back(self, left: Work) -> None:
-        """What could not be written is tried again: the lines as they are, the file as it stands then."""
+        """What could not be written is counted and tried again: the lines as they are, the file as it stands then."""
+        self.writable = left == NOTHING
+        self.failures += not self.writable
         self.trail.put_back(left.lines)
         self.dirty = self.dirty or left.text is not None
 
     async def follow(self, pause_s: float) -> None:
-        """Writes as long as it runs: a disk that stalls must not hold up delivery."""
+        """Writes as long as it runs: a disk that stalls must not hold up delivery.
+
+        The first write tells whether the disk takes any, before there is something that a restart must know.
+        """
+        self.dirty = True
         while True:
             await asyncio.sleep(pause_s)
             if self.pending:

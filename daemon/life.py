@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from rampd.daemon.arbitrate import Source
 from rampd.daemon.messages import Stage
@@ -44,6 +44,7 @@ class Live:
     correlation: bytes | None = None
     best_effort: bool = False
     stage: str = "accepted"
+    begins: dict[str, Any] = field(default_factory=dict)  # what is yet to be said of it when it has started
     within_ns: int = 0
     left_ns: int = 0  # of its lease, while its channel is lost
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+import uuid
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 Stage = Literal["received", "accepted", "rejected", "started", "reached", "partial", "failed", "ended"]
 VERBS: Final = ("setpoint", "release", "hold", "estop", "reset")
@@ -19,7 +29,9 @@ LARGEST: Final = 65536
 LONGEST_INTERVAL: Final = timedelta(days=1)
 LONGEST_TOPIC: Final = 256  # bytes
 MOST_LEVELS: Final = 32
+LONGEST_REMARK: Final = 512
 ID: Final = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
+RFC_3339: Final = r"(?a)\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)"
 
 
 class Rejected(Exception):
@@ -31,10 +43,12 @@ class Rejected(Exception):
         self.command_id = command_id
 
 
-def may_answer_on(topic: str) -> bool:
-    """Whether an acknowledgement may go to a topic that its sender named, and no broker disconnects over it."""
+def may_answer_on(topic: str, root: str = "") -> bool:
+    """Whether an acknowledgement may go to a topic that its sender named: no broker disconnects over it, and no reader
+    takes it for something that the site of `root` says."""
     plain = bool(topic) and not topic.startswith("$") and topic.count("/") < MOST_LEVELS
-    return plain and not any(_odd(c) for c in topic) and len(topic.encode()) <= LONGEST_TOPIC and not _commands(topic)
+    sound = plain and not any(_odd(c) for c in topic) and len(topic.encode()) <= LONGEST_TOPIC and not _commands(topic)
+    return sound and (not root or not f"{topic}/".startswith(f"{root}/") or topic.startswith(f"{root}/ack/"))
 
 
 def _odd(c: str) -> bool:
@@ -48,23 +62,31 @@ def _commands(topic: str) -> bool:
     return "/cmd/" in f"/{topic}/"
 
 
+def _moment(said: Any) -> datetime:
+    """A time as RFC 3339 has it: a number may be seconds or ms, and a time without its offset may be anybody's."""
+    if not isinstance(said, str) or not re.fullmatch(RFC_3339, said):
+        raise ValueError("a time is RFC 3339 with its offset: 2026-12-01T06:00:00Z")
+    return datetime.fromisoformat(said.upper())
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_moment)]
+
+
 class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Interval(_Message):
     """When a command is to hold. `end` bounds its lease."""
 
-    start: AwareDatetime | None = None
-    end: AwareDatetime | None = None
+    start: Time | None = None
+    end: Time | None = None
 
 
-class Envelope(_Message):
-    """What every message on cmd/ carries. `who` is "operator" or "operator:NAME" when it comes from the site itself."""
+class Label(_Message):
+    """What tells one message on cmd/ from another. `who` is "operator" or "operator:NAME" of the site itself."""
 
     id: Annotated[str, Field(pattern=f"^{ID}$")]
-    issued_at: AwareDatetime
-    expires_at: AwareDatetime
     reply_to: Annotated[str, Field(max_length=LONGEST_TOPIC)] | None = None
     who: Annotated[str, Field(max_length=128)] = ""
     reason: Annotated[str, Field(max_length=512)] = ""
@@ -79,6 +101,13 @@ class Envelope(_Message):
             )
         return topic
 
+
+class Envelope(Label):
+    """What every message on cmd/ carries."""
+
+    issued_at: Time
+    expires_at: Time
+
     @model_validator(mode="after")
     def _expires(self) -> Self:
         if self.expires_at <= self.issued_at:
@@ -87,7 +116,7 @@ class Envelope(_Message):
 
 
 class Command(Envelope):
-    """A set point names exactly one of power_w, by_w and percent; release, hold, estop and reset none.
+    """A set point names exactly one of power_w, by_w and percent; release, hold and reset none.
 
     A release with `command_id` ends that command only, whether it holds or waits.
     """
@@ -110,11 +139,18 @@ class Command(Envelope):
         return self
 
 
+class Stop(Label):
+    """An emergency stop, read as far as it is legible. It waits for nothing; `ignored` says what was wrong with it."""
+
+    expires_at: datetime | None = None
+    ignored: str = ""
+
+
 class Planned(_Message):
     """One interval of a schedule, which follows the normal envelope unless it says otherwise."""
 
-    start: AwareDatetime
-    end: AwareDatetime
+    start: Time
+    end: Time
     power_w: float | None = None
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
     ramp_s: Annotated[float, Field(gt=0, le=86400)] | None = None
@@ -135,7 +171,7 @@ class Planned(_Message):
 class Schedule(Envelope):
     """Intervals in their order; none: the schedule ends."""
 
-    intervals: tuple[Planned, ...]
+    intervals: Annotated[tuple[Planned, ...], Field(strict=False)]
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -173,8 +209,10 @@ def _not_two_ramps(ramp_s: float | None, ramp_w_per_s: float | None) -> None:
         raise ValueError("give ramp_s or ramp_w_per_s, not both")
 
 
-def model_of(verb: str) -> type[Envelope] | None:
+def model_of(verb: str) -> type[Label] | None:
     """What the payload of cmd/{verb} must be; None where there is no such command."""
+    if verb == "estop":
+        return Stop
     if verb in VERBS:
         return Command
     if verb.startswith("rack/") and verb.count("/") == 1 and len(verb) > len("rack/"):
@@ -184,19 +222,23 @@ def model_of(verb: str) -> type[Envelope] | None:
     return ModeChange if verb == "mode" else None
 
 
-def parse(verb: str, payload: bytes) -> Envelope:
+def parse(verb: str, payload: bytes) -> Envelope | Stop:
     """A command from its payload. Raises Rejected with code `malformed` or `unsupported`."""
     model = model_of(verb)
     if model is None:
         raise Rejected("unsupported", f"there is no command {verb!r}; known: {', '.join(KNOWN)}", _id(payload))
-    most = LARGEST if model is Schedule else LARGEST_PLAIN
+    most = LARGEST if model in (Schedule, Stop) else LARGEST_PLAIN
     if len(payload) > most:
         raise Rejected("malformed", f"{len(payload)} bytes; this command has {most} at most")
+    if not issubclass(model, Envelope):
+        return _stop(payload)
     try:
         command = model.model_validate_json(payload)
+        _unambiguous(payload)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'payload'}: {e['msg']}" for e in error.errors()[:5]]
-        raise Rejected("malformed", "; ".join(problems), _id(payload)) from error
+        raise Rejected("malformed", "; ".join(_problems(error)), _id(payload)) from error
+    except ValueError as error:
+        raise Rejected("malformed", f"payload: {error}", _id(payload)) from error
     if not isinstance(command, Command):
         return command
     given = [name for name in ("power_w", "by_w", "percent") if getattr(command, name) is not None]
@@ -210,6 +252,56 @@ def parse(verb: str, payload: bytes) -> Envelope:
     if verb in ("release", "reset") and command.interval is not None:
         raise Rejected("malformed", f"{verb} takes no interval: it acts at once", command.id)
     return command
+
+
+def _stop(payload: bytes) -> Stop:
+    """Any object is a stop, with an id of its own if need be: what is wrong with it is said, not waited for."""
+    text = payload.decode("utf-8-sig", errors="replace")
+    try:
+        found = json.loads(text, strict=False, parse_int=float)
+    except (ValueError, RecursionError) as error:
+        raise Rejected("malformed", f"payload: Invalid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Rejected("malformed", "payload: a stop is an object, if need be an empty one: {}")
+    expires_at = None
+    try:
+        expires_at = Envelope.model_validate(found).expires_at
+        _unambiguous(text)
+        ignored = ""
+    except ValidationError as error:
+        ignored = "; ".join(_problems(error)).encode(errors="replace").decode()
+    except (ValueError, RecursionError) as error:
+        ignored = f"payload: {error}"
+    return Stop(**_label(found), expires_at=expires_at, ignored=ignored[:LONGEST_REMARK])
+
+
+def _label(found: dict[str, Any]) -> dict[str, Any]:
+    """What is legible of id, sender and reason."""
+    said = {name: found[name] for name in Label.model_fields if name in found}
+    fresh = {"id": f"stop-{uuid.uuid4().hex[:12]}"}
+    try:
+        Label.model_validate(fresh | said)
+    except ValidationError as error:
+        bad = {e["loc"][0] for e in error.errors()}
+        said = {name: value for name, value in said.items() if name not in bad}
+    return fresh | said
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [f"{'.'.join(map(str, e['loc'])) or 'payload'}: {e['msg']}" for e in error.errors()[:5]]
+
+
+def _unambiguous(payload: str | bytes) -> None:
+    """Raises ValueError where an object says a thing twice: readers differ on which counts."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+        return found
+
+    json.loads(payload, object_pairs_hook=once)
 
 
 def _id(payload: bytes) -> str:

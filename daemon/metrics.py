@@ -433,6 +433,13 @@ class _SiteCollector(Collector):
         )
         yield GaugeMetricFamily("rampd_acks_pending", "Acknowledgements that wait for the broker.", value=bus.waiting)
         yield CounterMetricFamily("rampd_acks_dropped", "Acknowledgements that nobody got.", value=bus.dropped)
+        journal = self.s.desk.journal
+        yield GaugeMetricFamily(
+            "rampd_state_writable", "0 while a restart would forget what holds, a stop too.", value=journal.writable
+        )
+        yield CounterMetricFamily(
+            "rampd_state_writes_failed", "Writes that the state directory did not take.", value=journal.failures
+        )
         yield GaugeMetricFamily(
             "rampd_config_last_reload_successful", "1 when the last reload was good.", value=self.s.reload_good
         )

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import random
+import re
 import ssl
 import time
 import uuid
@@ -32,7 +33,7 @@ from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
 from rampd.daemon.config import Mqtt
 from rampd.daemon.events import Events
-from rampd.daemon.messages import LARGEST, stamp
+from rampd.daemon.messages import ID, LARGEST, stamp
 from rampd.daemon.show import Show
 from rampd.ext import views
 
@@ -77,6 +78,11 @@ def tls_context(mqtt: Mqtt) -> ssl.SSLContext | None:
     return context
 
 
+def _retrieved(loss: asyncio.Future[None]) -> None:
+    if not loss.cancelled():
+        loss.exception()
+
+
 @asynccontextmanager
 async def connect(
     mqtt: Mqtt, *, name: str, will: aiomqtt.Will | None = None
@@ -97,6 +103,8 @@ async def connect(
             if version == versions[-1] or not any(word in str(error) for word in ("rotocol", "timed out")):
                 raise
             continue
+        # A loss that no work of the session waits for would be an error that nobody retrieved. It has no public name.
+        client._disconnected.add_done_callback(_retrieved)
         try:
             yield client, version == 5
         finally:
@@ -316,7 +324,9 @@ class Bus:
         now_s = time.monotonic()
         self._denied = {topic: until_s for topic, until_s in self._denied.items() if until_s > now_s}
         if reply.topic is None or reply.topic in self._denied:
-            return f"{self.root}/ack/{reply.payload['id']}"
+            name = reply.payload["id"]
+            # One out of a state file that somebody wrote may be no level of a topic.
+            return f"{self.root}/ack/{name if re.fullmatch(ID, name) else 'invalid'}"
         return reply.topic
 
     async def _reply(self, client: aiomqtt.Client) -> None:

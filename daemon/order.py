@@ -11,7 +11,7 @@ from rampd.daemon.config import Config
 from rampd.daemon.messages import Command
 from rampd.ext import codes, views
 
-VERBS: Final = {"setpoint": codes.TRACK, "hold": codes.HOLD, "estop": codes.ESTOP}
+VERBS: Final = {"setpoint": codes.TRACK, "hold": codes.HOLD}
 SHAPES: Final = {"linear": codes.LINEAR, "s-curve": codes.S_CURVE}
 ENVELOPES: Final = {"normal": codes.NORMAL, "dispatched": codes.DISPATCHED}
 

@@ -177,7 +177,7 @@ def _count(text: str) -> int:
 
 def _within(text: str, low: int, high: int) -> int:
     try:
-        number = int(text, 0)
+        number = int(text.encode("ascii"), 0)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
     if not low <= number <= high:
@@ -187,7 +187,7 @@ def _within(text: str, low: int, high: int) -> int:
 
 def _timeout(text: str) -> float:
     try:
-        seconds = float(text)
+        seconds = float(text.encode("ascii"))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
     if not 0.05 <= seconds <= 60:

@@ -38,14 +38,14 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _hours(text: str) -> float:
-    hours = float(text)
+    hours = float(text.encode("ascii"))
     if not 0.1 <= hours <= 48.0:
         raise argparse.ArgumentTypeError("0.1 to 48 hours")
     return hours
 
 
 def _step(text: str) -> float:
-    percent = float(text)
+    percent = float(text.encode("ascii"))
     if not 1.0 <= percent <= LARGEST_PERCENT:
         raise argparse.ArgumentTypeError(f"1 to {LARGEST_PERCENT:g} percent")
     return percent

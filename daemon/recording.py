@@ -77,9 +77,9 @@ class Head:
         Raises ValueError.
         """
         began = datetime.fromisoformat(self.began)
-        if found := re.fullmatch(r"\+(\d+(?:\.\d+)?)s?", text):
+        if found := re.fullmatch(r"\+([0-9]+(?:\.[0-9]+)?)s?", text):
             return self.began_ns + round(float(found[1]) * _NS)
-        if re.fullmatch(r"\d\d:\d\d(:\d\d(\.\d+)?)?", text):
+        if re.fullmatch(r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?", text):
             at = datetime.fromisoformat(f"{began.date()}T{text}").replace(tzinfo=UTC)
             # A second before the recording began is the one it began in; earlier is the next day's.
             at += timedelta(days=at < began - timedelta(seconds=1))
@@ -174,7 +174,7 @@ class Files:
 
 def paths(folder: Path) -> list[Path]:
     """The recordings of a folder, the oldest first."""
-    return sorted(path for path in folder.glob(f"*{SUFFIX}") if re.match(r"\d{6,}-", path.name))
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if re.match("[0-9]{6,}-", path.name))
 
 
 class Recording:

@@ -12,13 +12,13 @@ from typing import Final, cast
 from rampd.daemon.config import Config, Loop, Node, Rack
 from rampd.daemon.logins import logins
 from rampd.daemon.sitecheck import device_rows
-from rampd.drivers import maps
+from rampd.drivers import address, maps
 from rampd.drivers.maphead import Kind
 from rampd.drivers.members import MemberMap, Trust, place
 from rampd.drivers.sim import faults as fault_file
 from rampd.drivers.sim.cooling import WATER_W_PER_K_LPM
 from rampd.drivers.sim.hall import SimHall
-from rampd.drivers.sim.spec import DeviceSpec, HallSpec, LoopSpec, MemberSpec, NodeSpec, PlantSpec, RackSpec
+from rampd.drivers.sim.spec import DeviceSpec, HallSpec, LoopSpec, MemberSpec, NodeSpec, PlantSpec, RackSpec, SimError
 
 _MW: Final = 1e6
 _KW: Final = 1e3
@@ -46,8 +46,10 @@ def spec(config: Config) -> HallSpec:
         if isinstance(device_map, MemberMap):
             members += _members(config, racks[name], device_map)
             continue
-        host, _, port = device.address.rpartition(":")
-        devices.append(DeviceSpec(name, cast(Kind, kind), host, int(port), device.unit, device_map))
+        at = address.parse(device.address)
+        if at.kind != "tcp":
+            raise SimError(f"{name}: {at} is not Modbus/TCP: a simulated device listens at host:port")
+        devices.append(DeviceSpec(name, cast(Kind, kind), at.host, at.port, device.unit, device_map))
     return HallSpec(plant, tuple(devices), tuple(members))
 
 
@@ -56,8 +58,8 @@ def _members(config: Config, rack: Rack, device_map: MemberMap) -> list[MemberSp
     addresses = [member.address for member in config.members if member.rack == rack.id] or [rack.address]
     login = logins(config).get(rack.login, (None, Trust()))[0]
     found = []
-    for number, address in enumerate(addresses):
-        host, port = place(address, device_map)
+    for number, text in enumerate(addresses):
+        host, port = place(text, device_map)
         found.append(MemberSpec(rack.id, number, len(addresses), host, port, device_map, login))
     return found
 

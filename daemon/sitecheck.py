@@ -9,6 +9,7 @@ from pathlib import Path
 from rampd.daemon import deadman, sitefile
 from rampd.daemon.config import Config, Device, Rack
 from rampd.daemon.filecheck import Places, files
+from rampd.daemon.gridcheck import grid
 from rampd.daemon.sitefile import ConfigError, Problem, nth
 from rampd.daemon.traffic import FULL, traffic
 from rampd.drivers import address, maps
@@ -22,7 +23,7 @@ def load(path: Path) -> Config:
     config, places = sitefile.load(path)
     problems = [*references(config, places), *tree(config, places), *devices(config, places)]
     if not problems:
-        problems += [*limits(config, places), *files(config, places)]
+        problems += [*limits(config, places), *grid(config, places), *files(config, places)]
     if problems:
         raise ConfigError(problems)
     return config
@@ -212,7 +213,11 @@ def _strangers(config: Config, loaded: dict[str, AnyMap | None], places: Places)
         if text.startswith("https://") and not device_map.has_tls:
             message = f"{text}: members of map {device_map.name} are spoken to without TLS"
             yield Problem(*at, message, "leave https:// out, and keep them in a network of their own")
-        key = place(text.lower(), device_map)
+        try:
+            key = place(text, device_map)
+        except address.AddressError as error:
+            yield Problem(*at, f"{rack_id}: address {text!r} does not lead to a BMC or miner", str(error))
+            continue
         if key in seen:
             message = f"{text} stands in {seen[key]} and {rack_id}"
             yield Problem(*at, message, "a BMC or miner belongs to one rack: take one of the rows out")
@@ -255,10 +260,6 @@ def limits(config: Config, places: Places) -> Iterator[Problem]:
         yield Problem(*places["[site]"], message, "out of reason: is max_mw given in MW and max_kw in kW?")
     yield from _dead_men(config, places)
     period = 1.0 / config.control.hz
-    grid, full_hz = config.grid, config.site.nominal_hz * config.grid.droop_percent / 100
-    if 0 < full_hz <= grid.deadband_hz:
-        message = f"limits contradict: deadband_hz {grid.deadband_hz:g} leaves nothing of a droop of {full_hz:g} Hz"
-        yield Problem(*places["[site]"], message, "lower grid.deadband_hz or raise grid.droop_percent")
     yield from _periods(config, places)
     yield from _pauses(config, places)
     if config.control.actuation_deadline_s < 4 * period:

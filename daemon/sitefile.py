@@ -88,17 +88,22 @@ def load(path: Path) -> tuple[Config, dict[str, tuple[str, int]]]:
         raise ConfigError(
             [Problem(str(path), line, f"not TOML: {error}", "correct the syntax at this line")]
         ) from error
+    except RecursionError as error:
+        message = "not TOML that can be read: lists or tables within each other a thousand deep"
+        raise ConfigError(
+            [Problem(str(path), 1, message, "a site file has four levels: close the brackets")]
+        ) from error
     positions = Positions(text)
     problems: list[Problem] = []
     document = _validate(SiteFile, data, lambda place: (str(path), positions.line(place)), problems)
     places: dict[str, tuple[str, int]] = {}
-    for section in ("meter", "loop", "node", "login", "link"):
+    for section in ("meter", "loop", "node", "login", "link", "under"):
         rows = data.get(section, [])
         for i, row in enumerate(rows if isinstance(rows, list) else []):
             at = (str(path), positions.line((section, i)))
             places[nth(section, i)] = at
             _place(row, at, places, problems)
-    for section in ("site", "normal", "dispatched", "lease", "control", "mqtt"):
+    for section in ("site", "normal", "dispatched", "grid", "lease", "control", "mqtt"):
         places[f"[{section}]"] = (str(path), positions.line((section,)))
     racks, nodes, members = _fleets(path, data, positions, places, problems)
     if document is None or problems:
@@ -315,6 +320,8 @@ def _remedy(key: str, kind: str, given: object) -> str:
         return "a plain number is needed, with a point for decimals" if kind != "bool_parsing" else "true or false"
     if kind == "value_error" and key.endswith("address"):
         return "write host:port, 10.0.3.17:502"
+    if kind == "value_error" and key.endswith("host"):
+        return "write broker.hall, 10.0.3.17 or fd00::17"
     if kind == "string_pattern_mismatch":
         return "letters, digits, '.', '_' and '-', starting with a letter or digit"
     return "correct the value"

@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from typing import Any, Final
 
-from rampd.daemon import deadman
+from rampd.daemon import deadman, gridcheck
+from rampd.daemon.config import Config
 from rampd.daemon.site import Composed
 from rampd.daemon.traffic import traffic
 from rampd.drivers.modbus import Pace
@@ -48,6 +49,10 @@ def summary(composed: Composed) -> dict[str, Any]:
             "down": round(_within(composed, up=False), 3),
             "up": round(_within(composed, up=True), 3),
         },
+        "normal_mw_per_min": {
+            "down": round(60 * gridcheck.normal_mw_per_s(config, up=False), 4),
+            "up": round(60 * gridcheck.normal_mw_per_s(config, up=True), 4),
+        },
         "members": len(config.members),
         "never_written": [
             rack.id
@@ -69,9 +74,15 @@ def _within(composed: Composed, *, up: bool) -> float:
     for rack in composed.racks:
         slope, dead_s = (rack.up_kw_per_s, rack.dead_up_s) if up else (rack.down_kw_per_s, rack.dead_down_s)
         total_kw += min(rack.max_kw - rack.min_kw, slope * max(0.0, 5.0 - dead_s))
-    dispatched = composed.config.dispatched
-    rate = dispatched.up_mw_per_s if up else dispatched.down_mw_per_s
-    return min(total_kw / 1e3, rate * 5.0)
+    return min(total_kw / 1e3, gridcheck.dispatched_mw_per_s(composed.config, up=up) * 5.0)
+
+
+def _normal(config: Config) -> str:
+    """The ramp without a dispatch, and the swing of the load that leaves none of it."""
+    up, down = (60 * gridcheck.normal_mw_per_s(config, up=up) for up in (True, False))
+    text = f"{up:.3g} MW/min up, {down:.3g} MW/min down at most"
+    least = [(min(one.up_mw, one.down_mw), one.s) for one in config.normal.window]
+    return text + "".join(f"; none while the load itself swings by {mw:g} MW in {s:g} s" for mw, s in least)
 
 
 def lines(composed: Composed) -> list[str]:
@@ -104,6 +115,7 @@ def lines(composed: Composed) -> list[str]:
         *([f"  read only  {', '.join(barred)}: their limits wear a memory out"] if barred else []),
         f"  in 5 s     {s['five_second_mw']['down']:g} MW down, {s['five_second_mw']['up']:g} MW up, "
         "by the racks' own figures",
+        f"  normal     {_normal(composed.config)}",
         f"  if silent  {silent}",
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rampd.daemon import admit, messages
+from rampd.daemon import admit, messages, order
 from rampd.daemon.answers import Answers, Sender
 from rampd.daemon.config import Config
 from rampd.daemon.journal import Journal
@@ -101,9 +101,11 @@ class Waiting:
         for record in records if isinstance(records, list) else []:
             try:
                 start_s, verb, topic = float(record["start_s"]), str(record["verb"]), record["topic"]
-                command = Command.model_validate(record["command"])
-                if verb not in messages.VERBS or not (topic is None or messages.may_answer_on(str(topic))):
+                # Its answers go to `topic`.
+                command = Command.model_validate(record["command"] | {"reply_to": None})
+                if verb not in order.VERBS:
                     raise ValueError(verb)
+                topic = topic if isinstance(topic, str) and messages.may_answer_on(topic) else None
                 one = Later(start_s, verb, command, topic)
                 if start_s > now_s:
                     self._add(one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import uuid
 from pathlib import Path
@@ -44,7 +45,8 @@ def why(args: argparse.Namespace, site: Path | None) -> int:
     else:
         folder = args.recording
         if folder is None and site is not None:
-            folder = STATE / site.resolve().parent.name / "recordings"
+            # As the service is called: by the folder in /etc/rampd, also where that is a link, which resolve() follows.
+            folder = STATE / Path(os.path.abspath(site)).parent.name / "recordings"  # noqa: PTH100
         if folder is None:
             raise Usage("which recording? give --recording PATH")
         found = at_moment(folder, args.at, args.rack)

@@ -4,10 +4,13 @@
 tls://meter.hall:802       Modbus/TCP Security: the device's certificate is verified, ours is shown when given
 rtu+tcp://10.0.3.20:4001   RTU frames over TCP: a serial device server that does not translate
 serial:/dev/ttyUSB0        RTU over a serial line
+
+A host is a name, an IPv4 address or an IPv6 address in brackets: [2001:db8::17]:502.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import ssl
 from dataclasses import dataclass
@@ -17,8 +20,10 @@ from typing import Final, Literal
 Kind = Literal["tcp", "tls", "rtu+tcp", "serial"]
 Parity = Literal["none", "even", "odd"]
 
-_HOST: Final = r"(?P<host>[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*|\[[0-9A-Fa-f:.]+\])"
+_NAME: Final = r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*"
+_HOST: Final = rf"(?P<host>{_NAME}|\[[0-9A-Fa-f:.]+\])"
 _NET: Final = re.compile(rf"(?:(?P<kind>tls|rtu\+tcp)://)?{_HOST}:(?P<port>[0-9]{{1,5}})\Z")
+_MEMBER: Final = re.compile(rf"(?:https?://)?{_HOST}(?::(?P<port>[0-9]{{1,5}}))?\Z")
 _LINE: Final = re.compile(r"serial:(?P<path>/[^\0\n]+)\Z")
 
 
@@ -38,8 +43,7 @@ class Address:
     def __str__(self) -> str:
         if self.kind == "serial":
             return f"serial:{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'' if self.kind == 'tcp' else self.kind + '://'}{host}:{self.port}"
+        return f"{'' if self.kind == 'tcp' else self.kind + '://'}{joined(self.host, self.port)}"
 
     @property
     def numbered(self) -> bool:
@@ -47,19 +51,58 @@ class Address:
         return self.kind in ("tcp", "tls")
 
 
+def joined(host: str, port: int) -> str:
+    """Host and port as one text, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _host(text: str) -> str:
+    """What is connected to: a name in small letters, an IPv6 address without brackets and in one spelling."""
+    if not text.startswith("["):
+        return text.lower()
+    try:
+        return ipaddress.IPv6Address(text[1:-1]).compressed
+    except ValueError:
+        raise AddressError(f"{text} is no IPv6 address; one is written [2001:db8::17]:502") from None
+
+
+def host(text: str) -> str:
+    """A host that stands by itself, an IPv6 address without brackets. Raises AddressError."""
+    try:
+        if ":" in text:
+            ipaddress.IPv6Address(text)
+        elif not re.fullmatch(_NAME, text):
+            raise ValueError(text)
+    except ValueError:
+        raise AddressError("a host is a name, an IPv4 address, or an IPv6 address without brackets") from None
+    return text
+
+
+def _port(text: str) -> int:
+    if not 1 <= int(text) <= 65535:
+        raise AddressError("the port lies between 1 and 65535: 10.0.3.17:502")
+    return int(text)
+
+
+def member(text: str) -> tuple[str, int | None]:
+    """Host of a BMC or miner, and the port where one is given. Raises AddressError."""
+    if not (found := _MEMBER.match(text)):
+        raise AddressError(
+            "the address of a BMC or miner is host, host:port or http://host:port, such as 10.0.7.21:4028"
+        )
+    return _host(found["host"]), None if found["port"] is None else _port(found["port"])
+
+
 def parse(text: str) -> Address:
-    """The address of a text, host names in small letters. Raises AddressError."""
+    """The address of a text, its host in one spelling. Raises AddressError."""
     if line := _LINE.match(text):
         return Address("serial", path=line["path"])
     if not (net := _NET.match(text)):
         raise AddressError(
             "an address is host:port, tls://host:port, rtu+tcp://host:port or serial:/dev/NAME, such as 10.0.3.17:502"
         )
-    port = int(net["port"])
-    if not 1 <= port <= 65535:
-        raise AddressError("the port lies between 1 and 65535: 10.0.3.17:502")
     kind: Kind = "tls" if net["kind"] == "tls" else "rtu+tcp" if net["kind"] else "tcp"
-    return Address(kind, net["host"].strip("[]").lower(), port)
+    return Address(kind, _host(net["host"]), _port(net["port"]))
 
 
 @dataclass(frozen=True, slots=True)

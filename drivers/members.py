@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
+from rampd.drivers import address
 from rampd.drivers.maphead import MapHead, Strict, WritePolicy
 
 
@@ -156,7 +157,7 @@ class MemberMap(MapHead):
         return WritePolicy("limit_w", self.accept_s, self.effect_s, self.writes_per_s, self.storage, falls_back=False)
 
 
-def place(address: str, device_map: MemberMap) -> tuple[str, int]:
-    """Host and port of a member's address."""
-    host, _, port = address.rpartition("://")[2].partition(":")
-    return host, int(port or device_map.port)
+def place(text: str, device_map: MemberMap) -> tuple[str, int]:
+    """Host and port of a member's address. Raises AddressError."""
+    host, port = address.member(text)
+    return host, port or device_map.port

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -21,8 +21,9 @@ from pymodbus.pdu import ModbusPDU
 
 from rampd.drivers import sunspec
 from rampd.drivers.address import Transport
-from rampd.drivers.device import field_spec
+from rampd.drivers.device import ILLEGAL, field_spec
 from rampd.drivers.maps import DeviceMap
+from rampd.drivers.plan import Read, halves
 from rampd.drivers.register import Text, WordOrder, reorder
 from rampd.ext import views
 from rampd.ext.codes import Quality
@@ -151,11 +152,8 @@ class Probe:
         wall = InputWall(Configuration(slots=len(slots), racks=1, nodes=1, loops=1, groups=1, tiers=1, history=2))
         inputs = views.inputs(wall)
         readings: dict[str, Reading] = {}
-        for read in device_map.reads(bases):
-            try:
-                data = await self.read(read.function, read.at, read.count)
-            except ModbusError as error:
-                found.refused.append(f"FC{read.function:02d} {read.at}+{read.count}: {error}")
+        async for read, data in self._answers(device_map.reads(bases), found.refused):
+            if data is None:
                 readings |= {one.name: Reading(one.name, one.at, "", "refused", None) for one in read.registers}
                 continue
             fields = [field_spec(one, read.at, slots[one.name]) for one in read.registers]
@@ -173,6 +171,21 @@ class Probe:
             except ModbusError as error:
                 found.refused.append(f"FC{text.function:02d} {text.at}+{text.words}: {error}")
         return found
+
+    async def _answers(self, reads: Iterable[Read], refused: list[str]) -> AsyncIterator[tuple[Read, bytes | None]]:
+        """Every request with its registers, None where it got none; halved where the daemon would, to show the same."""
+        waiting = [*reads][::-1]
+        while waiting:
+            read = waiting.pop()
+            data = None
+            try:
+                data = await self.read(read.function, read.at, read.count)
+            except ModbusError as error:
+                if error.code in ILLEGAL and len(read.registers) > 1:
+                    waiting += halves(read)[::-1]
+                    continue
+                refused.append(f"FC{read.function:02d} {read.at}+{read.count}: {error}")
+            yield read, data
 
     async def _asked(self, request: object) -> ModbusPDU:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rampd.drivers.address import AddressError
 from rampd.drivers.members import DeviceError, Login, Member, MemberMap, Trust, place
 from rampd.drivers.miners.antminer import AntminerMember
 from rampd.drivers.miners.braiins import BraiinsMember
@@ -20,7 +21,10 @@ def member(device_map: MemberMap, address: str, login: Login | None, trust: Trus
     """
     if isinstance(device_map, RedfishMap):
         return RedfishMember(address, device_map, login, trust)
-    host, port = place(address, device_map)
+    try:
+        host, port = place(address, device_map)
+    except AddressError as error:
+        raise DeviceError(f"{address}: {error}") from error
     match device_map:
         case RedfishMap():
             return RedfishMember(address, device_map, login, trust)

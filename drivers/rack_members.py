@@ -64,7 +64,7 @@ class Post:
     left_ns: int = 0  # since when it is left to somebody else, 0: it is ours
     left_w: float = math.nan
     call: asyncio.Lock = field(default_factory=asyncio.Lock)
-    reading: asyncio.Task[Reading | DeviceError] | None = None
+    reading: asyncio.Task[Reading | DeviceError | TimeoutError] | None = None
 
     @property
     def limit_w(self) -> float:
@@ -186,23 +186,29 @@ class MemberRack:
         return answered
 
     async def _read(self, post: Post) -> Reading | None:
-        """One reading; None when a write went first."""
+        """One reading; None when a write went first, also while this one waited for its turn behind silent members."""
         assert self._group is not None
-        async with post.call, self._reads:
-            post.reading = self._group.create_task(_told(post.member))
+        async with post.call:
+            post.reading = self._group.create_task(self._told(post.member))
             try:
-                await asyncio.wait({post.reading}, timeout=self._map.timeout_s)
-                if not post.reading.done():
-                    raise TimeoutError
+                await asyncio.wait({post.reading})
                 if post.reading.cancelled():
                     return None
                 found = post.reading.result()
-                if isinstance(found, DeviceError):
+                if isinstance(found, Exception):
                     raise found
                 return found
             finally:
                 post.reading.cancel()
                 post.reading = None
+
+    async def _told(self, member: Member) -> Reading | DeviceError | TimeoutError:
+        """A reading, or why there is none; a member that fails is no failure of the rack's tasks."""
+        try:
+            async with self._reads, asyncio.timeout(self._map.timeout_s):
+                return await member.read()
+        except (DeviceError, TimeoutError) as error:
+            return error
 
     def _take(self, post: Post, reading: Reading, at_ns: int) -> None:
         """Notes a reading, and whether it contradicts what the member accepted before it was asked."""
@@ -440,11 +446,3 @@ class MemberRack:
 def _same(post: Post, one_w: float, other_w: float) -> bool:
     """Whether two limits are one to the resolution of a member."""
     return abs(one_w - other_w) <= max(1.0, 0.002 * post.ability.max_w)
-
-
-async def _told(member: Member) -> Reading | DeviceError:
-    """A reading, or why there is none; a member that fails is no failure of the rack's tasks."""
-    try:
-        return await member.read()
-    except DeviceError as error:
-        return error

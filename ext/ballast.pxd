@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport DISPATCHED, ENDLESS, SECOND_NS, WHY_SWING
+from rampd.ext.levels cimport below
 
 @cython.locals(recent_ns=int64_t, bound=bint)
 cdef bint watch(const image.Limits *limits, image.State *state, int64_t i, double measured_w,

@@ -16,6 +16,7 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import DISPATCHED, ENDLESS, SECOND_NS, WHY_SWING
+    from rampd.ext.levels import below
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
 
@@ -100,8 +101,9 @@ def standing(limits: Limits, state: State, total_w: float) -> None:
     for i in range(limits.site.racks):
         if state.swings[i]:
             lower_w = part * max(0.0, state.hi_w[i] - cap(limits, state, i))
-            state.hi_w[i] -= lower_w
             if lower_w > 0.0:
+                # Down to a level: what lies above it could not be given, and others would not be given it either.
+                state.hi_w[i] = max(state.lo_w[i], below(limits, i, state.hi_w[i] - lower_w))
                 state.bound_why[i] = WHY_SWING
 
 

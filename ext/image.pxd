@@ -260,6 +260,7 @@ cdef struct State:              # the step's own memory
     double *slope_w
     double *full_w
     double *fill
+    double *worst_w             # [nodes] what its racks may draw by the set points that stand, as the guard counts
     double *reserve_w           # [nodes] what may still be drawn beyond the set points
     double *firm_w              # [FIRMS] firm capacity: three horizons down, then three up
     double *firm_mean_w         # [FIRMS] scratch of its round: the racks' sum

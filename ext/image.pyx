@@ -164,6 +164,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.slope_w = <double *>take(base, &o, nodes)
     x.full_w = <double *>take(base, &o, nodes)
     x.fill = <double *>take(base, &o, nodes)
+    x.worst_w = <double *>take(base, &o, nodes)
     x.reserve_w = <double *>take(base, &o, nodes)
     x.firm_w = <double *>take(base, &o, FIRMS * 8)
     x.firm_mean_w = <double *>take(base, &o, FIRMS * 8)

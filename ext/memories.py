@@ -129,6 +129,7 @@ class State(ctypes.Structure):
     slope_w: Doubles
     full_w: Doubles
     fill: Doubles
+    worst_w: Doubles
     reserve_w: Doubles
     firm_w: Doubles
     firm_mean_w: Doubles

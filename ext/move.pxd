@@ -19,7 +19,11 @@ cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, imag
 cdef double wanted(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(waits=bint)
 cdef bint held(const image.State *state, int64_t i) noexcept nogil
+@cython.locals(v=int64_t)
+cdef double fit(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,
+                double share_w) noexcept nogil
 @cython.locals(small=bint, stopping=bint, safe=bint)
-cdef void take_turn(const image.Limits *limits, image.State *state, int64_t i, bint turn, bint prompt) noexcept nogil
+cdef void take_turn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i, bint turn,
+                    bint prompt) noexcept nogil
 @cython.locals(i=int64_t, phases=int64_t, turn=bint, begun=bint, everyone=bint, prompt=bint)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

@@ -154,7 +154,28 @@ def held(state: State, i: int) -> bool:
     return waits and state.share_w[i] >= state.hi_w[i]
 
 
-def take_turn(limits: Limits, state: State, i: int, turn: bool, prompt: bool) -> None:
+def fit(inputs: Inputs, limits: Limits, state: State, i: int, share_w: float) -> float:
+    """A raise, or as much of it as the nodes above carry while what was told to fall there is still on its way."""
+    applied_w = state.applied_w[i]
+    # Up to what it draws it counts already.
+    stands_w = max(applied_w, min(inputs.value[limits.power_slot[i]], limits.max_w[i]))
+    v = limits.node[i]
+    while v >= 0:
+        share_w = min(share_w, stands_w + max(0.0, limits.node_w[v] - state.worst_w[v]))
+        v = limits.node_parent[v]
+    share_w = max(applied_w, share_w)
+    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+        share_w = max(applied_w, below(limits, i, share_w))
+    if share_w < limits.min_w[i]:
+        return applied_w
+    v = limits.node[i]
+    while v >= 0:
+        state.worst_w[v] += max(0.0, share_w - stands_w)
+        v = limits.node_parent[v]
+    return share_w
+
+
+def take_turn(inputs: Inputs, limits: Limits, state: State, i: int, turn: bool, prompt: bool) -> None:
     """Moves one rack towards its share, or, when it is not its turn, down for safety."""
     stopping = state.verb == ESTOP or state.envelope == EMERGENCY or state.shedding != 0
     stopping = stopping or state.site_why == SITE_IMPORT
@@ -169,6 +190,8 @@ def take_turn(limits: Limits, state: State, i: int, turn: bool, prompt: bool) ->
     small = small and not (share_w < state.applied_w[i] and state.bound_why[i] == WHY_NODE)
     if small and share_w != limits.min_w[i] and share_w != limits.max_w[i]:
         return
+    if share_w > state.applied_w[i]:
+        share_w = fit(inputs, limits, state, i, share_w)
     state.asked_w[i] = afford(limits, state, i, share_w, safe)
     if not state.slow[i]:
         state.stand_w += drawn(limits, state, i, state.asked_w[i]) - drawn(limits, state, i, state.applied_w[i])
@@ -202,6 +225,6 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
         ):
             if not state.share_w[i] >= 0.0 or state.share_w[i] > limits.max_w[i] * (1.0 + 1e-9):
                 return FAULT_SETPOINT
-            take_turn(limits, state, i, turn, prompt)
+            take_turn(inputs, limits, state, i, turn, prompt)
         i += 1 if everyone else phases
     return FAULT_NONE

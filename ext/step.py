@@ -187,20 +187,24 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         kept_w = 0.0
         falling_w = 0.0
         used_w = 0.0
+        worst_w = 0.0
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
             applied_w = state.applied_w[i]
             kept_w += ends(inputs, limits, state, i)
-            lo_w = max(applied_w, state.lo_w[i])
+            most_w = limits.max_w[i]
             if state.known[i] and inputs.rack_state[i] == AVAILABLE:
-                # What a lowered rack has not given up yet; once its fall should have been read, it simply draws more.
-                late_w = inputs.value[limits.power_slot[i]] - lo_w
-                if late_w > 0.0 and not state.stale[i]:
-                    if arrived(inputs, limits, state, i):
+                lo_w = max(applied_w, state.lo_w[i])
+                if not state.stale[i]:
+                    # What a lowered rack has not given up yet; once its fall should have been read, it just draws more.
+                    late_w = inputs.value[limits.power_slot[i]] - lo_w
+                    most_w = max(applied_w, min(inputs.value[limits.power_slot[i]], most_w))
+                    if late_w > 0.0 and arrived(inputs, limits, state, i):
                         kept_w += late_w
-                    else:
+                    elif late_w > 0.0:
                         falling_w += late_w
                 if applied_w <= 0.0 and lo_w > 0.0:
                     wake_w = wake(state, i, wake_w)
+            worst_w += most_w
             used_w += max(state.lo_w[i], min(applied_w, state.hi_w[i]))
             if state.now_ns < state.free_ns[i]:
                 stay(state, i)
@@ -209,6 +213,7 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
             state.reach_w[i] = max(applied_w, cap_w + limits.rise_w[i])
             if state.action[i] >= ACT_NO_RAISE:
                 state.reach_w[i] = max(applied_w, state.lo_w[i])
+        state.worst_w[v] = worst_w
         state.reserve_w[v] = kept_w
         state.flow_w[v] = falling_w
         state.used_w[v] = used_w
@@ -218,7 +223,8 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
             if limits.on_ns[i] + limits.off_ns[i] > 0:
                 # It changes once and then rests, so it goes all the way at once.
                 state.floor_w[i] = 0.0
-                state.reach_w[i] = limits.max_w[i]
+                if state.action[i] < ACT_NO_RAISE:
+                    state.reach_w[i] = limits.max_w[i]
     keep_free(limits, state)
 
 
@@ -240,6 +246,7 @@ def keep_free(limits: Limits, state: State) -> None:
         v = limits.site.nodes - 1 - back
         if v > 0:
             parent = limits.node_parent[v]
+            state.worst_w[parent] += state.worst_w[v]
             state.reserve_w[parent] += state.reserve_w[v]
             state.flow_w[parent] += state.flow_w[v]
             state.used_w[parent] += state.used_w[v]

@@ -194,3 +194,38 @@ def board(limits: list[int | None]) -> dict[str, Any]:
             for path, limit in zip(paths, limits, strict=True)
         },
     }
+
+
+# A chassis with one limit, in the three shapes that it can have.
+
+CHASSIS = "/redfish/v1/Chassis"
+NODE = f"{CHASSIS}/Self"
+METRICS = f"{NODE}/EnvironmentMetrics"
+CONTROL = f"{NODE}/Controls/PowerLimit"
+POWER = f"{NODE}/Power"
+SESSIONS = "/redfish/v1/SessionService/Sessions"
+LIMIT = {"SetPoint": 8000, "AllowableMin": 3000, "AllowableMax": 10000, "ControlMode": "Automatic", "Reading": 7000.5}
+GOOD: dict[str, Any] = {
+    CHASSIS: {"Members": [{"@odata.id": NODE}, {"@odata.id": f"{CHASSIS}/Psu1"}]},
+    METRICS: {"PowerWatts": {"Reading": 7100.5}, "PowerLimitWatts": LIMIT},
+    CONTROL: {"ControlType": "Power", "SetPointUnits": "W", "Sensor": {"Reading": 7100.5}, **LIMIT},
+    POWER: {"PowerControl": [{"PowerConsumedWatts": 7100.5, "PowerLimit": {"LimitInWatts": 8000}}, {"Name": "b"}]},
+}
+MAP_OF = {METRICS: "redfish-chassis", CONTROL: "redfish-control", POWER: "redfish-power"}
+
+
+def metrics(**changed: Any) -> Answer:
+    """EnvironmentMetrics with another limit."""
+    return says(200, {"PowerWatts": {"Reading": 7100.5}, "PowerLimitWatts": LIMIT | changed})
+
+
+def raw(text: str) -> Answer:
+    return says(200, text.encode())
+
+
+def node(place: str, **changed: Any) -> Answer:
+    return says(200, GOOD[place] | changed)
+
+
+def entry(**changed: Any) -> Answer:
+    return says(200, {"PowerControl": [GOOD[POWER]["PowerControl"][0] | changed]})

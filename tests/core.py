@@ -193,8 +193,8 @@ class World:
             "slow", "excursion", "passed",
         ]  # fmt: skip
         nodes = [
-            "used_w", "flow_w", "slope_w", "full_w", "fill", "reserve_w", "sum_w", "over_ns", "breach", "node_in",
-            "node_out", "node_lost",
+            "used_w", "flow_w", "slope_w", "full_w", "fill", "worst_w", "reserve_w", "sum_w", "over_ns", "breach",
+            "node_in", "node_out", "node_lost",
         ]  # fmt: skip
         loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_action"]
         zones = ["zone_action", "zone_reasons", "zone_latched", "zone_lost", "zone_burst", "zone_burst_ns"]

@@ -15,13 +15,13 @@ EXT: Final = Path(__file__).resolve().parents[1] / "ext"
 # Each after what it imports.
 KERNELS: Final = (
     "allocate",
-    "ballast",
     "bridge",
     "ladder",
     "failsafe",
     "grid",
     "guard",
     "levels",
+    "ballast",
     "identify",
     "window",
     "model",

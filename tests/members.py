@@ -89,10 +89,10 @@ class Miner:
             await asyncio.Event().wait()
 
 
-def rack_map(in_flight: int = 16, **changes: float) -> MemberMap:
+def rack_map(in_flight: int = 16, timeout_s: float = 0.2, **changes: float) -> MemberMap:
     return MemberMap(
         name="toy", protocol="toy", title="a miner of the test", source=("the test",), verified="nothing to verify",
-        port=1, in_flight=in_flight, timeout_s=0.2, update_s=0.03, accept_s=0.2, effect_s=1.0,
+        port=1, in_flight=in_flight, timeout_s=timeout_s, update_s=0.03, accept_s=timeout_s, effect_s=1.0,
         capability=Capability(
             min_w=3000, max_w=3000, sleeps=True, dead_up_s=1, dead_down_s=0.1, up_w_per_s=500, down_w_per_s=9000,
             **changes,
@@ -104,14 +104,16 @@ class Bench:
     """A rack of so many members, running."""
 
     def __init__(
-        self, members: list[Miner], foreign: Foreign = "retake", *, in_flight: int = 16, **changes: float
-    ) -> None:
+        self, members: list[Miner], foreign: Foreign = "retake", *, in_flight: int = 16, timeout_s: float = 0.2,
+        **changes: float,
+    ) -> None:  # fmt: skip
         self.members = members
         self.wall = image(2)
         self.inputs = views.inputs(self.wall)
         self.rack = MemberRack(
-            "rack", members, rack_map(in_flight, **changes), self.inputs, {"power_w": 0, "limit_w": 1}, 0.03, foreign
-        )
+            "rack", members, rack_map(in_flight, timeout_s, **changes), self.inputs, {"power_w": 0, "limit_w": 1}, 0.03,
+            foreign,
+        )  # fmt: skip
 
     async def __aenter__(self) -> Bench:
         self.task = asyncio.create_task(self.rack.run())

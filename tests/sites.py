@@ -13,6 +13,7 @@ from rampd.daemon.sitefile import ConfigError, Problem
 EXAMPLES: Final = Path(__file__).resolve().parent.parent / "examples"
 SITE, RACKS, NODES = "site.toml", "racks.csv", "nodes.csv"
 Edit = tuple[str, str, str]
+Expected = tuple[str, str, str]
 
 
 def site(folder: Path, *edits: Edit, example: str = "bench-12") -> Path:
@@ -39,3 +40,13 @@ def problems(path: Path) -> list[Problem]:
             Problem(p.file.replace(folder, ""), p.line, p.message.replace(folder, ""), p.remedy) for p in error.problems
         ]
     raise AssertionError("the site was taken as right")
+
+
+def judge(path: Path, expected: list[Expected]) -> None:
+    """Holds what is wrong with a site to a list: "file:line", a part of the message, a part of the remedy."""
+    found = problems(path)
+    shown = "\n".join(map(str, found))
+    assert [f"{problem.file}:{problem.line}" for problem in found] == [place for place, _, _ in expected], shown
+    for problem, (_, message, remedy) in zip(found, expected, strict=True):
+        assert message in problem.message, shown
+        assert remedy in problem.remedy, shown

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import aiohttp
 from pydantic import Field
 
+from rampd.drivers.address import joined
 from rampd.drivers.members import Ability, DeviceError, Login, Reading
 from rampd.drivers.miners.budget import Budget
 from rampd.drivers.miners.cgminer import LONGEST, Answer, parse
@@ -56,7 +57,7 @@ class AntminerMember:
     @property
     def id(self) -> str:
         """Its address."""
-        return f"{self._host}:{self._port}"
+        return joined(self._host, self._port)
 
     async def open(self) -> Ability:
         """Sees that the configuration can be read, and written back as it is."""
@@ -128,7 +129,7 @@ class AntminerMember:
     async def _http(self, method: str, page: str, body: bytes | None) -> bytes:
         """The content of a page. Raises DeviceError and nothing else."""
         where = f"{self.id}: {page}"
-        url = f"http://{self._host}:{self._port}/cgi-bin/{page}.cgi"
+        url = f"http://{self.id}/cgi-bin/{page}.cgi"
         try:
             async with asyncio.timeout(self._map.timeout_s):
                 async with self._opened().request(method, url, data=body, allow_redirects=False) as response:

@@ -17,6 +17,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import H2Protocol
 
+from rampd.drivers.address import joined
 from rampd.drivers.members import Ability, DeviceError, Login, Reading
 from rampd.drivers.miners import braiins_pb2 as pb
 from rampd.drivers.miners.budget import Budget
@@ -75,7 +76,7 @@ class BraiinsMember:
     @property
     def id(self) -> str:
         """Its address."""
-        return f"{self._host}:{self._port}"
+        return joined(self._host, self._port)
 
     async def open(self) -> Ability:
         """Logs in, learns target and constraints, and sets the native ramps where they differ from the map's."""

@@ -10,6 +10,7 @@ from typing import Annotated, Final, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rampd.drivers.address import joined
 from rampd.drivers.members import DeviceError
 
 # The longest answer that is asked for, profiles of every board, is some 20 KB.
@@ -70,14 +71,14 @@ async def ask(host: str, port: int, request: bytes, timeout_s: float) -> bytes:
             transport, _ = await loop.create_connection(lambda: _Exchange(request, done), host, port)
             outcome = await done
     except TimeoutError:
-        raise DeviceError(f"{host}:{port}: no answer within {timeout_s:g} s") from None
+        raise DeviceError(f"{joined(host, port)}: no answer within {timeout_s:g} s") from None
     except (OSError, UnicodeError) as error:  # the latter of a name that is none
-        raise DeviceError(f"{host}:{port}: no connection: {error}") from error
+        raise DeviceError(f"{joined(host, port)}: no connection: {error}") from error
     finally:
         if transport is not None:
             transport.abort()
     if isinstance(outcome, str):
-        raise DeviceError(f"{host}:{port}: {outcome}")
+        raise DeviceError(f"{joined(host, port)}: {outcome}")
     return outcome
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
 
+from rampd.drivers.address import joined
 from rampd.drivers.members import Ability, DeviceError, Login, Reading
 from rampd.drivers.miners import cgminer
 from rampd.drivers.miners.cgminer import Answer, AnswerT, Watts
@@ -101,7 +102,7 @@ class LuxosMember:
     @property
     def id(self) -> str:
         """Its address."""
-        return f"{self._host}:{self._port}"
+        return joined(self._host, self._port)
 
     async def open(self) -> Ability:
         """Learns the profiles: the active one is the level to wake up to, or all within the map's range are levels."""

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Final, Literal
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from pydantic import Field
 
+from rampd.drivers.address import joined
 from rampd.drivers.members import Ability, DeviceError, Login, Reading
 from rampd.drivers.miners import cgminer, md5crypt
 from rampd.drivers.miners.cgminer import BACK_S, Answer, Watts
@@ -126,7 +127,7 @@ class WhatsminerV2Member:
     @property
     def id(self) -> str:
         """Its address."""
-        return f"{self._host}:{self._port}"
+        return joined(self._host, self._port)
 
     async def open(self) -> Ability:
         """Learns limit and fast boot, and gets a token ready. Without fast boot a miner runs in full or sleeps."""

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import Field
 
+from rampd.drivers.address import joined
 from rampd.drivers.members import Ability, DeviceError, Login, Reading
 from rampd.drivers.miners import cgminer
 from rampd.drivers.miners.cgminer import BACK_S, LONGEST, Answer, AnswerT, Watts
@@ -151,7 +152,7 @@ class WhatsminerV3Member:
     @property
     def id(self) -> str:
         """Its address."""
-        return f"{self._host}:{self._port}"
+        return joined(self._host, self._port)
 
     async def open(self) -> Ability:
         """Learns the limit that percentages count from, and the salt."""

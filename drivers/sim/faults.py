@@ -147,7 +147,7 @@ def parse(text: str, where: str) -> tuple[Fault, ...]:
     """The faults of a TOML text. Raises FaultError with every problem, each with its place and remedy."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise FaultError(f"{where}: not TOML: {error}: correct the syntax there") from error
     try:
         return _File.model_validate(data).fault

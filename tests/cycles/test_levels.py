@@ -106,6 +106,18 @@ def test_minimum_times_hold_and_safety_does_not_wait() -> None:
     assert made.state.applied_w[:4] == [0.0] * 4
 
 
+def test_what_rests_between_changes_does_not_rise_on_a_loop_that_is_warm() -> None:
+    made = world([SWITCH] * 3, max_w=300e3, default_w=300e3, import_w=400e3)
+    switched(made, 300e3, 2.0)
+    low = switched(made, 100e3, 40.0)
+    assert sorted(low) == [0.0, 0.0, 100e3]
+    made.cool(0, supply_c=39.0)
+    assert switched(made, 300e3, 5.0) == low
+    assert made.vetoes() == {}
+    made.cool(0)
+    assert switched(made, 300e3, 40.0) == [100e3] * 3
+
+
 def test_a_budget_of_changes_is_spent_and_grows_again() -> None:
     # Three changes at once, one more every hundred seconds.
     made = world([Rack(min_w=0.0, levels_w=(0.0, 100e3), wear_s=100.0, budget_s=300.0)], max_w=100e3, default_w=100e3,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rampd.ext import codes
 from tests import interpreted
-from tests.core import Rack, world
+from tests.core import Node, Rack, world
 
 FREE, FINE, FAR = 0, 1, 2
 KINDS = [
@@ -60,3 +62,50 @@ def test_what_waits_for_nobody(free: str) -> None:
     state.slow[0] = free == "slow"
     state.total_w = state.stand_w = state.model_w = 500e3
     assert interpreted.move.in_step(made.limits, state, 0, 30e3) == 30e3
+
+
+# A rack of 20 to 100 kW at a node whose racks may draw so much by what stands, in kW.
+FITS = {
+    # step, limit, drawn by all, stands, draws, share -> set point
+    "room for all of it":            (0, 300, 200, 40, 40, 90, 90),
+    "room for a part":               (0, 300, 270, 40, 40, 90, 70),
+    "no room":                       (0, 300, 300, 40, 40, 90, 40),
+    "far above its limit":           (0, 300, 400, 40, 40, 90, 40),
+    "what it still draws counts":    (0, 300, 300, 40, 80, 90, 80),
+    "whole steps of a part":         (15, 300, 270, 45, 45, 90, 75),
+    "no part between off and least": (0, 300, 285, 0, 0, 50, 0),
+    "on within the room":            (0, 300, 275, 0, 0, 50, 25),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", FITS.values(), ids=FITS.keys())
+def test_a_raise_waits_for_what_was_told_to_fall_below_the_same_node(row: tuple[float, ...]) -> None:
+    step_w, limit_w, worst_w, applied_w, drawn_w, share_w, expected_w = (1e3 * value for value in row)
+    made = world([Rack(min_w=20e3, max_w=100e3, quantum_w=step_w, node=1)], [Node(1e6), Node(limit_w, 0)])
+    made.rack(0, drawn_w, applied_w)
+    made.state.applied_w[0], made.state.worst_w[1] = applied_w, worst_w
+    assert interpreted.move.fit(made.inputs, made.limits, made.state, 0, share_w) == pytest.approx(expected_w)
+    # The next rack finds what this one took.
+    assert made.state.worst_w[1] == pytest.approx(worst_w + max(0.0, expected_w - max(drawn_w, applied_w)))
+
+
+def test_full_nodes_give_and_take_without_a_veto() -> None:
+    """Sixty racks in six tiers below nodes too small for all, half of them in steps and slow to rise."""
+    tree = [Node(6e6)] + [Node(limit_w, 0) for limit_w in (800e3, 850e3, 900e3, 950e3, 1000e3, 1100e3)]
+    fast = Rack(min_w=40e3, max_w=100e3, up_w_per_s=2e5, down_w_per_s=2e5, dead_up_s=0.2, dead_down_s=0.2)
+    slow = replace(fast, min_w=0.0, quantum_w=3125.0, up_w_per_s=5.5e3, dead_up_s=1.0, dead_down_s=0.1)
+    racks = [replace(slow if k % 2 else fast, node=1 + k // 10, tier=k * 7 % 6) for k in range(60)]
+    made = world(racks, tree, phases=10, max_w=6e6, import_w=6e6, default_w=5e6, dispatched_up=6e5, dispatched_down=6e5)
+    for k in range(60):
+        made.rack(k, 50e3, 50e3)
+    made.meter(3e6)
+    for t in range(1200):
+        made.cool(0, flow_lpm=20e3)
+        if t % 300 == 20:
+            made.command(codes.TRACK, 2.4e6 if t % 600 == 20 else 4.8e6)
+        for k in range(t % 10, 60, 10):
+            made.rack(k, made.state.power_w[k] if made.state.known[k] else 50e3, made.state.applied_w[k] or 50e3)
+        made.meter(sum(made.state.power_w[:60]) if made.state.started else 3e6)
+        made.tick()
+    assert sum(made.state.applied_w[:60]) == pytest.approx(4.8e6, rel=0.02)
+    assert "NODE" not in made.vetoes()

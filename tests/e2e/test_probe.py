@@ -121,11 +121,25 @@ async def test_a_map_that_does_not_fit_says_what_was_refused(capsys: pytest.Capt
         assert found["values"]["power_w"]["value"] == 1.25e6
         refused = found["values"]["voltage_v"]
         assert refused == {"value": None, "quality": "refused", "unit": "V", "at": 12296, "raw": ""}
-        assert found["refused"][0] == "FC03 12296+4: exception 2, illegal data address"
+        assert found["refused"][0] == "FC03 12296+2: exception 2, illegal data address"
         assert await asyncio.to_thread(run, "probe", f"{HOST}:{port}", "--unit", "3", "--map", "sunspec-704") == 1
         assert "no SunSpec marker at 40000, 0 or 50000" in capsys.readouterr().err
         assert await asyncio.to_thread(run, "probe", f"{HOST}:{port}", "--unit", "3", "--at", "5", "--count", "2") == 1
         assert "exception 2, illegal data address" in capsys.readouterr().err
+
+
+async def test_a_hole_in_a_request_costs_no_value_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """One request of the map spans 19000 to 19051; this meter has neither 19028 to 19033 nor the value at 19034."""
+    data = [
+        SimData(19000, values=[230.0] * 14, datatype=DataType.FLOAT32),
+        SimData(19042, values=[50.0] * 14, datatype=DataType.FLOAT32),
+    ]
+    async with pymodbus_server(SimDevice(1, simdata=data)) as port:
+        found = await probed(capsys, 1, f"{HOST}:{port}", "--map", "janitza-umg")
+    qualities = {name: one["quality"] for name, one in found["values"].items()}
+    assert {name for name, quality in qualities.items() if quality != "good"} == {"apparent_va"}
+    assert qualities["apparent_va"] == "refused"
+    assert found["refused"] == ["FC03 19034+2: exception 2, illegal data address"]
 
 
 def test_libmodbus_and_its_short_answer(

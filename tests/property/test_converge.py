@@ -66,7 +66,8 @@ def disturb(loop: ClosedLoop, random: np.random.Generator) -> None:
         loop.fleet.demand_w[who] = wanted_w
 
 
-@pytest.mark.parametrize("seed", range(16 * SEEDS))
+# 111: standing caps of racks in large steps stood between two of their levels.
+@pytest.mark.parametrize("seed", sorted({*range(16 * SEEDS), 111}))
 def test_it_comes_to_its_reference(seed: int) -> None:
     random = np.random.default_rng(seed)
     loop = ClosedLoop(drawn(random), seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from fnmatch import fnmatch
 from importlib.resources import files
@@ -66,6 +67,14 @@ def test_no_source_is_longer_than_one_subject() -> None:
     }
     assert lengths
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_the_architecture_names_every_module() -> None:
+    named = set(re.findall(r"`([a-z_0-9]+)`", (ROOT / "docs/architecture.md").read_text(encoding="utf-8")))
+    modules = {
+        path.stem for folder in FOLDERS for path in (ROOT / folder).iterdir() if path.suffix in (".py", ".pyx")
+    } - {"__init__"}
+    assert modules - named == set()
 
 
 def test_the_import_name_is_three_links() -> None:

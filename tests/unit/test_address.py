@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from rampd.drivers.address import Address, AddressError, Serial, Tls, Transport, parse
+from rampd.drivers.address import Address, AddressError, Serial, Tls, Transport, member, parse
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,40 @@ def test_what_is_no_address_says_what_one_is(text: str) -> None:
 def test_the_port_is_one(port: str) -> None:
     with pytest.raises(AddressError, match="between 1 and 65535"):
         parse(f"10.0.3.17:{port}")
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("10.0.7.21", "10.0.7.21", None),
+        ("10.0.7.21:4028", "10.0.7.21", 4028),
+        ("http://Miner-7.hall", "miner-7.hall", None),
+        ("[::1]:4433", "::1", 4433),
+        ("https://[2001:DB8:0::17]", "2001:db8::17", None),
+    ],
+)
+def test_addresses_of_members(text: str, host: str, port: int | None) -> None:
+    assert member(text) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "::1", "::1:4433", "[::1", "[::1]4433", "[::1]:", "a b", "tls://h:1", "serial:/dev/ttyUSB0", "h:1:2"]
+)
+def test_what_is_no_address_of_a_member(text: str) -> None:
+    with pytest.raises(AddressError, match="the address of a BMC or miner is host, host:port"):
+        member(text)
+
+
+@pytest.mark.parametrize("text", ["[::1::2]:502", "[:.:]:502", "[1.2.3.4]:502", "[12345::]:502"])
+def test_brackets_hold_an_ipv6_address(text: str) -> None:
+    for read in (parse, member):
+        with pytest.raises(AddressError, match=r"is no IPv6 address; one is written \[2001:db8::17\]:502"):
+            read(text)
+
+
+def test_an_ipv6_address_has_one_spelling() -> None:
+    assert parse("[0:0::0:1]:502") == parse("[::1]:502")
+    assert str(parse("[FD00:0::17]:502")) == "[fd00::17]:502"
 
 
 @pytest.mark.parametrize(("baud", "gap_ms"), [(9600, 4.01), (19200, 2.01), (38400, 1.75), (115200, 1.75)])

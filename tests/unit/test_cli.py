@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rampd
-from rampd.daemon import cli, demo, halls
+from rampd.daemon import cli, demo, halls, whycli
 from tests.hall import RAMPD
 
 NET = 96
@@ -51,6 +51,9 @@ def run(*arguments: str | Path) -> int:
         ["demo", "--racks", "3"], ["demo", "--racks", "2001"], ["demo", "--racks", "many"], ["demo", "--seconds", "59"],
         ["demo", "--seconds", "soon"], ["demo", "--seconds", "-60"], ["set"], ["set", "40%", "--in", "0s"],
         ["set", "40%", "--in", "soon"], ["set", "40%", "--lease", "1y"], ["set", "40%", "--lease", "1e99s"],
+        ["set", "40%", "--in", "\u0665s"], ["set", "40%", "--in", "nan"], ["set", "40%", "--lease", "1_0s"],
+        ["set", "\u0661MW", "--config", "x"], ["demo", "--racks", "\u00b2\u2070"], ["demo", "--racks", "\u0661\u0662"],
+        ["probe", "h", "--unit", "\u0661"], ["probe", "h", "--timeout", "\u0661"], ["qualify", "--step", "\u0661"],
         ["status", "--watch", "now"], ["maps", "show", "no-such-map"], ["release"],
     ],
     ids=" ".join,
@@ -72,7 +75,7 @@ def test_words_that_are_no_power(site: Path, power: str, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5", 5), ("5s", 5), ("250ms", 0.25), ("2min", 120), ("2m", 120), ("1.5h", 5400)],
+    [("5", 5), ("5s", 5), ("250ms", 0.25), ("2min", 120), ("2m", 120), ("1.5h", 5400), (".5s", 0.5), ("5.s", 5)],
 )
 def test_times(text: str, seconds: float) -> None:
     assert cli.parser().parse_args(["set", "40%", "--in", text]).ramp == seconds
@@ -245,6 +248,19 @@ def test_a_running_demo_is_found(
     assert ("broker" if code == 69 else "which site?") in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["north", "../north", "link"])
+def test_recordings_are_looked_for_where_the_service_of_the_site_writes_them(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the folder that the site file is named in, which may be a link: rampd@link writes to rampd/link."""
+    (tmp_path / "etc" / "north").mkdir(parents=True)
+    (tmp_path / "etc" / "link").symlink_to("north")
+    monkeypatch.chdir(tmp_path / "etc" / "north" if name.startswith("..") else tmp_path / "etc")
+    monkeypatch.setattr(whycli, "STATE", tmp_path)
+    assert run("why", "--at", "+5", "--config", f"{name}/site.toml") == 1
+    assert f"{tmp_path / Path(name).name / 'recordings'}: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x"}'])
 def test_a_broken_pointer_is_no_demo(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pointer = tmp_path / "demo.json"
@@ -265,3 +281,26 @@ def test_a_reader_that_goes_away_is_no_trouble(site: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == b""
     assert sys.executable in RAMPD
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["maps", "list"], ["maps", "show", "rack-power"], ["check", "site.toml"], ["check", "site.toml", "--json"]],
+    ids=" ".join,
+)
+def test_an_output_that_takes_nothing_more_is_told(site: Path, arguments: list[str], unbuffered: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*RAMPD, *arguments], stdout=full, stderr=subprocess.PIPE, cwd=site.parent, timeout=60, check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, b"standard output: No space left on device\n")
+
+
+def test_an_output_that_is_closed_is_none(site: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *RAMPD, "maps", "list"], capture_output=True, cwd=site.parent, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -34,7 +34,24 @@ def test_power(text: str, command: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "8", "MW", "8 mw", "8mW", "8GW", "8,5MW", "1e6W", "+40%", "-40%", "--2MW", "8MW 9MW", ".5MW", "nan%"],
+    [
+        "",
+        "8",
+        "MW",
+        "8 mw",
+        "8mW",
+        "8GW",
+        "8,5MW",
+        "1e6W",
+        "+40%",
+        "-40%",
+        "--2MW",
+        "8MW 9MW",
+        ".5MW",
+        "nan%",
+        "\u0661MW",
+        "1_0MW",
+    ],
 )
 def test_what_is_no_power(text: str) -> None:
     with pytest.raises(client.Usage):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import pytest
 
 from rampd.daemon import journal as module
 from rampd.daemon.journal import KEEP_S, Journal
+from tests.field import until
 
 
 class Clock:
@@ -207,10 +209,25 @@ def test_a_disk_that_takes_nothing_is_said_once_and_tried_again(
         save(journal)
         assert journal.dirty
     assert caplog.text.count("cannot be written") == 1
+    assert (journal.writable, journal.failures) == (False, 3)
+    assert "state" in journal.problem
     in_the_way.unlink()
     save(journal)
+    assert (journal.writable, journal.failures, journal.problem) == (True, 3, "")
     again = Journal.open(in_the_way / "commands.json")
     assert (again.live, list(again.seen)) == ({"id": "c"}, ["a", "b", "c"])
+
+
+async def test_a_disk_that_takes_nothing_is_known_before_there_is_something_to_keep(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "state"
+    in_the_way.write_text("no folder", encoding="utf-8")
+    journal = Journal.open(in_the_way / "commands.json")
+    follow = asyncio.create_task(journal.follow(0.01))
+    await until(lambda: not journal.writable)
+    in_the_way.unlink()
+    await until(lambda: journal.writable)
+    follow.cancel()
+    await asyncio.gather(follow, return_exceptions=True)
 
 
 def test_it_reaches_the_disk_before_it_takes_the_old_ones_place(

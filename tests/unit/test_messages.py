@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from rampd.daemon.messages import (
     RackUse,
     Rejected,
     Schedule,
+    Stop,
     ack,
     parse,
     stamp,
@@ -82,7 +84,7 @@ def test_what_is_not_said_has_the_contracts_defaults() -> None:
     assert (command.lease_s, command.ramp_s) == (None, None)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "setpoint"])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("setpoint", "estop")])
 def test_the_other_verbs_take_no_power(verb: str) -> None:
     assert parse(verb, payload()).id == "a-1"
     for name in ("power_w", "by_w", "percent"):
@@ -139,6 +141,157 @@ def test_refused(fields: dict[str, Any], words: str) -> None:
     assert refused.value.code == "malformed"
     sound_id = fields.get("id", "a-1") == "a-1"
     assert refused.value.command_id == ("a-1" if sound_id else "invalid")
+
+
+@pytest.mark.parametrize(
+    ("fields", "command_id", "ignored"),
+    [
+        ({}, "a-1", ""),
+        ({"percent": 0}, "a-1", "percent: "),
+        ({"power_w": True, "lease_s": -1, "interval": 5, "mode": "hand", "command_id": "b"}, "a-1", "power_w: "),
+        ({"issued_at": None, "expires_at": None}, "a-1", "issued_at: "),
+        ({"issued_at": 1777896000, "expires_at": "tomorrow"}, "a-1", "issued_at: "),
+        ({"expires_at": "2001-01-01T00:00:00Z"}, "a-1", "expires_at must lie after"),
+        ({"who": 7, "reason": ["fire"], "reply_to": "a/#"}, "a-1", "reply_to: "),
+        ({"reason": "x" * 20000}, "a-1", "reason: "),
+        ({"reason": "\ud800"}, "a-1", "reason: "),
+        ({"\ud800": 1}, "a-1", "payload: "),
+        ({"x": 10**4000}, "a-1", "x: "),
+        ({"id": 7}, None, "id: "),
+        ({"id": "a/b"}, None, "id: "),
+        ({"id": None}, None, "id: "),
+    ],
+)
+def test_a_stop_is_a_stop_whatever_stands_beside_it(
+    fields: dict[str, Any], command_id: str | None, ignored: str
+) -> None:
+    stop = parse("estop", payload(**fields))
+    assert isinstance(stop, Stop)
+    assert stop.id == command_id or (command_id is None and re.fullmatch("stop-[0-9a-f]{12}", stop.id))
+    assert ignored in stop.ignored
+    assert bool(stop.ignored) == bool(ignored)
+    assert len(stop.ignored) <= messages.LONGEST_REMARK
+
+
+def test_what_is_legible_of_a_stop_counts() -> None:
+    stop = parse("estop", payload(who="operator:ann", reason="smoke", reply_to="over/there", percent=0, issued_at=0))
+    assert (stop.id, stop.who, stop.reason, stop.reply_to) == ("a-1", "operator:ann", "smoke", "over/there")
+    stop = parse("estop", payload(who=True, reason="smoke", ignored="x", expires_at=5))
+    assert (stop.id, stop.who, stop.reason) == ("a-1", "", "smoke")
+
+
+@pytest.mark.parametrize(
+    ("data", "command_id"),
+    [
+        (b"{}", None),
+        (b'\xef\xbb\xbf{"id": "a"}', "a"),
+        (b'{"id": "a", "reason": "\xdcberlast"}', "a"),
+        (b'{"id": "a", "reason": "two\nlines"}', "a"),
+        (b'{"id": "a", "id": "b"}', "b"),
+        (b'{"id": "a", "n": ' + b"9" * 5000 + b"}", "a"),
+    ],
+)
+def test_an_object_that_others_would_be_refused_for_is_a_stop(data: bytes, command_id: str | None) -> None:
+    stop = parse("estop", data)
+    assert isinstance(stop, Stop)
+    assert stop.id == command_id or (command_id is None and re.fullmatch("stop-[0-9a-f]{12}", stop.id))
+    assert stop.ignored
+
+
+@given(st.dictionaries(
+    st.sampled_from([*SOUND, "who", "reason", "reply_to", "percent"]) | st.text(max_size=5),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=9),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    ),
+))  # fmt: skip
+def test_every_object_is_a_stop(fields: dict[str, Any]) -> None:
+    assert isinstance(parse("estop", json.dumps(fields).encode()), Stop)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"null", b"[]", b'"x"', b"[" * 5000, b'{"a":' * 9000, b"{}" + b" " * LARGEST]
+)
+def test_what_is_no_object_is_no_stop(data: bytes) -> None:
+    with pytest.raises(Rejected) as refused:
+        parse("estop", data)
+    assert (refused.value.code, refused.value.command_id) == ("malformed", "invalid")
+
+
+NUMBERS = [True, False, "8e5", "40", [40], {}]
+MOMENTS = [
+    1777896000, 1777896000000, 1777896000.5, "1777896000", "2026-05-04", "2026-05-04T12:00Z", "2026-05-04 12:00:00Z",
+    "2026-05-04T12:00:00", "2026-05-04T12:00:00+0200", "20260504T120000Z", "2026-05-04T12:00:60Z", True,
+    "\u0662026-05-04T12:00:00Z",
+]  # fmt: skip
+
+
+OTHER_KINDS: list[tuple[str, dict[str, Any], str, Any]] = [
+    *(("setpoint", {}, name, wrong) for name in ("power_w", "by_w", "percent") for wrong in NUMBERS),
+    *(("setpoint", {"percent": 1}, name, wrong) for name in ("lease_s", "ramp_s") for wrong in NUMBERS),
+    *(("setpoint", {"percent": 1}, "ramp_w_per_s", wrong) for wrong in NUMBERS),
+    *(("setpoint", {"percent": 1}, "best_effort", wrong) for wrong in ("on", "true", "no", 1, 0, 1.0, [])),
+    *(("setpoint", {"percent": 1}, name, 7) for name in ("who", "reason", "reply_to", "shape", "interval")),
+    *(("setpoint", {"percent": 1}, name, wrong) for name in ("issued_at", "expires_at") for wrong in MOMENTS),
+    *(("mode", {"mode": "hand"}, "lease_s", wrong) for wrong in NUMBERS),
+    *(("rack/r", {"use": "setpoint", "power_w": 5}, "lease_s", wrong) for wrong in NUMBERS),
+    *(("rack/r", {"use": "setpoint"}, "power_w", wrong) for wrong in NUMBERS),
+    *(("hold", {}, "lease_s", wrong) for wrong in NUMBERS),
+    *(("release", {}, "command_id", wrong) for wrong in (7, True, ["a"])),
+    ("schedule", {}, "intervals", {"0": {}}),
+    ("schedule", {}, "intervals", "none"),
+]
+
+
+@pytest.mark.parametrize(("verb", "beside", "name", "wrong"), OTHER_KINDS)
+def test_a_value_of_another_kind_is_never_taken_for_one(
+    verb: str, beside: dict[str, Any], name: str, wrong: Any
+) -> None:
+    """What a sender gets wrong is not guessed at: true is not 1 %, and a number is no time."""
+    with pytest.raises(Rejected, match=f"^{name}: ") as refused:
+        parse(verb, payload(**beside | {name: wrong}))
+    assert (refused.value.code, refused.value.command_id) == ("malformed", "a-1")
+
+
+@pytest.mark.parametrize("wrong", MOMENTS)
+@pytest.mark.parametrize("end", ["start", "end"])
+def test_nor_in_an_interval(end: str, wrong: Any) -> None:
+    with pytest.raises(Rejected, match=f"^interval.{end}: "):
+        parse("hold", payload(interval={end: wrong}))
+    with pytest.raises(Rejected, match=rf"^intervals\.0\.{end}: "):
+        parse("schedule", payload(intervals=[slot("13:00", "14:00") | {end: wrong}]))
+
+
+@pytest.mark.parametrize("wrong", NUMBERS)
+@pytest.mark.parametrize("name", ["power_w", "percent", "ramp_s", "ramp_w_per_s"])
+def test_nor_in_a_schedule(name: str, wrong: Any) -> None:
+    beside = {"percent": 50} if name.startswith("ramp") else {}
+    with pytest.raises(Rejected, match=rf"^intervals\.0\.{name}: "):
+        parse("schedule", payload(intervals=[slot("13:00", "14:00", **beside | {name: wrong})]))
+
+
+@pytest.mark.parametrize(
+    "said", ["2026-05-04T14:00:00+02:00", "2026-05-04t12:00:00z", "2026-05-04T12:00:00.000000000Z"]
+)
+def test_a_time_as_rfc_3339_has_it(said: str) -> None:
+    assert set_point(percent=1, issued_at=said).issued_at == ISSUED
+
+
+@pytest.mark.parametrize(
+    ("verb", "double"),
+    [
+        ("setpoint", '"percent": 10, "percent": 90'),
+        ("setpoint", '"percent": 10, "id": "a-1"'),
+        ("setpoint", '"percent": 10, "percent": 10'),
+        ("setpoint", '"percent": 10, "interval": {"end": "2026-05-04T12:01:00Z", "end": "2026-05-04T13:00:00Z"}'),
+        ("schedule", '"intervals": [], "intervals": []'),
+        ("mode", '"mode": "remote", "mode": "hand"'),
+    ],
+)
+def test_what_is_said_twice_is_not_chosen_from(verb: str, double: str) -> None:
+    with pytest.raises(Rejected, match="stands there twice") as refused:
+        parse(verb, payload()[:-1] + f", {double}}}".encode())
+    assert (refused.value.code, refused.value.command_id) == ("malformed", "a-1")
 
 
 def slot(start: str, end: str, **fields: Any) -> dict[str, Any]:
@@ -204,6 +357,8 @@ def test_schedules_and_modes_refused(verb: str, fields: dict[str, Any], words: s
         b'"x"',
         b"\xff\xfe",
         b"[" * 5000,
+        b'{"a":' * 3000,
+        b'{"power_w": ' + b"9" * 5000 + b"}",
         b'{"id": "a-1"',
         b'{"power_w": NaN}',
         b'{"power_w": 1e999}',
@@ -254,6 +409,40 @@ def test_an_acknowledgement_has_the_contracts_keys() -> None:
 def test_stamps_are_rfc_3339_in_utc() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", stamp())
     assert abs((datetime.fromisoformat(stamp()) - datetime.now(UTC)).total_seconds()) < 5
+
+
+def test_no_character_that_a_broker_closes_a_connection_over_is_answered_on() -> None:
+    """MQTT 5, 1.5.4 and 4.7.1: controls, surrogates and non-characters of all planes, and wildcards."""
+    refused = {c for c in range(sys.maxunicode + 1) if not messages.may_answer_on(f"a{chr(c)}b")}
+    controls = {*range(0x20), *range(0x7F, 0xA0)}
+    nowhere = {*range(0xD800, 0xE000), *range(0xFDD0, 0xFDF0)}
+    last = {plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF)}
+    assert refused == controls | nowhere | last | {ord("+"), ord("#")}
+
+
+@pytest.mark.parametrize(
+    ("topic", "good"),
+    [
+        ("grid/answers", True),
+        ("rampd/v1/hall/ack/office", True),
+        ("rampd/v1/hall2/state", True),
+        ("rampd/v1", True),
+        ("/rampd/v1/hall/state", True),
+        ("rampd/v1/hall", False),
+        ("rampd/v1/hall/", False),
+        ("rampd/v1/hall/ack", False),
+        ("rampd/v1/hall/state", False),
+        ("rampd/v1/hall/status", False),
+        ("rampd/v1/hall/event/mode", False),
+        ("rampd/v1/hall/over/there", False),
+        ("rampd/v1/hall/cmd/estop", False),
+        ("rampd/v1/hall2/cmd/estop", False),
+        ("", False),
+        ("x" * 65536, False),
+    ],
+)
+def test_no_answer_is_taken_for_something_that_the_site_says(topic: str, good: bool) -> None:
+    assert messages.may_answer_on(topic, "rampd/v1/hall") is good
 
 
 def test_the_page_on_commands_names_all_of_them() -> None:

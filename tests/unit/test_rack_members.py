@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -355,16 +355,30 @@ async def test_a_member_that_falls_silent_is_missed_also_while_it_is_written_all
 
 
 async def test_who_is_silent_does_not_hold_up_the_others() -> None:
-    """A limit reaches those that answer before the deadlines of those that do not."""
-    async with Bench([Miner(k) for k in range(12)], in_flight=4) as bench:
+    """A limit reaches those that answer before the deadlines of those that do not, which all have a read under way."""
+    async with Bench([Miner(k) for k in range(12)], in_flight=4, timeout_s=1.0) as bench:
         await until(lambda: bench.rack.members_up == 12)
-        for member in bench.members[:4]:
+        silent, others = bench.members[:4], bench.members[4:]
+        failed: list[int] = []
+
+        def noted(take: Callable[[float], Awaitable[None]]) -> Callable[[float], Awaitable[None]]:
+            async def take_and_note(limit_w: float) -> None:
+                await take(limit_w)
+                failed.append(bench.rack.counts["failed"])
+
+            return take_and_note
+
+        for member in others:
+            member.set_limit = noted(member.set_limit)  # type: ignore[method-assign,assignment]
+        for member in silent:
             member.hangs = True
-        await until(lambda: bench.rack.counts["read_failed"] >= 4)
-        limit = asyncio.ensure_future(bench.rack.set_limit(0))
-        await until(lambda: all(member.limit_w == 0 for member in bench.members[4:]))
-        assert not bench.rack.counts["failed"]
-        with pytest.raises(DeviceError, match="members did not take their limit"):
+        await until(lambda: all(post.misses == 1 for post in bench.rack.posts[:4]))
+        # The silent have all turns to read; the others wait for one.
+        await until(lambda: all(m.under_way for m in silent) and all(p.call.locked() for p in bench.rack.posts[4:]))
+        limit = bench.rack.set_limit(0)
+        await until(lambda: all(member.limit_w == 0 for member in others))
+        assert failed == [0] * 8
+        with pytest.raises(DeviceError, match="4 of 12 members did not take their limit"):
             await limit
 
 

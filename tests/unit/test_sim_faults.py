@@ -299,6 +299,7 @@ async def test_moist_air_comes_and_goes() -> None:
     ("text", "message"),
     [
         ("[[fault]\n", "faults.toml: not TOML"),
+        ("x = " + "[" * 3000, "faults.toml: not TOML"),
         ('[[fault]]\nkind = "down"\n', "fault 1: device is missing: add device"),
         ('[[fault]]\ndevice = "a"\n', "fault 1: kind is missing: one of down, half_open"),
         (fault("down") + fault("lat"), "fault 2: there is no kind 'lat': did you mean 'late'?"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -46,6 +47,18 @@ def test_every_device_of_an_example_is_simulated(name: str, racks: int) -> None:
     for device in hall.devices.values():
         device.refresh()
     assert hall.clamped == 0
+
+
+def test_a_device_is_simulated_at_an_ipv6_address(config: Config) -> None:
+    at = config.model_copy(update={"meters": (config.meters[0].model_copy(update={"address": "[::1]:1502"}),)})
+    assert next((device.host, device.port) for device in simulate.spec(at).devices) == ("::1", 1502)
+
+
+@pytest.mark.parametrize("address", ["tls://poi:802", "rtu+tcp://poi:4001", "serial:/dev/ttyUSB0"])
+def test_what_cannot_be_simulated_is_told(config: Config, address: str) -> None:
+    at = config.model_copy(update={"meters": (config.meters[0].model_copy(update={"address": address}),)})
+    with pytest.raises(SimError, match=f"poi: {re.escape(address)} is not Modbus/TCP"):
+        simulate.spec(at)
 
 
 def test_a_large_loop_stays_within_what_its_unit_can_show(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ import pytest
 
 from rampd.daemon import sitecheck, summary
 from rampd.daemon.config import Config
+from rampd.daemon.field import transport
+from rampd.daemon.logins import logins
+from rampd.daemon.mqtt import secret
 from rampd.daemon.site import compose
 from rampd.daemon.sitefile import ConfigError
 from tests.sites import NODES, RACKS, SITE, Edit, problems, site
@@ -143,6 +146,7 @@ def test_pauses_leave_time_to_read_every_device_of_a_link(tmp_path: Path, gap_s:
         assert {problem.file for problem in found} == {"racks.csv"}
 
 
+BROKER = ("password_file", "ca_file", "cert_file", "key_file")
 LOGIN = '[[login]]\nid = "bmc"\n{line}\n[fleet]'
 
 
@@ -176,6 +180,35 @@ def test_what_believes_a_certificate_has_no_place_where_none_is_shown(tmp_path: 
         assert problem.message.startswith("login miner: ca_file and pin_sha256 have no effect: map braiins")
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("[::1]:4433", None),
+        ("[2001:db8::17]", None),
+        ("http://[2001:db8::17]", None),
+        ("serial:/dev/ttyUSB0", "gpu-001: address 'serial:/dev/ttyUSB0' does not lead to a BMC or miner"),
+        ("tls://10.0.7.21:4433", "gpu-001: address 'tls://10.0.7.21:4433' does not lead to a BMC or miner"),
+        ("[::1::2]:4433", "address: [::1::2] is no IPv6 address"),
+    ],
+)
+def test_the_address_of_a_miner(tmp_path: Path, given: str, message: str | None) -> None:
+    path = site(tmp_path, (RACKS, "rack-power,127.23.0.1:1502", f"whatsminer-v3,{given}"))
+    if message is None:
+        assert sitecheck.load(path).racks[0].address == given
+    else:
+        (problem,) = problems(path)
+        assert (problem.file, problem.line) == ("racks.csv", 2)
+        assert problem.message.startswith(message)
+
+
+def test_one_miner_in_two_spellings_is_told(tmp_path: Path) -> None:
+    edits = [
+        (RACKS, f"rack-power,127.23.0.{n}:1502", f"whatsminer-v3,[{ip}]:4433") for n, ip in ((1, "::1"), (2, "0::1"))
+    ]
+    (problem,) = problems(site(tmp_path, *edits))
+    assert "stands in gpu-001 and gpu-002" in problem.message
+
+
 @pytest.mark.parametrize(("deadband_hz", "taken"), [(0.299, True), (0.3, False)])
 def test_a_deadband_leaves_something_of_the_droop(tmp_path: Path, deadband_hz: float, taken: bool) -> None:
     grid = f"[grid]\ndroop_percent = 0.5\ndeadband_hz = {deadband_hz}\n\n[fleet]"
@@ -194,3 +227,50 @@ def test_the_files_of_the_broker_stand_beside_the_site_file(tmp_path: Path, key:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "broker").write_text("word\n")
     assert getattr(sitecheck.load(path).mqtt, key) == tmp_path / "secrets" / "broker"
+
+
+@pytest.mark.parametrize("way", ["absolute", "relative", "in its folder", "through a link to its folder", "above"])
+@pytest.mark.parametrize("there", [True, False])
+def test_the_files_of_a_site_are_found_from_wherever_it_is_named(
+    tmp_path: Path, way: str, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Maps, fleets, secrets and certificates of broker, login and link: told once each where they are missing."""
+    folder = tmp_path / "mysite"
+    site(
+        folder,
+        (SITE, "min_mw = 0", 'min_mw = 0\nmap_folder = "maps"'),
+        (SITE, "[mqtt]", "[mqtt]\n" + "".join(f'{key} = "s/{key}"\n' for key in BROKER)),
+        (SITE, "[fleet]", LOGIN.format(line='secret_file = "s/bmc"\nca_file = "s/bmc.pem"')),
+        (SITE, '"127.20.0.1:1502"', '"tls://poi:802"'),
+        (SITE, "[fleet]", '[[link]]\naddress = "tls://poi:802"\nca_file = "s/poi.pem"\n\n[fleet]'),
+        (SITE, '"janitza-umg"', '"mine"'),
+    )
+    (folder / "maps").mkdir()
+    (folder / "maps" / "mine.toml").write_text(MAP.format(kind="meter"))
+    if there:
+        (folder / "s").mkdir()
+        for name in (*BROKER, "bmc", "bmc.pem", "poi.pem"):
+            (folder / "s" / name).write_text("word\n")
+    (tmp_path / "link").symlink_to(folder)
+    (folder / "deeper").mkdir()
+    cwd, name = {
+        "absolute": (tmp_path, str(folder / SITE)), "relative": (tmp_path, f"mysite/{SITE}"),
+        "in its folder": (folder, SITE), "through a link to its folder": (tmp_path, f"link/{SITE}"),
+        "above": (folder / "deeper", f"../{SITE}"),
+    }[way]  # fmt: skip
+    monkeypatch.chdir(cwd)
+    if not there:
+        with pytest.raises(ConfigError) as raised:
+            sitecheck.load(Path(name))
+        beside = Path(name).parent
+        told = {line.message.partition(" cannot be read")[0].rpartition(" ")[2] for line in raised.value.problems}
+        assert told == {str(beside / "s" / file) for file in (*BROKER, "bmc", "bmc.pem", "poi.pem")}
+        assert len(raised.value.problems) == len(told)
+        return
+    config = sitecheck.load(Path(name))
+    assert compose(config).meter.map.title == "a device of this site"
+    assert secret(config.mqtt.password_file) == "word"
+    assert logins(config)["bmc"][0].secret == "word"
+    for file in (config.mqtt.ca_file, logins(config)["bmc"][1].ca_file, transport(config, "tls://poi:802").tls.ca_file):
+        assert file is not None
+        assert file.read_text() == "word\n"

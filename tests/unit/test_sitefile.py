@@ -10,22 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rampd.daemon import halls, sitecheck
-from rampd.daemon.sitefile import ConfigError, Positions
-from tests.sites import EXAMPLES, NODES, RACKS, SITE, Edit, problems, site
+from tests.sites import NODES, RACKS, SITE, Edit, Expected, judge, site
 
-Expected = tuple[str, str, str]
 NODE = '[[node]]\nid = "n1"\nkind = "pdu"\nparent = "feeder-1"\n{}\n\n[[meter]]'
 BAD_NUMBER = "a plain number is needed, with a point for decimals"
-
-
-def judge(path: Path, expected: list[Expected]) -> None:
-    found = problems(path)
-    shown = "\n".join(map(str, found))
-    assert [f"{problem.file}:{problem.line}" for problem in found] == [place for place, _, _ in expected], shown
-    for problem, (_, message, remedy) in zip(found, expected, strict=True):
-        assert message in problem.message, shown
-        assert remedy in problem.remedy, shown
 
 
 UNKNOWN: list[tuple[Edit, list[Expected]]] = [
@@ -293,6 +281,38 @@ TYPES: list[tuple[Edit, list[Expected]]] = [
     ((SITE, "nominal_hz = 60", "nominal_hz = 55"), [("site.toml:12", "Input should be 50 or 60 (got 55)", "")]),
     ((SITE, '[mqtt]\nhost = "127.0.0.1"', "[mqtt]\nhost = 1"), [("site.toml:34", "mqtt.host: ", "")]),
     ((SITE, "[mqtt]", '[mqtt]\nprefix = "hall/#"'), [("site.toml:34", "a topic prefix has no wildcards", "")]),
+    *(
+        (
+            (SITE, f'[{section}]\nhost = "127.0.0.1"', f'[{section}]\nhost = "{host}"'),
+            [
+                (
+                    f"site.toml:{line}",
+                    f"{section}.host: a host is a name, an IPv4 address, or",
+                    "write broker.hall, 10.0",
+                )
+            ],
+        )
+        for section, line in (("mqtt", 34), ("http", 38))
+        for host in (
+            "",
+            " ",
+            "\\u0000",
+            "a b",
+            "h:1883",
+            "[::1]",
+            "::1::2",
+            "mqtt://h",
+            f"{'h' * 64}",
+            "h\\n",
+            "h\u00fc",
+        )
+    ),
+    *(
+        ((SITE, "[mqtt]", f'[mqtt]\n{key} = "hall{letter}"'), [("site.toml:34", f"mqtt.{key}: no control char", "")])
+        for key in ("prefix", "username")
+        for letter in ("\\u0000", "\\u0001", "\\n", "\\u007f", "\\u0085", "\\ufdd0", "\\U0001fffe", "\\u200b")
+    ),
+    ((SITE, "[mqtt]", f'[mqtt]\nprefix = "{"h" * 201}"'), [("site.toml:34", "at most 200 characters", "")]),
     (
         (SITE, '"127.20.0.1:1502"', '"127.20.0.1"'),
         [("site.toml:48", "meter.0.address: ", "write host:port, 10.0.3.17:502")],
@@ -371,218 +391,3 @@ FILES: list[tuple[Edit, list[Expected]]] = [
 )  # fmt: skip
 def test_one_thing_wrong(tmp_path: Path, edit: Edit, expected: list[Expected]) -> None:
     judge(site(tmp_path, edit), expected)
-
-
-def test_a_misspelt_column_that_is_needed(tmp_path: Path) -> None:
-    found = problems(site(tmp_path, (RACKS, "min_kw", "min_kv")))
-    assert str(found[0]) == "racks.csv:1: unknown column 'min_kv'\n    did you mean 'min_kw'?"
-    assert {problem.message for problem in found[1:]} <= {"min_kw is missing", "column 'min_kw' is missing"}
-
-
-def test_megawatts_given_as_kilowatts_everywhere(tmp_path: Path) -> None:
-    edits = [
-        (SITE, "max_mw = 1.46 ", "max_mw = 1460 "),
-        (SITE, "import_limit_mw = 1.53", "import_limit_mw = 1530"),
-        (SITE, "default_mw = 1.46", "default_mw = 1460"),
-    ]
-    judge(
-        site(tmp_path, *edits),
-        [
-            (
-                "site.toml:4",
-                "max_mw 1460 is far above what the racks can draw, 1.423 MW",
-                "is max_mw given in MW and max_kw in",
-            )
-        ],
-    )
-
-
-def test_a_maximum_below_what_the_racks_need(tmp_path: Path) -> None:
-    edits = [(SITE, "max_mw = 1.46 ", "max_mw = 0.1 "), (SITE, "default_mw = 1.46", "default_mw = 0.1")]
-    judge(
-        site(tmp_path, *edits),
-        [("site.toml:4", "the racks' min_kw add up to 0.2 MW, max_mw is 0.1", "raise max_mw or")],
-    )
-
-
-def test_every_problem_at_once(tmp_path: Path) -> None:
-    path = site(
-        tmp_path,
-        (SITE, "meter_stale_s = 2.0", "meter_stale = 2.0"),
-        (SITE, "warn_c = 38", "warn_c = 44"),
-        (SITE, "port = 9464", "port = 94640"),
-        (RACKS, "40,132.0", "40,132000"),
-        (RACKS, "gpu-004", "gpu-003"),
-        (RACKS, "asic-012,asic", "asic-012,miner"),
-        (NODES, "derating", "de-rating"),
-        (NODES, "feeder-2,feeder,main,883", "feeder-2,feeder,main,lots"),
-    )
-    judge(
-        path,
-        [
-            ("nodes.csv:1", "unknown column 'de-rating'", "did you mean 'derating'?"),
-            ("nodes.csv:4", "rating_kw: Input should be a valid number", BAD_NUMBER),
-            ("racks.csv:2", "max_kw: ", "(kw)?"),
-            ("racks.csv:5", "duplicate id 'gpu-003', first at racks.csv:4", "rename one"),
-            ("racks.csv:13", "kind: Input should be 'gpu' or 'asic'", ""),
-            ("site.toml:17", "unknown key 'control.meter_stale'", "did you mean 'meter_stale_s'?"),
-            ("site.toml:39", "http.port: ", ""),
-            ("site.toml:51", "warn_c < derate_c", ""),
-        ],
-    )
-
-
-def test_every_problem_between_the_parts_at_once(tmp_path: Path) -> None:
-    path = site(
-        tmp_path,
-        (SITE, 'meter = "poi"', 'meter = "pio"'),
-        (SITE, "janitza-umg", "janitza"),
-        (RACKS, "gpu,pdu-001", "gpu,pdu-009"),
-        (RACKS, "asic-loop-1", "asic-loop-9"),
-        (RACKS, "127.23.0.4:1502", "127.23.0.3:1502"),
-        (NODES, "feeder-2,feeder,main", "feeder-2,feeder,pdu-002"),
-    )
-    judge(
-        path,
-        [
-            ("nodes.csv:4", "cycle in the tree", ""),
-            ("nodes.csv:6", "cycle in the tree", ""),
-            ("racks.csv:2", "rack gpu-001 is on no feeder: there is no node 'pdu-009'", "did you mean 'pdu-00"),
-            ("racks.csv:5", "gpu-004 and gpu-003 share 127.23.0.3:1502 unit 1", ""),
-            ("racks.csv:7", "rack asic-006 has no cooling", "did you mean 'asic-loop-1'?"),
-            ("site.toml:4", "there is no meter 'pio'", "did you mean 'poi'?"),
-            ("site.toml:45", "there is no map 'janitza'", "did you mean 'janitza-umg'?"),
-        ],
-    )
-
-
-def test_an_empty_site_lists_what_it_needs(tmp_path: Path) -> None:
-    path = site(tmp_path)
-    path.write_text("")
-    judge(
-        path, [("site.toml:1", f"{n} is missing", f"add {n}") for n in ("dispatched", "fleet", "loop", "meter", "site")]
-    )
-
-
-@pytest.mark.parametrize("keep", [0, 1])
-def test_a_fleet_without_racks(tmp_path: Path, keep: int) -> None:
-    path = site(tmp_path)
-    rows = (tmp_path / RACKS).read_text().splitlines()
-    (tmp_path / RACKS).write_text("\n".join(rows[:keep]))
-    judge(path, [("site.toml:4", "the site has no racks", "give fleet.racks at least one row")])
-
-
-def test_a_tree_without_nodes(tmp_path: Path) -> None:
-    path = site(tmp_path)
-    (tmp_path / NODES).write_text("")
-    found = problems(path)
-    assert len(found) == 13
-    assert found[-1].message == "the tree needs one root, found: none"
-    assert all(p.remedy == "name one of the site's nodes" for p in found[:-1])
-
-
-@pytest.mark.parametrize(("name", "line"), [(SITE, 6), (RACKS, 4), (NODES, 3)])
-def test_a_file_in_another_encoding(tmp_path: Path, name: str, line: int) -> None:
-    path = site(tmp_path)
-    old = {SITE: "Example", RACKS: "gpu-003", NODES: "feeder-1"}[name]
-    text = (tmp_path / name).read_text()
-    (tmp_path / name).write_bytes(text.replace(old, "Übung", 1).encode("latin-1"))
-    judge(path, [(f"{name}:{line}", "'utf-8' codec can't decode byte 0xdc", "UTF-8 text")])
-
-
-def test_a_file_in_sixteen_bits(tmp_path: Path) -> None:
-    path = site(tmp_path)
-    path.write_text(path.read_text(), encoding="utf-16")
-    judge(path, [("site.toml:1", "codec can't decode", "UTF-8 text")])
-
-
-@pytest.mark.parametrize("name", [SITE, RACKS])
-def test_a_path_that_cannot_be_read(tmp_path: Path, name: str) -> None:
-    path = site(tmp_path)
-    target = tmp_path / name
-    target.unlink()
-    if name == SITE:
-        judge(path, [("site.toml:1", "no such file", "give the path of the site's TOML file")])
-        judge(tmp_path, [(f"{tmp_path.name}:1", "Is a directory", "")])
-    else:
-        target.mkdir()
-        judge(path, [("site.toml:42", "fleet.racks: no file racks.csv", "or correct the name")])
-
-
-def test_an_open_quote_in_a_fleet_of_thousands(tmp_path: Path) -> None:
-    path = halls.write(halls.Hall("big", 2000), tmp_path)
-    text = (tmp_path / RACKS).read_text()
-    assert len(text) > 131_072  # csv's own limit for a cell
-    (tmp_path / RACKS).write_text(text.replace("gpu-002", '"gpu-002', 1))
-    judge(path, [("racks.csv:3", "", "close the quotation mark")])
-
-
-# What is unusual and right.
-
-
-def test_spreadsheets_write_byte_order_marks_semicolons_and_crlf(tmp_path: Path) -> None:
-    plain = sitecheck.load(site(tmp_path))
-    for name in (SITE, RACKS, NODES):
-        text = (tmp_path / name).read_text()
-        text = text if name == SITE else text.replace(",", ";")
-        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
-    assert sitecheck.load(tmp_path / SITE) == plain
-
-
-def test_comments_blank_lines_blanks_and_quotes_in_a_fleet(tmp_path: Path) -> None:
-    plain = sitecheck.load(site(tmp_path))
-    header, *rows = (tmp_path / RACKS).read_text().splitlines()
-    rows = ["# the GPU racks", "", *(row.replace(",", " , ") for row in rows[:5]), ",,,", *rows[5:]]
-    (tmp_path / RACKS).write_text("\n".join([header, *rows[:2], '"' + rows[2].replace(" , ", '","') + '"', *rows[3:]]))
-    assert sitecheck.load(tmp_path / SITE) == plain
-
-
-def test_lines_stay_right_behind_comments_and_blank_lines(tmp_path: Path) -> None:
-    path = site(tmp_path, (RACKS, "gpu-003", "\n\n# note\ngpu-002"))
-    judge(path, [("racks.csv:7", "duplicate id 'gpu-002', first at racks.csv:3", "")])
-
-
-def test_an_empty_cell_is_the_default(tmp_path: Path) -> None:
-    config = sitecheck.load(site(tmp_path, (RACKS, "1,40,132.0,0,330,330,0.2,0.2,66,", ",40,132.0,,330,330,,,,")))
-    rack = config.racks[0]
-    assert (rack.tier, rack.quantum_kw, rack.dead_up_s, rack.fallback_kw) == (1, 0.0, 0.0, None)
-
-
-def test_nodes_may_stand_in_the_site_file(tmp_path: Path) -> None:
-    path = site(tmp_path, (SITE, 'nodes = "nodes.csv"\n', ""), (SITE, "[[meter]]", "{nodes}\n[[meter]]"))
-    rows = [row.split(",") for row in (tmp_path / NODES).read_text().splitlines()[1:]]
-    tables = [f'[[node]]\nid = "{r[0]}"\nkind = "{r[1]}"\nparent = "{r[2]}"\nrating_kw = {r[3]}\n' for r in rows]
-    path.write_text(path.read_text().replace("{nodes}", "\n".join(tables)))
-    config = sitecheck.load(path)
-    assert [node.id for node in config.nodes] == ["main", "feeder-1", "feeder-2", "pdu-001", "pdu-002"]
-
-
-@pytest.mark.parametrize(
-    ("text", "place", "line"),
-    [
-        ("a = 1\n[site]\nid = 'x'\n", ("site", "id"), 3),
-        ("[[meter]]\nid = 'a'\n\n[[meter]]\nid = 'b'\n", ("meter", 1, "id"), 5),
-        ("[[meter]]\nid = 'a'\n\n[[meter]]\nid = 'b'\n", ("meter", 1, "unit"), 4),
-        ("[site] # here\n\"id\" = 'x'\n", ("site", "id"), 2),
-        ("site.id = 'x'\n", ("site", "id"), 1),
-        ("[ mqtt ]\nport = 1\n", ("mqtt", "port"), 2),
-        ("\n[site]\n", ("nowhere", "at", "all"), 1),
-    ],
-)
-def test_positions_of_keys(text: str, place: tuple[str | int, ...], line: int) -> None:
-    assert Positions(text).line(place) == line
-
-
-def test_a_problem_reads_as_editors_want_it(tmp_path: Path) -> None:
-    path = site(tmp_path, (RACKS, "gpu-002", "gpu-001"))
-    with pytest.raises(ConfigError) as caught:
-        sitecheck.load(path)
-    first, remedy = str(caught.value).splitlines()
-    assert first.startswith(f"{tmp_path / RACKS}:3: duplicate id 'gpu-001'")
-    assert remedy.startswith("    ids are unique")
-
-
-@pytest.mark.parametrize("name", ["bench-12", "hall-48mw"])
-def test_the_examples_are_right(name: str) -> None:
-    config = sitecheck.load(EXAMPLES / name / SITE)
-    assert len(config.racks) == {"bench-12": 12, "hall-48mw": 400}[name]

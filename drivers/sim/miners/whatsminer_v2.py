@@ -125,7 +125,7 @@ class WhatsminerV2Server:
 
     def _set_power_pct(self, request: Json) -> Json:
         percent = request.get("percent")
-        if not isinstance(percent, str) or not percent.isdigit() or int(percent) > 100 or self._member.limit_w == 0:
+        if not isinstance(percent, str) or not percent.isdecimal() or int(percent) > 100 or self._member.limit_w == 0:
             return _envelope("E", 132, "API command ERROR")
         self._member.write(self._member.max_w * int(percent) / 100.0)
         return _envelope("S", 131, "API command OK")

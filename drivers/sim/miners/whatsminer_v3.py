@@ -96,7 +96,7 @@ class WhatsminerV3Server:
 
     def _power_percent(self, param: object) -> bool:
         percent = param.get("percent") if isinstance(param, dict) else None
-        if not isinstance(percent, str) or not percent.isdigit() or int(percent) > 100 or self._member.limit_w == 0:
+        if not isinstance(percent, str) or not percent.isdecimal() or int(percent) > 100 or self._member.limit_w == 0:
             return False
         self._member.write(self._member.max_w * int(percent) / 100.0)
         return True

@@ -7,7 +7,9 @@ import subprocess
 import time
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from signal import SIGKILL, SIGTERM
+from typing import IO
 
 import pytest
 
@@ -141,7 +143,7 @@ def test_mosquittos_own_clients_drive_it(hall: Hall, standing: Client, version: 
     topic = f"ack/{command['id']}"
     options: list[str] = []
     if version == "5":
-        topic = "answers/here"
+        topic = "ack/here"
         options = ["-D", "publish", "response-topic", f"{hall.root}/{topic}", "-D", "publish", "correlation-data", "c0"]
     heard = listen(hall, version, topic, 5, "%r %p" if version == "311" else "%r %D %p")
     try:
@@ -167,8 +169,8 @@ def test_mosquittos_own_clients_drive_it(hall: Hall, standing: Client, version: 
 
 
 def test_reply_to_gets_the_acknowledgements(dispatched: Client) -> None:
-    command_id = dispatched.command("hold", reply_to=f"{dispatched.root}/over/there")
-    found = until(lambda: dispatched.of("over/there"), 5, "an acknowledgement on reply_to")
+    command_id = dispatched.command("hold", reply_to=f"{dispatched.root}/ack/over/there")
+    found = until(lambda: dispatched.of("ack/over/there"), 5, "an acknowledgement on reply_to")
     assert found[0].payload["id"] == command_id
     assert dispatched.acks(command_id) == []
 
@@ -188,15 +190,20 @@ def test_an_impossible_response_topic_does_no_harm(hall: Hall, standing: Client,
             hall.until_ready()
 
 
-def rampd(hall: Hall, *arguments: str) -> subprocess.CompletedProcess[str]:
+def rampd(hall: Hall, *arguments: str, stdout: IO[str] | int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     command = [*RAMPD, arguments[0], "--config", str(hall.site), *arguments[1:]]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=90, check=False)
 
 
 def test_the_command_line_follows_a_command_to_its_end(hall: Hall, standing: Client) -> None:
     done = rampd(hall, "set", "62%", "--in", "2s", "--json")
     assert done.returncode == 0, done.stderr
-    assert [json.loads(line)["stage"] for line in done.stdout.splitlines()][-1] == "reached"
+    life = json.loads(done.stdout)
+    assert [one["stage"] for one in life["stages"]] == ["received", "accepted", "started", "reached"]
+    assert life == life["stages"][-1] | {"stages": life["stages"]}
+    done = rampd(hall, "set", "200%", "--json")
+    assert done.returncode == 1
+    assert [one["stage"] for one in json.loads(done.stdout)["stages"]] == ["rejected"]
     done = rampd(hall, "status", "--json")
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
@@ -204,7 +211,11 @@ def test_the_command_line_follows_a_command_to_its_end(hall: Hall, standing: Cli
     assert shown["state"]["requested_w"] == pytest.approx(0.62 * hall.config.site.max_mw * 1e6)
     done = rampd(hall, "set", "200%")
     assert done.returncode == 1
-    assert "rejected" in done.stdout
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["rejected"]
+    for arguments in (["status"], ["status", "--json"], ["set", "200%"], ["set", "200%", "--json"]):
+        with Path("/dev/full").open("w") as full:
+            done = rampd(hall, *arguments, stdout=full)
+        assert (done.returncode, done.stderr) == (1, "standard output: No space left on device\n"), arguments
     done = rampd(hall, "release")
     assert done.returncode == 0, done.stdout + done.stderr
     stand(hall, standing)

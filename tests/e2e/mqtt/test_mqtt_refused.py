@@ -42,6 +42,8 @@ REFUSED: dict[str, tuple[str, Callable[[], dict[str, Any] | bytes], str, str]] =
     "power below the site": ("setpoint", lambda: envelope(power_w=-1.0), "limit", "outside"),
     "below what racks need": ("setpoint", lambda: envelope(percent=5), "unreachable", "best_effort"),
     "percent 101": ("setpoint", lambda: envelope(percent=101), "malformed", "percent"),
+    "a yes for a number": ("setpoint", lambda: envelope(percent=True), "malformed", "percent"),
+    "seconds for a time": ("setpoint", lambda: envelope(percent=50, issued_at=time.time()), "malformed", "issued_at"),
     "no number": ("setpoint", lambda: envelope(power_w=math.nan), "malformed", ""),
     "endless": ("setpoint", lambda: envelope(power_w=math.inf), "malformed", ""),
     "a lease too long": ("setpoint", lambda: envelope(percent=50, lease_s=20000), "lease", "14400"),
@@ -57,6 +59,9 @@ REFUSED: dict[str, tuple[str, Callable[[], dict[str, Any] | bytes], str, str]] =
     "reset without a stop": ("reset", envelope, "nothing", "reset"),
     "an answer to a command topic": (
         "setpoint", lambda: envelope(percent=50, reply_to="rampd/v1/hall/cmd/release"), "malformed", "reply_to"
+    ),
+    "an answer in the place of the state": (
+        "setpoint", lambda: envelope(percent=50, reply_to="rampd/v1/hall/state"), "malformed", "reply_to"
     ),
     "an answer to a wildcard": ("setpoint", lambda: envelope(percent=50, reply_to="over/#"), "malformed", "reply_to"),
 }  # fmt: skip

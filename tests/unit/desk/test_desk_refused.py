@@ -117,9 +117,62 @@ def test_a_ramp_that_never_ends_is_none(office: Office, w_per_s: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "beside",
-    [{"lease_s": 1e9}, {"interval": {"end": "2001-01-01T00:00:00Z"}}, {"interval": {"start": "2099-01-01T00:00:00Z"}}],
+    ("beside", "words"),
+    [
+        ({"lease_s": 1e9}, "lease_s"),
+        ({"interval": {"end": "2001-01-01T00:00:00Z"}}, "interval"),
+        ({"interval": {"start": "2099-01-01T00:00:00Z"}}, "interval"),
+        ({"percent": 0}, "percent"),
+        ({"power_w": "none", "best_effort": "on", "command_id": "x"}, "command_id"),
+        ({"issued_at": lambda c: c.stamp(-90), "expires_at": lambda c: c.stamp(-60)}, "expired 60.0 s ago"),
+        ({"issued_at": lambda c: c.stamp(900), "expires_at": lambda c: c.stamp(930)}, ""),
+        ({"expires_at": lambda c: c.stamp(1e9)}, ""),
+        ({"issued_at": None, "expires_at": None}, "issued_at"),
+        ({"issued_at": 1, "expires_at": 2}, "issued_at"),
+        ({"who": 7}, "who"),
+        ({"reply_to": "a/#"}, "reply_to"),
+        ({"topic": "a/#"}, "answer"),
+        ({"topic": "rampd/v1/desk/state"}, "answer"),
+        ({"reply_to": "rampd/v1/desk/state"}, "answer"),
+    ],
 )
-def test_a_stop_is_taken_whatever_stands_beside_it(office: Office, beside: dict[str, Any]) -> None:
-    assert office.last(office.send("estop", **beside)) == ("accepted", "ok")
+@pytest.mark.parametrize("control", ["remote", "auto", "hand"])
+def test_a_stop_is_taken_whatever_stands_beside_it(
+    office: Office, control: str, beside: dict[str, Any], words: str
+) -> None:
+    office.send("mode", mode=control, who="operator")
+    given = {key: value(office.clock) if callable(value) else value for key, value in beside.items()}
+    stop = office.send("estop", **given)
+    assert office.last(stop) == ("accepted", "ok")
     assert office.slot()[1] == codes.ESTOP
+    said = office.said[-1]
+    assert words in said.payload["message"]
+    assert bool(words) == bool(said.payload["message"])
+    assert said.topic is None
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "a/b", "", "x" * 65])
+def test_a_stop_without_a_legible_id_gets_one(office: Office, wrong: object) -> None:
+    office.send("estop", id=wrong)
+    assert office.slot()[1] == codes.ESTOP
+    assert {r.payload["id"].partition("-")[0] for r in office.said} == {"stop"}
+    assert [r.payload["stage"] for r in office.said] == ["received", "accepted"]
+    assert "id: " in office.said[-1].payload["message"]
+
+
+def test_an_id_that_was_used_stops_all_the_same(office: Office) -> None:
+    """A button that knows one id only: it stops, and what comes twice while it holds changes nothing."""
+    office.send("setpoint", percent=50, id="button")
+    assert office.last(office.send("estop", id="button")) == ("accepted", "ok")
+    seq = office.slot()[0]
+    assert office.last(office.send("estop", id="button")) == ("rejected", "repeated")
+    assert (office.slot()[0], office.slot()[1]) == (seq, codes.ESTOP)
+    assert office.last(office.send("reset")) == ("accepted", "ok")
+    assert office.last(office.send("estop", id="button")) == ("accepted", "ok")
+    assert office.slot()[1] == codes.ESTOP
+
+
+def test_a_stop_that_the_broker_kept_is_not_followed(office: Office) -> None:
+    """It would stop the site after every restart, without anybody's doing."""
+    assert office.last(office.send("estop", retained=True)) == ("rejected", "retained")
+    assert office.slot()[0] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from rampd.daemon.arbitrate import Mode
 from rampd.daemon.journal import Journal
+from rampd.daemon.mqtt import Bus
+from rampd.daemon.show import Show
 from rampd.daemon.site import Composed
 from rampd.ext import codes
 from tests.office import Clock, Office, kept
@@ -151,6 +154,60 @@ def test_what_was_missed_is_said_once(office: Office, composed: Composed, clock:
     assert third.stages(missed) == []
     assert [one.command.id for one in third.desk.waiting.items] == [waits]
     assert third.last(third.send("setpoint", percent=50, id=missed)) == ("rejected", "repeated")
+
+
+POISON = [
+    "a/#", "+", "$SYS/a", "", "a\x01", "a\x7f", "a\x9f", "\ud800", "a\ufdd0", "a\uffff", "\U0010fffe", "x" * 70000,
+    "rampd/v1/desk/state", "rampd/v1/desk/status", "rampd/v1/desk/cmd/setpoint", 7, ["a"], True,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("poison", POISON)
+def test_a_topic_that_somebody_wrote_into_the_file_does_no_harm(
+    office: Office, composed: Composed, clock: Clock, poison: Any
+) -> None:
+    """Also one that an older version took. What holds goes on and is answered on the site's own topics."""
+    slots = [{"start": clock.stamp(80), "end": clock.stamp(90), "percent": 70}]
+    ids = {
+        office.send("setpoint", percent=50, lease_s=20, reply_to="over/there"),
+        office.send("hold", lease_s=10, interval={"start": clock.stamp(40)}, reply_to="over/there"),
+        office.send("schedule", intervals=slots, reply_to="over/there"),
+        office.send("rack/gpu-001", use="setpoint", power_w=50e3, lease_s=15, who="operator", reply_to="over/there"),
+    }
+    office.desk.journal.save()
+    path = office.desk.journal.path
+    assert path is not None
+    text = path.read_text(encoding="utf-8")
+    assert text.count('"topic": "over/there"') == len(ids)
+    path.write_text(text.replace('"over/there"', json.dumps(poison)), encoding="utf-8")
+    again = Office(composed, clock, Journal.open(path))
+    again.desk.resume()
+    again.run(100)
+    assert {r.payload["id"] for r in again.said if r.payload["stage"] in ("reached", "ended")} == ids
+    assert {r.topic for r in again.said} == {None}
+
+
+@pytest.mark.parametrize("poison", [topic for topic in POISON if isinstance(topic, str)])
+def test_nor_does_one_beside_a_stop(composed: Composed, clock: Clock, poison: str) -> None:
+    found = Journal(None)
+    found.live = SOUND | {"verb": 3, "topic": poison}
+    office = Office(composed, clock, found)
+    office.desk.resume()
+    office.run(2, power_w=95e3)
+    assert office.slot()[1] == codes.ESTOP
+    assert office.stages("a") == ["started", "reached"]
+    assert {r.topic for r in office.said} == {None}
+
+
+def test_an_id_that_is_no_level_of_a_topic_is_answered_as_invalid(composed: Composed, clock: Clock) -> None:
+    found = Journal(None)
+    found.live = SOUND | {"id": "a/#"}
+    office = Office(composed, clock, found)
+    office.desk.resume()
+    office.run(2, power_w=248e3)
+    bus = Bus(composed.config.mqtt, "desk", Show(composed, office.inputs, office.desk), lambda: office.out, 30)
+    assert office.stages("a/#") == ["started", "reached"]
+    assert {bus._place(reply) for reply in office.said} == {"rampd/v1/desk/ack/invalid"}
 
 
 # A journal that nobody can read: what held is not known, so nothing rises.

@@ -127,6 +127,27 @@ def test_devices_that_fall_silent_together_are_one_event(watched: Watched) -> No
     assert told == [("lost", ["rack-1", "rack-2"], 2), ("back", ["rack-2"], 1)]
 
 
+def test_a_state_directory_that_takes_nothing(watched: Watched) -> None:
+    journal = watched.office.desk.journal
+    assert journal.path is not None
+    journal.save()
+    watched.run(1)
+    assert watched.told("journal") == []
+    journal.path.with_suffix(".new").mkdir()
+    watched.office.send("estop")
+    for _ in range(3):
+        journal.save()
+        watched.run(1)
+    (begun,) = watched.told("journal")
+    assert begun["state"] == "unwritable"
+    assert "commands.new" in begun["message"]
+    journal.path.with_suffix(".new").rmdir()
+    journal.save()
+    watched.run(1)
+    (ended,) = watched.told("journal")
+    assert (ended["state"], "message" in ended) == ("writable", False)
+
+
 def test_a_feedback_that_swings(watched: Watched) -> None:
     watched.office.out.detune = 2.0
     watched.run(1)

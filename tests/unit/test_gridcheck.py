@@ -1,0 +1,120 @@
+"""What a site may owe its grid: frequencies of steps, its default, its ramps. A row is a site and what it is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rampd.daemon import sitecheck, summary
+from rampd.daemon.site import compose
+from tests.sites import SITE, Edit, problems, site
+
+STEP = "[[under]]\nhz = {hz}\ntier = 1\n\n[fleet]"
+
+
+def said(folder: Path, *edits: Edit) -> list[str]:
+    """The lines of the site file that are complained of, with the messages; none where the site is taken."""
+    path = site(folder, *edits)
+    try:
+        return [f"{path.read_text().splitlines()[one.line - 1]}: {one.message}" for one in problems(path)]
+    except AssertionError:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("nominal_hz", "hold_hz", "hz", "message"),
+    [
+        (60, 0.05, 60.0, "is not below 59.8, where a grid of 60 Hz is healthy"),
+        (60, 0.05, 59.8, "is not below 59.8"),
+        (60, 0.05, 59.79, None),
+        (60, 0.05, 59.7, None),
+        (60, 0.5, 59.7, "is not below 59.5"),
+        (60, 0.0, 59.7, None),
+        (60, 0.05, 56.0, None),
+        (60, 0.05, 55.9, "is below 56: a grid of 60 Hz is gone by then"),
+        (60, 0.05, 49.0, "is below 56"),
+        (50, 0.05, 59.7, "is not below 49.8, where a grid of 50 Hz is healthy"),
+        (50, 0.05, 50.0, "is not below 49.8"),
+        (50, 0.05, 49.0, None),
+        (50, 0.05, 45.9, "is below 46"),
+    ],
+)
+def test_a_step_lies_between_a_healthy_grid_and_one_that_is_gone(
+    tmp_path: Path, nominal_hz: int, hold_hz: float, hz: float, message: str | None
+) -> None:
+    grid = f"[grid]\nhold_hz = {hold_hz}\n\n" + STEP.format(hz=hz)
+    found = said(tmp_path, (SITE, "nominal_hz = 60", f"nominal_hz = {nominal_hz}"), (SITE, "[fleet]", grid))
+    if message is None:
+        assert found == []
+    else:
+        (one,) = found
+        assert one.startswith(f"[[under]]: limits contradict: under.hz {hz:g} ")
+        assert message in one
+
+
+def test_every_step_is_told_at_its_own_line(tmp_path: Path) -> None:
+    steps = "[[under]]\nhz = 59.5\ntier = 2\n\n" + STEP.format(hz=60.0)
+    path = site(tmp_path, (SITE, "[fleet]", steps))
+    (problem,) = problems(path)
+    assert path.read_text().splitlines()[problem.line - 1 : problem.line + 1] == ["[[under]]", "hz = 60.0"]
+    assert "site.nominal_hz" in problem.remedy
+
+
+def test_steps_need_a_meter_that_tells_the_frequency(tmp_path: Path) -> None:
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    (folder / "mine.toml").write_text(
+        'name = "mine"\nkind = "meter"\ntitle = "my meter"\nsource = ["me"]\nverified = "by nobody"\n[values]\n'
+        'power_w = { at = 0, type = "f32", range = [0.0, 1.0e7] }\n'
+    )
+    own = [(SITE, "min_mw = 0", 'min_mw = 0\nmap_folder = "maps"'), (SITE, '"janitza-umg"', '"mine"')]
+    (one,) = said(tmp_path, *own, (SITE, "[fleet]", STEP.format(hz=59.5)))
+    assert one == "[[under]]: [[under]] has no effect: map mine of meter poi tells no frequency"
+
+
+@pytest.mark.parametrize(("default_mw", "taken"), [(0.01, False), (0.199, False), (0.2, True)])
+def test_racks_can_be_held_at_the_default(tmp_path: Path, default_mw: float, taken: bool) -> None:
+    """The five GPU racks of the example need 40 kW each."""
+    found = said(tmp_path, (SITE, "default_mw = 1.46", f"default_mw = {default_mw}"))
+    if taken:
+        assert found == []
+    else:
+        assert found == [
+            f"[site]: limits contradict: default_mw {default_mw:g} is below what the racks' min_kw add up to, 0.2 MW"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("window", "shown"),
+    [
+        (
+            "",
+            "normal     0.584 MW/min up, 0.584 MW/min down at most; none while the load itself swings by 5 MW in 15 s",
+        ),
+        (
+            "window = [{ s = 15, up_mw = 0.02, down_mw = 0.01 }]",
+            "normal     0.072 MW/min up, 0.036 MW/min down at most; none while the load itself swings by 0.01 MW",
+        ),
+        ("window = [{ s = 60, up_mw = 0.001, down_mw = 0.001 }]", "normal     0.0009 MW/min up"),
+        ("window = [{ s = 60, up_mw = 0.000001, down_mw = 0.01 }]", None),
+        ("window = [{ s = 3600, up_mw = 0.01, down_mw = 1e-9 }]", None),
+    ],
+)
+def test_the_normal_ramp_is_told_and_ends_within_a_day(tmp_path: Path, window: str, shown: str | None) -> None:
+    edit = (SITE, "[normal]", f"[normal]\n{window}")
+    if shown is None:
+        found = said(tmp_path, edit)
+        assert found[0].startswith("[normal]: [normal] and its windows leave ")
+        assert found[0].endswith("1.223 MW take over a day")
+    else:
+        assert shown in "\n".join(summary.lines(compose(sitecheck.load(site(tmp_path, edit)))))
+
+
+def test_five_seconds_are_what_the_dispatched_windows_leave(tmp_path: Path) -> None:
+    plain = summary.summary(compose(sitecheck.load(site(tmp_path))))["five_second_mw"]
+    window = "[dispatched]\nwindow = [{ s = 10, up_mw = 0.2, down_mw = 0.4 }]"
+    bound = summary.summary(compose(sitecheck.load(site(tmp_path, (SITE, "[dispatched]", window)))))["five_second_mw"]
+    assert plain["up"] > 0.09
+    assert plain["down"] > 0.18
+    assert bound == {"up": 0.09, "down": 0.18}
