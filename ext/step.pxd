@@ -21,6 +21,7 @@ from rampd.ext.ramp cimport follow
 from rampd.ext.swing cimport swing
 from rampd.ext.thermal cimport caps, narrow
 
+cdef double room(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
 cdef void stay(image.State *state, int64_t i) noexcept nogil
 @cython.locals(action=int64_t, why=int64_t)

@@ -66,12 +66,21 @@ if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
 
+def room(limits: Limits, state: State) -> float:
+    """What the import limit leaves for the racks; W.
+
+    No more than itself, whatever the meter makes of the rest: nothing but generation makes that negative.
+    """
+    rest_w = max(state.disturbance_w, -limits.site.generation_w)
+    return (limits.site.import_w - rest_w) / (1.0 + limits.site.loss_ratio) + state.idle_w
+
+
 def target(limits: Limits, state: State, dt_s: float) -> float:
     """What the racks must be given in sum so that the meter shows the reference, within import limit and envelope."""
     site = limits.site
     gain = 1.0 + site.loss_ratio
     want_w = (state.reference_w + state.response_w - state.disturbance_w) / gain + state.idle_w
-    cap_w = (site.import_w - state.disturbance_w) / gain + state.idle_w
+    cap_w = room(limits, state)
     if not state.meter_good:
         state.site_why = SITE_METER
     if state.verb == ESTOP:
@@ -284,8 +293,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
     crowd(limits, state)
     if state.slow_count:
-        room_w = (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio)
-        ahead(limits, state, room_w + state.idle_w)
+        ahead(limits, state, room(limits, state))
     phases = limits.site.phases
     i = (phases - state.tick % phases) % phases
     while i < limits.site.racks:
