@@ -12,7 +12,7 @@ DEMO_PACKAGES := mosquitto
 TEST_PACKAGES := mosquitto mosquitto-clients prometheus mbpoll rt-tests libmodbus-dev pkg-config openssl systemd
 NODE_PACKAGES := "modbus-serial@^8"
 
-EXT_SOURCES := $(filter-out ext/codes.py ext/structs.py ext/views.py ext/layout.py ext/reasons.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
+EXT_SOURCES := $(filter-out ext/codes.py ext/structs.py ext/memories.py ext/views.py ext/layout.py ext/reasons.py ext/__init__.py,$(wildcard ext/*.py)) $(wildcard ext/*.pyx ext/*.pxd)
 MODULES := image tape loop link units decode expose
 
 .PHONY: help setup test-setup demo test check format docs proto bench fuzz soak clean build dist

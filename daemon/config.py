@@ -39,7 +39,8 @@ class Site(_Section):
     """What the site may purchase: `max_mw` is 100 % of a percent command, `import_limit_mw` is never exceeded.
 
     `max_deadman_mw` limits what racks may draw in sum that hold their limit for ever when rampd dies; without it they
-    are only named.
+    are only named. `generation_mw` is what generators and batteries behind the site meter supply at most: by so much
+    it may show less than the racks; else it is not believed.
     """
 
     id: Id
@@ -52,6 +53,7 @@ class Site(_Section):
     max_deadman_mw: Annotated[float, Field(ge=0, le=2000)] | None = None
     nominal_hz: Literal[50, 60] = 60
     losses_percent: Annotated[float, Field(ge=0, le=20)] = 0.0
+    generation_mw: Annotated[float, Field(ge=0, le=2000)] = 0.0
     map_folder: Path | None = None
 
     @model_validator(mode="after")

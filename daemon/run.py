@@ -267,6 +267,8 @@ class Daemon:
         if not out.started or math.isnan(self.desk.purchase.mean_w):
             return "the site meter has not been read yet"
         if not out.meter_good:
+            if out.zone_reasons[0] & 1 << codes.R_METER_IMPLAUSIBLE:
+                return "the site meter shows less than the racks"
             frozen = out.zone_reasons[0] & 1 << codes.R_METER_FROZEN
             return "the site meter is frozen" if frozen else "the site meter is stale"
         if not any(out.active[i] for i in range(len(self.composed.racks))):

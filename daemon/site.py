@@ -320,6 +320,7 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     site.min_w = config.site.min_mw * 1e6
     site.import_w = config.site.import_limit_mw * 1e6
     site.default_w = config.site.default_mw * 1e6
+    site.generation_w = config.site.generation_mw * 1e6
     site.loss_ratio = config.site.losses_percent / 100
     # No faster than the loop's own delay: twice as fast goes unstable where dead times are not as configured.
     site.feedback_s = max(control.feedback_s, loop_s(racks) + control.meter_delay_s + 0.5 * device.period_s)

@@ -142,7 +142,8 @@ def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
             for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):
                 if state.used_w[v] <= room_w:
                     break
-                if limits.tier[i] != tier or not state.ours[i] or lo_w[i] <= 0.0:
+                # A stale one counts at its rating whatever it is given: that it goes off helps nobody.
+                if limits.tier[i] != tier or not state.ours[i] or state.stale[i] or lo_w[i] <= 0.0:
                     continue
                 at = limits.node[i]
                 while at >= 0:

@@ -104,6 +104,7 @@ def standing(limits: Limits, state: State, total_w: float) -> None:
             if lower_w > 0.0:
                 # Down to a level: what lies above it could not be given, and others would not be given it either.
                 state.hi_w[i] = max(state.lo_w[i], below(limits, i, state.hi_w[i] - lower_w))
+                state.head_w[i] = 0.0
                 state.bound_why[i] = WHY_SWING
 
 

@@ -3,16 +3,19 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
     ACT_SAFE, ENDLESS, ESTOP, GOOD, MANUAL, REASONS, R_CDU_NEVER, R_CDU_STALE, R_CHANNEL, R_COMMON, R_CONDENSATION,
-    R_ESTOP, R_IMPORT, R_LEAK, R_LOW_FLOW, R_METER_FROZEN, R_METER_LOST, R_METER_NEVER, R_NEVER_READ, R_NO_FLOW,
-    R_RETURN, R_RETURN_TURN, R_SHED, R_STALE, R_SUPPLY_DERATE, R_SUPPLY_TRIP, R_SUPPLY_WARN, R_UNRESPONSIVE, SECOND_NS,
-    SITE_IMPORT, STAND, UNRESPONSIVE)
+    R_ESTOP, R_IMPORT, R_LEAK, R_LOW_FLOW, R_METER_FROZEN, R_METER_IMPLAUSIBLE, R_METER_LOST, R_METER_NEVER,
+    R_NEVER_READ, R_NO_FLOW, R_RETURN, R_RETURN_TURN, R_SHED, R_STALE, R_SUPPLY_DERATE, R_SUPPLY_TRIP, R_SUPPLY_WARN,
+    R_UNRESPONSIVE, SECOND_NS, SITE_IMPORT, STAND, UNRESPONSIVE)
 from rampd.ext.ladder cimport acts, hold, worst
 
 cdef bint fresh(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
 cdef double level(const image.Limits *limits, int64_t i, double asked_w) noexcept nogil
 @cython.locals(at_ns=int64_t)
 cdef void freeze(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(is_fresh=bint, never=bint, lost=bint, frozen=bint, good=bint)
+cdef bint implausible(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                      int64_t now_ns) noexcept nogil
+cdef void unlearn(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(is_fresh=bint, never=bint, lost=bint, frozen=bint, false=bint, good=bint)
 cdef void meter(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
 @cython.locals(feeder=int64_t, waits=bint)

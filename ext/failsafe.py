@@ -29,6 +29,7 @@ if not cython.compiled:
         R_LEAK,
         R_LOW_FLOW,
         R_METER_FROZEN,
+        R_METER_IMPLAUSIBLE,
         R_METER_LOST,
         R_METER_NEVER,
         R_NEVER_READ,
@@ -88,17 +89,63 @@ def freeze(inputs: Inputs, limits: Limits, state: State) -> None:
         state.meter_frozen = 1
 
 
+def implausible(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> bool:
+    """Whether the meter shows less than the racks' own readings add up to, and for how long: a purchase is never less.
+
+    By more than is generated behind it and any one rack could pretend. The least that the racks showed since then is
+    held against the most that the meter showed, until every reading that counts is by `freeze_ns` younger than that:
+    so no ramp is taken for it, however late who reads what.
+    """
+    site = limits.site
+    meter_w = inputs.value[site.power_slot]
+    slack_w = site.freeze_w + site.generation_w
+    least_w = min(state.racks_least_w, state.racks_w)
+    most_w = max(state.meter_most_w, meter_w)
+    state.short = state.racks_w - meter_w > slack_w
+    if not least_w - most_w > slack_w:
+        least_w = state.racks_w
+        most_w = meter_w
+        state.short_ns = now_ns
+    state.racks_least_w = least_w
+    state.meter_most_w = most_w
+    # Once proven wrong it must come nearer: the less the racks draw, the less it can be told.
+    if state.racks_w - meter_w > 0.5 * site.freeze_w + site.generation_w and acts(state, 0, R_METER_IMPLAUSIBLE):
+        return True
+    return min(state.racks_ns, inputs.at_ns[site.power_slot]) - state.short_ns >= site.freeze_ns
+
+
+def unlearn(limits: Limits, state: State) -> None:
+    """What such a meter has taught cannot be: nothing but generation makes the rest of the load negative.
+
+    The reference is taken along, so that the racks' target stays.
+    """
+    lift_w = -limits.site.generation_w - state.disturbance_w
+    if lift_w > 0.0:
+        state.disturbance_w += lift_w
+        state.calm_w += lift_w
+        state.reference_w += lift_w
+
+
 def meter(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """The meter is good when fresh and alive, and after a gap once that reason has ended."""
+    """The meter is good when fresh, alive and plausible, and after a gap once that reason has ended."""
     is_fresh = fresh(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
     if is_fresh:
         freeze(inputs, limits, state)
+    # What cannot be told, in a fault as well, is as it was.
+    false = acts(state, 0, R_METER_IMPLAUSIBLE)
+    if is_fresh and not state.fault_hold:
+        false = implausible(inputs, limits, state, now_ns)
+    else:
+        state.short_ns = now_ns
     # One that moved again and is doubted anew has not recovered.
     frozen = state.meter_frozen != 0 or (acts(state, 0, R_METER_FROZEN) and state.still_ns != 0)
     never = hold(limits, state, 0, R_METER_NEVER, not is_fresh and not state.started, now_ns)
     lost = hold(limits, state, 0, R_METER_LOST, not is_fresh and state.started != 0, now_ns)
     frozen = hold(limits, state, 0, R_METER_FROZEN, frozen, now_ns)
-    good = not never and not lost and not frozen
+    false = hold(limits, state, 0, R_METER_IMPLAUSIBLE, false, now_ns)
+    if false:
+        unlearn(limits, state)
+    good = not never and not lost and not frozen and not false
     if state.meter_good and not good:
         state.blind_ns = now_ns
     state.meter_good = good
@@ -218,6 +265,8 @@ def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     zones(inputs, limits, state, now_ns)
     links = 1 + limits.site.feeders
     state.urgent = 0
+    state.racks_w = 0.0
+    state.racks_ns = now_ns
     calm = True
     for zone in range(limits.site.zones):
         calm = calm and state.zone_action[zone] == 0
@@ -225,6 +274,9 @@ def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         is_fresh = fresh(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns)
         if is_fresh and not state.known[i]:
             adopt(inputs, limits, state, i, now_ns)
+        if is_fresh:
+            state.racks_w += min(max(inputs.value[limits.power_slot[i]], 0.0), limits.max_w[i])
+            state.racks_ns = min(state.racks_ns, inputs.at_ns[limits.power_slot[i]])
         action = 0
         if not calm:
             action = max(state.zone_action[0], state.zone_action[1 + limits.feeder[i]])

@@ -9,6 +9,9 @@ cdef bint good(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64
 @cython.locals(at_ns=int64_t)
 cdef void alive(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
                 int64_t now_ns) noexcept nogil
+@cython.locals(at_ns=int64_t)
+cdef void believe(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, bint fault,
+                  int64_t now_ns) noexcept nogil
 @cython.locals(slot=int64_t, at_ns=int64_t)
 cdef void listen(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i,
                  int64_t now_ns) noexcept nogil
@@ -24,7 +27,7 @@ cdef bint has(const image.Limits *limits, int64_t i, double asked_w) noexcept no
 @cython.locals(loop=int64_t, supply=int64_t)
 cdef double rack(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i, double asked_w,
                  bint meter_good, bint fault, int64_t now_ns) noexcept nogil
-@cython.locals(leased=bint, free=bint)
+@cython.locals(leased=bint, over=bint, free=bint)
 cdef void pace(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,
                int64_t now_ns) noexcept nogil
 @cython.locals(supply=int64_t, flow=int64_t, leak=int64_t)

@@ -66,11 +66,42 @@ def alive(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
         watch.frozen = 0
 
 
+def believe(inputs: Inputs, limits: Limits, watch: Watch, fault: bool, now_ns: int) -> None:
+    """Judges a meter that answers: implausible when it shows less than the racks, which no purchase is.
+
+    By more than generation may supply and one rack could pretend, from the least of the racks and the most of the meter
+    until every reading is by `freeze_ns` younger than the first: a ramp shows nothing like it. Until it was within half
+    of that for ten seconds: the less the racks draw, the less can be told. In a fault nothing can be.
+    """
+    site = limits.site
+    at_ns = inputs.at_ns[site.power_slot]
+    meter_w = inputs.value[site.power_slot]
+    slack_w = site.freeze_w + site.generation_w
+    least_w = min(watch.racks_least_w, watch.racks_w)
+    most_w = max(watch.meter_most_w, meter_w)
+    if fault or not least_w - most_w > slack_w:
+        least_w = watch.racks_w
+        most_w = meter_w
+        watch.short_ns = now_ns
+    watch.racks_least_w = least_w
+    watch.meter_most_w = most_w
+    if min(watch.racks_ns, at_ns) - watch.short_ns >= site.freeze_ns:
+        watch.implausible = 1
+    if fault or watch.racks_w - meter_w > slack_w - 0.5 * site.freeze_w:
+        watch.trust_ns = now_ns
+    elif now_ns - watch.trust_ns >= 10 * SECOND_NS:
+        watch.implausible = 0
+
+
 def listen(inputs: Inputs, limits: Limits, watch: Watch, i: int, now_ns: int) -> None:
-    """Adds up what a rack moved by; what was not read twice since the meter last moved says nothing about the meter."""
+    """Adds up what the racks draw, and what they moved by where one was read twice since the meter last moved."""
     slot = limits.power_slot[i]
     at_ns = inputs.at_ns[slot]
-    if at_ns == watch.heard_ns[i] or not good(inputs, slot, limits.stale_ns[i], now_ns):
+    if not good(inputs, slot, limits.stale_ns[i], now_ns):
+        return
+    watch.racks_w += min(max(inputs.value[slot], 0.0), limits.max_w[i])
+    watch.racks_ns = min(watch.racks_ns, at_ns)
+    if at_ns == watch.heard_ns[i]:
         return
     if watch.heard_ns[i] >= watch.shown_ns:
         watch.own_w += inputs.value[slot] - watch.heard_w[i]
@@ -165,7 +196,8 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
 
     What one rack cannot take but at once may be saved up for over a longer time.
     A quarter is left for the feedback, which moves the racks against the rest of the load. Falling is free while the
-    meter is above the import limit, below the first under-frequency step, with the breaker open, and after an estop.
+    meter or the racks alone are above the import limit, when their sum does not rise either; and below the first
+    under-frequency step, with the breaker open, and after an estop.
     """
     command = inputs.command
     site = limits.site
@@ -179,7 +211,8 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
     for i in range(site.racks):
         if watch.known[i]:
             change_w += out_w[i] - watch.last_w[i]
-    free = command.verb == ESTOP or opened(inputs, limits, now_ns)
+    over = watch.racks_w - site.generation_w > site.import_w
+    free = over or command.verb == ESTOP or opened(inputs, limits, now_ns)
     if inputs.quality[site.power_slot] == GOOD and inputs.value[site.power_slot] > site.import_w and watch.frozen == 0:
         free = True
     if site.under_steps > 0 and good(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):
@@ -193,7 +226,7 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
                 veto(watch, i, VETO_FALL)
                 if -change_w <= watch.fall_w:
                     break
-    if change_w > watch.rise_w:
+    if change_w > (0.0 if over else watch.rise_w):
         for i in range(site.racks):
             if watch.known[i] and out_w[i] > watch.last_w[i]:
                 change_w -= out_w[i] - watch.last_w[i]
@@ -290,10 +323,16 @@ def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w:
         watch.last_ns = now_ns
         watch.shown_ns = now_ns
     meter_good = good(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
+    fault = faulted(inputs, limits, now_ns)
     if meter_good:
         alive(inputs, limits, watch, now_ns)
-        meter_good = watch.frozen == 0
-    fault = faulted(inputs, limits, now_ns)
+        believe(inputs, limits, watch, fault, now_ns)
+        meter_good = watch.frozen == 0 and watch.implausible == 0
+    else:
+        watch.short_ns = now_ns
+        watch.trust_ns = now_ns
+    watch.racks_w = 0.0
+    watch.racks_ns = now_ns
     for i in range(limits.site.racks):
         watch.vetoed[i] = 0
         listen(inputs, limits, watch, i, now_ns)

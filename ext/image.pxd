@@ -77,6 +77,7 @@ cdef struct Site:
     double grain_w              # the largest step of a rack
     double freeze_w             # by so much: more than any one rack could pretend
     double swing_limit_w        # more than that in five seconds, unexplained, is said; 0: never
+    double generation_w         # what is generated behind the meter at most
     double jump_w               # the most that one rack moves at once: a step, or from off to its least
 
 cdef struct Limits:             # configuration; written once, read by step and guard
@@ -155,6 +156,9 @@ cdef struct State:              # the step's own memory
     int64_t meter_frozen        # it shows the same while the racks move, and has not moved since
     int64_t shown_ns            # when what it shows was first read
     int64_t still_ns            # since when that contradicts the racks
+    int64_t short               # it shows less than the racks do
+    int64_t short_ns            # since when
+    int64_t racks_ns            # the oldest of their fresh readings
     int64_t blind_ns            # since when it is not good
     int64_t site_why
     int64_t fault               # voltage, breaker or frequency show one now
@@ -194,6 +198,9 @@ cdef struct State:              # the step's own memory
     double detune               # how many times slower the feedback is than configured
     double shown_w              # what the meter shows
     double own_w                # what the racks moved by since it was first read, by their own readings
+    double racks_w              # the sum of their fresh readings
+    double racks_least_w        # the least of that since `short_ns`
+    double meter_most_w         # and the most that the meter showed
     double away_hz
     double calm_w               # the disturbance as slow racks see it
     double response_w           # primary frequency response, of purchase
@@ -325,8 +332,15 @@ cdef struct Watch:              # the guard's own memory
     int64_t still_ns            # since when that contradicts the racks
     int64_t thaw_ns             # since when it moves again
     int64_t frozen              # it shows the same while the racks move
+    int64_t short_ns            # since when it shows less than they do
+    int64_t trust_ns            # and until when it last did
+    int64_t racks_ns            # the oldest of their fresh readings
+    int64_t implausible         # it shows less than they do, for longer than readings are apart
     double shown_w
     double own_w                # what the racks moved by since then
+    double racks_w              # the sum of their fresh readings
+    double racks_least_w        # the least of that since `short_ns`
+    double meter_most_w         # and the most that the meter showed
     double rise_w               # budget left
     double fall_w
     int64_t *vetoes             # [VETOES]

@@ -182,8 +182,8 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     at_ns = inputs.at_ns[slot]
     if not state.meter_good or at_ns == state.meter_at_ns or (state.fault_hold and state.started):
         return
-    if state.started and abs(state.own_w) > 0.1 * limits.site.freeze_w:
-        # The racks have moved and the meter has not: what it shows teaches nothing until it moves as well.
+    if state.started and (state.short or abs(state.own_w) > 0.1 * limits.site.freeze_w):
+        # It shows less than the racks, or does not move as they do: until it does, it teaches nothing.
         return
     history = limits.site.history
     ago = aligned(inputs, limits, now_ns)

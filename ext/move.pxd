@@ -14,11 +14,15 @@ cdef double afford(const image.Limits *limits, image.State *state, int64_t i, do
 cdef double drawn(const image.Limits *limits, const image.State *state, int64_t i, double setpoint_w) noexcept nogil
 @cython.locals(stepped=bint)
 cdef double in_step(const image.Limits *limits, const image.State *state, int64_t i, double share_w) noexcept nogil
+@cython.locals(barred=bint)
 cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                     int64_t i) noexcept nogil
+@cython.locals(stepped=bint)
 cdef double wanted(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(waits=bint)
 cdef bint held(const image.State *state, int64_t i) noexcept nogil
+@cython.locals(v=int64_t)
+cdef bint broken(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(v=int64_t)
 cdef double fit(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,
                 double share_w) noexcept nogil

@@ -115,7 +115,8 @@ def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
     shown_w = level(limits, i, inputs.value[limits.limit_slot[i]])
     if limits.level_first[i] < limits.level_first[i + 1]:
         shown_w = max(0.0, below(limits, i, shown_w))
-    if shown_w > applied_w and (state.action[i] >= ACT_NO_RAISE or not state.meter_good or state.fault_hold):
+    barred = state.action[i] >= ACT_NO_RAISE or not state.meter_good or state.fault_hold or broken(limits, state, i)
+    if shown_w > applied_w and barred:
         return applied_w
     if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
         if shown_w > applied_w + state.rise_w or shown_w < applied_w - state.fall_w:
@@ -134,11 +135,17 @@ def wanted(limits: Limits, state: State, i: int) -> float:
     Steps so fine that they were not rounded yet are rounded here; what one leaves the next takes up.
     """
     share_w = state.share_w[i]
-    if share_w >= state.hi_w[i] and state.action[i] < ACT_NO_RAISE:
+    stepped = limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
+    if ACT_NO_RAISE <= state.action[i] < ACT_SAFE:
+        # A step is held until the share is a step lower.
+        if stepped and below(limits, i, share_w) < share_w:
+            share_w = above(limits, i, below(limits, i, share_w))
+        share_w = min(share_w, max(state.applied_w[i], state.lo_w[i]))
+    elif share_w >= state.hi_w[i] >= limits.min_w[i] and state.hi_w[i] > 0.0 and state.action[i] < ACT_NO_RAISE:
         # Headroom grows slowly: it is a raise like any other.
         pace_w = max(0.005 * limits.max_w[i], limits.quantum_w[i])
         share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
-        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+        if stepped:
             share_w = max(state.lo_w[i], below(limits, i, share_w))
     elif limits.quantum_w[i] > 0.0 and state.lo_w[i] < share_w < state.hi_w[i]:
         near_w = min(share_w + state.left_w + 0.5 * limits.quantum_w[i], state.hi_w[i])
@@ -154,20 +161,36 @@ def held(state: State, i: int) -> bool:
     return waits and state.share_w[i] >= state.hi_w[i]
 
 
+def broken(limits: Limits, state: State, i: int) -> bool:
+    """Whether a node above a rack may be drawing more than its limit already: nothing rises below it."""
+    v = limits.node[i]
+    while v >= 0:
+        if state.worst_w[v] > limits.node_w[v] * (1.0 + 1e-9):
+            return True
+        v = limits.node_parent[v]
+    return False
+
+
 def fit(inputs: Inputs, limits: Limits, state: State, i: int, share_w: float) -> float:
     """A raise, or as much of it as the nodes above carry while what was told to fall there is still on its way."""
     applied_w = state.applied_w[i]
+    if broken(limits, state, i):
+        return applied_w
     # Up to what it draws it counts already.
     stands_w = max(applied_w, min(inputs.value[limits.power_slot[i]], limits.max_w[i]))
+    fits_w = share_w
     v = limits.node[i]
     while v >= 0:
-        share_w = min(share_w, stands_w + max(0.0, limits.node_w[v] - state.worst_w[v]))
+        fits_w = min(fits_w, stands_w + max(0.0, limits.node_w[v] - state.worst_w[v]))
         v = limits.node_parent[v]
-    share_w = max(applied_w, share_w)
-    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
-        share_w = max(applied_w, below(limits, i, share_w))
-    if share_w < limits.min_w[i]:
-        return applied_w
+    if fits_w < share_w:
+        share_w = fits_w
+        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+            share_w = below(limits, i, fits_w)
+            if share_w < limits.min_w[i] <= fits_w:
+                share_w = limits.min_w[i]
+        if share_w < max(limits.min_w[i], applied_w + 0.001 * limits.max_w[i]):
+            return applied_w
     v = limits.node[i]
     while v >= 0:
         state.worst_w[v] += max(0.0, share_w - stands_w)

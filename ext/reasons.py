@@ -57,6 +57,10 @@ TABLE: Final = (
     Line(Reason.R_METER_FROZEN, "meter_frozen", "site", NO_RAISE,
         "the site meter shows the same for meter_stale_s while the racks' own readings say that they moved",
         "as if the meter were lost", clear_s=11.0),
+    Line(Reason.R_METER_IMPLAUSIBLE, "meter_implausible", "site", NO_RAISE,
+        "for meter_stale_s the site meter shows less than the racks' own readings add up to, less generation_mw and "
+        "what a rack could pretend",
+        "as if the meter were lost; the racks alone stay below import_limit_mw", clear_s=11.0),
     Line(Reason.R_FAULT, "fault", "site", HOLD,
         "voltage or frequency outside 0.9 to 1.1 of nominal, or the breaker open",
         "set points, reference and demand hold; the load comes back as it was", clear_s=10.0),

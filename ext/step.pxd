@@ -21,6 +21,7 @@ from rampd.ext.ramp cimport follow
 from rampd.ext.swing cimport swing
 from rampd.ext.thermal cimport caps, narrow
 
+cdef double room(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
 cdef void stay(image.State *state, int64_t i) noexcept nogil
 @cython.locals(action=int64_t, why=int64_t)
@@ -35,8 +36,10 @@ cdef void keep_free(const image.Limits *limits, image.State *state) noexcept nog
 cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(full=bint)
 cdef void crowd(const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(i=int64_t, phases=int64_t)
+@cython.locals(i=int64_t, phases=int64_t, beyond=bint)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
+@cython.locals(down=bint)
+cdef void stand(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef int64_t step(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

@@ -66,12 +66,21 @@ if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
 
+def room(limits: Limits, state: State) -> float:
+    """What the import limit leaves for the racks; W.
+
+    No more than itself, whatever the meter makes of the rest: nothing but generation makes that negative.
+    """
+    rest_w = max(state.disturbance_w, -limits.site.generation_w)
+    return (limits.site.import_w - rest_w) / (1.0 + limits.site.loss_ratio) + state.idle_w
+
+
 def target(limits: Limits, state: State, dt_s: float) -> float:
     """What the racks must be given in sum so that the meter shows the reference, within import limit and envelope."""
     site = limits.site
     gain = 1.0 + site.loss_ratio
     want_w = (state.reference_w + state.response_w - state.disturbance_w) / gain + state.idle_w
-    cap_w = (site.import_w - state.disturbance_w) / gain + state.idle_w
+    cap_w = room(limits, state)
     if not state.meter_good:
         state.site_why = SITE_METER
     if state.verb == ESTOP:
@@ -141,7 +150,7 @@ def ends(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
             why = WHY_GRID if action == ACT_SHED else WHY_COOLING
         elif action >= ACT_NO_RAISE:
             # What it may not do is rise, see `bounds`; its share is what it was, so that it does not drain to others.
-            why = WHY_COOLING
+            why = WHY_COOLING if state.loop_action[limits.loop[i]] >= ACT_NO_RAISE else WHY_STALE
             if state.fault_hold or state.shedding or state.returning:
                 why = WHY_GRID
             if state.stale[i] or not state.meter_good:
@@ -284,8 +293,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
     crowd(limits, state)
     if state.slow_count:
-        room_w = (limits.site.import_w - state.disturbance_w) / (1.0 + limits.site.loss_ratio)
-        ahead(limits, state, room_w + state.idle_w)
+        ahead(limits, state, room(limits, state))
     phases = limits.site.phases
     i = (phases - state.tick % phases) % phases
     while i < limits.site.racks:
@@ -314,10 +322,20 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     state.grain_w = grain_w
     if state.site_why in (SITE_REFERENCE, SITE_RATE):
         # What the racks may have binds before the time that it takes.
-        if fair_w < total_w - 1.0:
+        beyond = state.tick > limits.site.phases and state.reference_w > state.most_w + 1.0
+        if fair_w < total_w - 1.0 or beyond:
             state.site_why = SITE_ROOM
         elif fair_w > total_w + 1.0:
             state.site_why = SITE_FLOOR
+
+
+def stand(inputs: Inputs, limits: Limits, state: State) -> None:
+    """While the hall is not under control yet its racks stay where they are, but for what safety or a stop demands."""
+    for i in range(limits.site.racks):
+        state.asked_w[i] = state.applied_w[i]
+        down = state.action[i] >= ACT_SAFE or inputs.command.verb == ESTOP
+        if down and state.known[i] and inputs.rack_state[i] == AVAILABLE:
+            state.asked_w[i] = min(state.applied_w[i], limits.min_w[i])
 
 
 def waiting(limits: Limits, state: State) -> bool:
@@ -355,13 +373,11 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     caps(inputs, limits, state, now_ns)
     if not state.started:
         state.total_w = state.model_w
-        for i in range(limits.site.racks):
-            state.asked_w[i] = state.applied_w[i]
+        stand(inputs, limits, state)
         return FAULT_NONE
     follow(inputs, limits, state, now_ns, dt_s)
     if waiting(limits, state):
-        for i in range(limits.site.racks):
-            state.asked_w[i] = state.applied_w[i]
+        stand(inputs, limits, state)
         return FAULT_NONE
     bounds(inputs, limits, state)
     narrow(inputs, limits, state)

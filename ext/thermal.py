@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import ACT_DERATE, ENDLESS, WHY_COOLING
+    from rampd.ext.codes import ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ENDLESS, WHY_COOLING
     from rampd.ext.failsafe import fresh
     from rampd.ext.levels import above, below
 if TYPE_CHECKING:
@@ -41,6 +41,19 @@ def caps(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
             state.loop_w[loop] = capacity(inputs, limits, loop)
 
 
+def bounded(limits: Limits, state: State, i: int) -> float:
+    """The most that a rack can take of what its loop carries: one that may not rise no more than it has."""
+    if ACT_NO_RAISE <= state.action[i] < ACT_SAFE:
+        return min(state.hi_w[i], max(state.applied_w[i], state.lo_w[i]))
+    return state.hi_w[i]
+
+
+def derated(inputs: Inputs, limits: Limits, loop: int) -> float:
+    """What a loop's supply temperature leaves of its racks' range: all at derate, nothing at trip."""
+    supply_c = inputs.value[limits.supply_slot[loop]]
+    return max(0.0, (limits.trip_c[loop] - supply_c) / (limits.trip_c[loop] - limits.derate_c[loop]))
+
+
 def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
     """Lowers the racks' upper bounds so that no loop's sum exceeds its cap, each by the same share of its range.
 
@@ -50,7 +63,7 @@ def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
         state.loop_load_w[loop] = 0.0
         state.loop_floor_w[loop] = 0.0
     for i in range(limits.site.racks):
-        state.loop_load_w[limits.loop[i]] += state.hi_w[i]
+        state.loop_load_w[limits.loop[i]] += bounded(limits, state, i)
         state.loop_floor_w[limits.loop[i]] += state.lo_w[i]
     narrowed = 0
     for loop in range(limits.site.loops):
@@ -59,32 +72,44 @@ def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
         part = 1.0
         if span_w > 0.0 and state.loop_load_w[loop] > state.loop_w[loop]:
             part = max(0.0, (state.loop_w[loop] - floor_w) / span_w)
-        if state.loop_action[loop] == ACT_DERATE:
-            supply_c = inputs.value[limits.supply_slot[loop]]
-            part = min(part, max(0.0, (limits.trip_c[loop] - supply_c) / (limits.trip_c[loop] - limits.derate_c[loop])))
         state.loop_part[loop] = part
-        if part < 1.0 or floor_w > state.loop_w[loop]:
+        state.loop_load_w[loop] = 0.0
+        if part < 1.0 or floor_w > state.loop_w[loop] or state.loop_action[loop] == ACT_DERATE:
             narrowed += 1
     if narrowed == 0:
         return
-    for loop in range(limits.site.loops):
-        state.loop_load_w[loop] = 0.0
     for i in range(limits.site.racks):
         if state.now_ns < state.free_ns[i] and state.loop_floor_w[limits.loop[i]] > state.loop_w[limits.loop[i]]:
             # What the flow no longer carries ends a rack's minimum time.
             state.free_ns[i] = 0
             state.lo_w[i] = min(state.lo_w[i], limits.min_w[i])
-        part = state.loop_part[limits.loop[i]]
-        state.next_w[i] = 0.0
-        if part < 1.0 and state.hi_w[i] > state.lo_w[i]:
-            most_w = state.hi_w[i]
-            state.hi_w[i] = state.lo_w[i] + part * (most_w - state.lo_w[i])
-            state.bound_why[i] = WHY_COOLING
-            if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
-                round_down(limits, state, i, most_w)
+        lower(inputs, limits, state, i)
     for tier in range(limits.site.tiers):
         deal(limits, state, tier, True)
         deal(limits, state, tier, False)
+
+
+def lower(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
+    """Lowers the upper bound of one rack to its part of what the loop carries, and by the loop's temperature."""
+    loop = limits.loop[i]
+    lo_w = state.lo_w[i]
+    most_w = state.hi_w[i]
+    hi_w = most_w
+    state.next_w[i] = 0.0
+    if most_w <= lo_w:
+        return
+    if state.loop_part[loop] < 1.0:
+        hi_w = lo_w + state.loop_part[loop] * (bounded(limits, state, i) - lo_w)
+    if state.loop_action[loop] == ACT_DERATE:
+        hi_w = min(hi_w, lo_w + derated(inputs, limits, loop) * (most_w - lo_w))
+    if hi_w >= most_w:
+        return
+    most_w = bounded(limits, state, i)
+    state.hi_w[i] = hi_w
+    state.head_w[i] = 0.0
+    state.bound_why[i] = WHY_COOLING
+    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+        round_down(limits, state, i, most_w)
 
 
 def round_down(limits: Limits, state: State, i: int, most_w: float) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 
 from rampd.ext import image
+from rampd.ext.memories import State as State  # noqa: PLC0414 (kernels take them from here)
+from rampd.ext.memories import Watch as Watch  # noqa: PLC0414
 from rampd.ext.structs import Bytes, Ints, Longs, struct
 from rampd.ext.structs import Doubles as Doubles  # noqa: PLC0414 (kernels take it from here)
 
@@ -95,6 +97,7 @@ class Site(ctypes.Structure):
     grain_w: float
     freeze_w: float
     swing_limit_w: float
+    generation_w: float
     jump_w: float
 
 
@@ -161,213 +164,6 @@ class Limits(ctypes.Structure):
     reason_clear_ns: Longs
     reason_action: Bytes
     reason_latches: Bytes
-
-
-@struct
-class State(ctypes.Structure):
-    """The step's own memory."""
-
-    tick: int
-    now_ns: int
-    first_ns: int
-    started: int
-    seq: int
-    taken_tick: int
-    verb: int
-    envelope: int
-    lapsed: int
-    meter_at_ns: int
-    meter_good: int
-    meter_frozen: int
-    shown_ns: int
-    still_ns: int
-    blind_ns: int
-    site_why: int
-    fault: int
-    fault_hold: int
-    shedding: int
-    shed_tier: int
-    resets: int
-    resetting: int
-    returning: int
-    return_ns: int
-    base_at: int
-    base_count: int
-    base_n: int
-    noise_at: int
-    ballast_ns: int
-    swing_ns: int
-    swing_at: int
-    changed_ns: int
-    turn_ns: int
-    turn_half_ns: int
-    turn_side: int
-    turns: int
-    detune_ns: int
-    foreign_ns: int
-    slow_count: int
-    urgent: int
-    firm_turn: int
-    swing_seen_w: float
-    swing_w: float
-    drift_w: float
-    fast_w: float
-    band_var: float
-    band_w: float
-    refresh_s: float
-    turn_w: float
-    turn_before_w: float
-    detune: float
-    shown_w: float
-    own_w: float
-    away_hz: float
-    calm_w: float
-    response_w: float
-    return_cap_w: float
-    base_sum_w: float
-    ballast: float
-    noise_w: float
-    curve_w: float
-    curve_s: float
-    curve_at_s: float
-    reference_w: float
-    goal_w: float
-    rate_w_per_s: float
-    rise_w: float
-    fall_w: float
-    pace_w: float
-    disturbance_w: float
-    total_w: float
-    model_w: float
-    stand_w: float
-    left_w: float
-    idle_w: float
-    least_w: float
-    most_w: float
-    loss_p: float
-    grain_w: float
-    asked_w: Doubles
-    applied_w: Doubles
-    cap_w: Doubles
-    power_w: Doubles
-    demand_w: Doubles
-    lo_w: Doubles
-    hi_w: Doubles
-    share_w: Doubles
-    head_w: Doubles
-    floor_w: Doubles
-    reach_w: Doubles
-    ahead_w: Doubles
-    near_w: Doubles
-    far_w: Doubles
-    next_w: Doubles
-    tier_spare_w: Doubles
-    past_w: Doubles
-    past_model_w: Doubles
-    base_w: Doubles
-    noise_low_w: Doubles
-    swing_low_w: Doubles
-    swing_high_w: Doubles
-    noise_high_w: Doubles
-    window_low_w: Doubles
-    window_high_w: Doubles
-    window_at: Longs
-    range_w: Doubles
-    group_part: Doubles
-    used_w: Doubles
-    flow_w: Doubles
-    slope_w: Doubles
-    full_w: Doubles
-    fill: Doubles
-    worst_w: Doubles
-    reserve_w: Doubles
-    firm_w: Doubles
-    firm_mean_w: Doubles
-    firm_var: Doubles
-    firm_vague_w: Doubles
-    firm_node_w: Doubles
-    lump_p: Doubles
-    lump_w: Doubles
-    node_in: Longs
-    node_out: Longs
-    loop_w: Doubles
-    loop_load_w: Doubles
-    loop_floor_w: Doubles
-    loop_part: Doubles
-    seen_ns: Longs
-    seen_w: Doubles
-    peak_w: Doubles
-    dead_up_s: Doubles
-    dead_down_s: Doubles
-    up_w_per_s: Doubles
-    down_w_per_s: Doubles
-    bottom_w: Doubles
-    step_w: Doubles
-    success: Doubles
-    error_w: Doubles
-    start_w: Doubles
-    mark_w: Doubles
-    lead_w: Doubles
-    aim_w: Doubles
-    pace_w_per_s: Doubles
-    after_w: Doubles
-    before_ns: Longs
-    after_ns: Longs
-    dead_up: Longs
-    dead_down: Longs
-    led_ns: Longs
-    moved_ns: Longs
-    gap_ns: Longs
-    low_w: Doubles
-    bound_ns: Longs
-    slack_ns: Longs
-    free_ns: Longs
-    worn_ns: Longs
-    swings: Bytes
-    slow: Bytes
-    excursion: Bytes
-    passed: Bytes
-    rising: Bytes
-    known: Bytes
-    ours: Bytes
-    stale: Bytes
-    action: Bytes
-    loop_action: Bytes
-    zone_action: Bytes
-    zone_reasons: Ints
-    zone_latched: Ints
-    zone_until_ns: Longs
-    zone_lost: Ints
-    zone_burst: Ints
-    zone_burst_ns: Longs
-    reason_racks: Longs
-    node_lost: Bytes
-    bound_why: Bytes
-    why: Bytes
-
-
-@struct
-class Watch(ctypes.Structure):
-    """The guard's own memory."""
-
-    last_ns: int
-    shown_ns: int
-    still_ns: int
-    thaw_ns: int
-    frozen: int
-    shown_w: float
-    own_w: float
-    rise_w: float
-    fall_w: float
-    vetoes: Longs
-    last_w: Doubles
-    heard_w: Doubles
-    heard_ns: Longs
-    sum_w: Doubles
-    over_ns: Longs
-    known: Bytes
-    breach: Bytes
-    vetoed: Bytes
 
 
 @struct

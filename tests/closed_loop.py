@@ -33,7 +33,8 @@ class ClosedLoop:
 
     `over_w` is the worst excess of any rack, node and of the site above its limit, at any tick. Racks in `silent` show
     nothing any more, those in `deaf` do not take what is written; `meter_late_s` delays the meter's answers,
-    with `meter_frozen` it answers on time and always the same; it shows steps of `meter_step_w`.
+    with `meter_frozen` it answers on time and always the same; it shows `meter_gain` times what it measures, in steps
+    of `meter_step_w`.
     """
 
     config: Config
@@ -42,6 +43,7 @@ class ClosedLoop:
     meter_late_s: float = 0.0
     meter_frozen: bool = False
     meter_step_w: float = 0.0
+    meter_gain: float = 1.0
     composed: Composed = field(init=False)
     samples: list[Sample] = field(default_factory=list)
     over_w: dict[str, float] = field(default_factory=lambda: {"rack": -1e18, "node": -1e18, "site": -1e18})
@@ -86,7 +88,9 @@ class ClosedLoop:
     def read(self) -> None:
         """Every device on its own phase of its own period."""
         step_w = self.meter_step_w
-        shown_w = round(self.plant.meter_w / step_w) * step_w if step_w else self.plant.meter_w
+        shown_w = self.meter_gain * self.plant.meter_w
+        if step_w:
+            shown_w = round(shown_w / step_w) * step_w
         self.readings.append((self.now_s, shown_w))
         while len(self.readings) > 1 and self.readings[1][0] <= self.now_s - self.meter_late_s + 1e-6:
             self.readings.popleft()

@@ -1,6 +1,7 @@
 """Small worlds for the core: a few racks, nodes and loops as one configuration, its walls and its memory.
 
 A world is built healthy: the meter shows 800 kW, every rack draws its most, every loop is cool, all of it read now.
+What the racks draw need not add up to what the meter shows, unless a test sets `generation_w`.
 """
 
 from __future__ import annotations
@@ -271,7 +272,7 @@ def world(
         "frequency_slot": grid_slot if measured else -1, "breaker_slot": grid_slot + 1 if measured else -1,
         "nominal_v": 8000.0, "nominal_hz": 60.0, "hold_max_ns": 60 * NS, "return_up": 5e3,
         "swing_limit_w": 0.0, "quiet_w": 1e12, "meter_stale_ns": 2 * NS, "freeze_ns": 2 * NS, "freeze_w": 150e3,
-        "rack_stale_ns": 5 * NS, "breach_ns": 2 * NS,
+        "generation_w": 1e12, "rack_stale_ns": 5 * NS, "breach_ns": 2 * NS,
         "loop_stale_ns": 10 * NS, "meter_delay_ns": 0, "align_ticks": 2, "after_hold": 0,
         "raise_after": 0, "max_w": 1e6, "min_w": 0.0, "import_w": 1.1e6, "default_w": 1e6, "loss_ratio": 0.0,
         "feedback_s": 1.0, "lead_s": 1.0, "normal_up": 10e3, "normal_down": 10e3, "dispatched_up": 400e3,

@@ -6,7 +6,7 @@ dispatched) and 100 kW down within a second, 10 kW up without a lease. All power
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -15,6 +15,8 @@ from rampd.ext import codes
 from tests.core import Cooling, Node, Rack, World, world
 
 Given = Callable[[World], object]
+STAND = (80.0, 80.0, 40.0)
+TICK_S = 0.1
 
 
 def hall(pdu_kw: float = 1000.0, main_kw: float = 1000.0, **rack: bool) -> World:
@@ -70,3 +72,34 @@ def play(row: Row) -> None:
     assert made.vetoes() == row.vetoes
     assert sum(made.watch.vetoed[:3]) == sum(row.vetoes.values())
     assert made.watch.last_w[:3] == out
+
+
+@dataclass(frozen=True)
+class Phase:
+    """So many ticks of these readings. `read` are the racks that are read, `bad` those whose reading is none.
+
+    The breaker is `closed` where it is measured; powers in kW.
+    """
+
+    ticks: int
+    meter: float
+    racks: Sequence[float] = STAND
+    read: Sequence[int] = (0, 1, 2)
+    bad: Sequence[int] = ()
+    meter_age_s: float = 0.0
+    closed: float = 1.0
+
+
+def go(made: World, phases: Sequence[Phase]) -> None:
+    """The guard sees every tick, and is asked for what stands."""
+    for phase in phases:
+        for _ in range(phase.ticks):
+            made.now_s += TICK_S
+            made.meter(phase.meter * 1e3, age_s=phase.meter_age_s)
+            for i in phase.read:
+                quality = codes.RANGE if i in phase.bad else codes.GOOD
+                made.rack(i, phase.racks[i] * 1e3, 40e3, quality=quality)
+            made.cool(0)
+            if made.limits.site.breaker_slot >= 0:
+                made.grid(closed=phase.closed)
+            made.guard(*made.watch.last_w[:3])

@@ -7,29 +7,15 @@ two seconds. Then a raise of one kilowatt is asked of the third rack. All powers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytest
 
 from rampd.ext import codes
 from tests.core import Cooling, Rack, World, world
+from tests.guarding import TICK_S, Phase, go
 
-STAND = (80.0, 80.0, 40.0)
 DOWN = (55.0, 54.999, 40.0)  # 50.001 less
 LESS = (55.0, 55.0, 40.0)  # 50 less
-TICK_S = 0.1
-
-
-@dataclass(frozen=True)
-class Phase:
-    """So many ticks of these readings. `read` are the racks that are read, `bad` those whose reading is none."""
-
-    ticks: int
-    meter: float
-    racks: Sequence[float] = STAND
-    read: Sequence[int] = (0, 1, 2)
-    bad: Sequence[int] = ()
-    meter_age_s: float = 0.0
 
 
 P = Phase
@@ -72,23 +58,10 @@ def hall() -> World:
     return made
 
 
-def play(made: World, phases: Sequence[Phase]) -> None:
-    """The guard sees every tick, and is asked for what stands."""
-    for phase in phases:
-        for _ in range(phase.ticks):
-            made.now_s += TICK_S
-            made.meter(phase.meter * 1e3, age_s=phase.meter_age_s)
-            for i in phase.read:
-                quality = codes.RANGE if i in phase.bad else codes.GOOD
-                made.rack(i, phase.racks[i] * 1e3, 40e3, quality=quality)
-            made.cool(0)
-            made.guard(*made.watch.last_w[:3])
-
-
 @pytest.mark.parametrize(("phases", "frozen"), SCRIPTS.values(), ids=SCRIPTS.keys())
 def test_script(phases: Sequence[Phase], frozen: int) -> None:
     made = hall()
-    play(made, phases)
+    go(made, phases)
     assert made.watch.frozen == frozen
     before = made.vetoes()
     stood_w = made.watch.last_w[2]
@@ -100,9 +73,9 @@ def test_script(phases: Sequence[Phase], frozen: int) -> None:
 def test_a_frozen_meter_above_the_import_limit_is_no_reason_to_fall_freely() -> None:
     made = hall()
     high = (100.0, 100.0, 100.0)
-    play(made, [P(5, 600.0, high)])
+    go(made, [P(5, 600.0, high)])
     made.watch.last_w[0] = made.watch.last_w[1] = made.watch.last_w[2] = 100e3
-    play(made, [P(22, 600.0, (70.0, 70.0, 100.0))])
+    go(made, [P(22, 600.0, (70.0, 70.0, 100.0))])
     assert made.watch.frozen
     assert made.guard(0.0, 0.0, 100e3) == [100e3, 0.0, 100e3]
     assert made.vetoes() == {"FALL": 1}
@@ -113,5 +86,5 @@ def test_before_the_meter_was_read_the_racks_contradict_nothing() -> None:
     made = hall()
     made.now_s += TICK_S
     made.meter(0.0)
-    play(made, [P(50, 0.0)])
+    go(made, [P(50, 0.0)])
     assert not made.watch.frozen

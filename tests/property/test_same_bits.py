@@ -55,7 +55,9 @@ def made_of(random: Random) -> World:
         import_w=random.uniform(0.6, 1.2) * most_w, default_w=random.uniform(0.3, 1.0) * most_w, loss_ratio=0.015,
         feedback_s=random.choice([0.5, 2.0]), lead_s=random.choice([0.5, 2.0]), normal_up=0.02 * most_w,
         normal_down=0.03 * most_w, dispatched_up=0.2 * most_w, dispatched_down=0.3 * most_w,
-        meter_delay_ns=random.choice([0, 100_000_000]), swing_limit_w=random.choice([0.0, 0.1, 0.3]) * most_w,
+        generation_w=random.choice([0.0, 0.0, 0.1, 2.0]) * most_w, freeze_w=random.choice([10e3, 40e3, 150e3]),
+        freeze_ns=random.choice([1, 2]) * 10**9, meter_delay_ns=random.choice([0, 100_000_000]),
+        swing_limit_w=random.choice([0.0, 0.1, 0.3]) * most_w,
     )  # fmt: skip
 
 
@@ -71,7 +73,9 @@ def disturb(random: Random, made: World, wild: bool) -> None:
             made.rack(i, power_w, random.choice([draws_w, limits.min_w[i], 0.0]))
         made.inputs.rack_state[i] = random.choice([codes.AVAILABLE] * 12 + list(codes.RackState))
     if random.random() < 0.6:
-        made.meter(1.02 * sum_w + random.uniform(-1e3, 1e3))
+        # For a while it shows too little.
+        part = 1.02 if made.state.tick % 60 < 30 else 0.3
+        made.meter(part * sum_w + random.uniform(-1e3, 1e3))
     if site.frequency_slot >= 0 and random.random() < 0.4:
         made.grid(
             hz=random.choice([60.0] * 6 + [59.95, 60.1, 59.7, 59.5, 59.71, 40.0]),

@@ -39,6 +39,7 @@ class Ledger:
         self.last_s: dict[tuple[str, int], float] = {}
         self.reset_s: dict[tuple[str, int], float] = {}
         self.acted: set[tuple[str, int]] = set()
+        self.racks_w = 0.0
         self.frozen_w: float | None = None  # what a frozen meter has shown all the time
 
     def fresh(self, slot: int, stale_s: float) -> bool:
@@ -50,6 +51,13 @@ class Ledger:
         made, site, value = self.made, self.made.limits.site, self.made.inputs.value
         if name == "meter_lost":
             return bool(made.state.started) and not self.fresh(site.power_slot, 2.0)
+        if name == "meter_implausible":
+            # It compares with what the racks showed a tick before.
+            racks = [made.limits.power_slot[i] for i in range(RACKS)]
+            before_w, self.racks_w = self.racks_w, sum(value[slot] for slot in racks if self.fresh(slot, 5.0))
+            told = self.fresh(site.power_slot, 2.0) and not made.state.fault_hold
+            short = min(before_w, self.racks_w) - value[site.power_slot] > 0.5 * site.freeze_w + 1.0
+            return told and short if (name, 0) in self.acted else None
         if name == "meter_frozen":
             return value[site.power_slot] == self.frozen_w
         if name == "fault":
@@ -139,7 +147,7 @@ class Paths(RuleBasedStateMachine):
         nodes = [Node(520e3), Node(275e3, 0), Node(280e3, 0)]
         self.made = world(
             racks, nodes, [Cooling(), Cooling()], measured=True, under=[(59.7, 1)], max_w=500e3, default_w=480e3,
-            import_w=510e3, min_w=50e3, hold_max_ns=5 * NS, hold_hz=0.05, droop=0.0, freeze_w=40e3,
+            import_w=510e3, min_w=50e3, hold_max_ns=5 * NS, hold_hz=0.05, droop=0.0, freeze_w=40e3, generation_w=0.0,
             windows=[(15.0, codes.NORMAL, 100e3, 100e3)], stagger_ns=NS, feedback_s=1.0, return_up=5e3,
         )  # fmt: skip
         self.power_w = [75e3] * RACKS
@@ -148,6 +156,7 @@ class Paths(RuleBasedStateMachine):
         self.hz, self.volts, self.supply_c, self.flow_lpm, self.leak = 60.0, 8000.0, 32.0, 2000.0, 0.0
         self.dew_point_c = 12.0
         self.stuck_w: float | None = None
+        self.gain = 1.0
         self.before = [75e3] * RACKS
         self.restarted_w: float | None = None
         self.reference_w: float | None = None
@@ -167,7 +176,7 @@ class Paths(RuleBasedStateMachine):
         if "meter" not in self.silent:
             # To a last bit that noise moves, unless it is stuck.
             shown_w = sum(self.power_w) + 1e-3 * (made.state.tick % 7) if self.volts > 7000.0 else 0.0
-            made.meter(shown_w if self.stuck_w is None else self.stuck_w)
+            made.meter(self.gain * shown_w if self.stuck_w is None else self.stuck_w)
             made.grid(hz=self.hz, volts=self.volts)
         if "cooling" not in self.silent:
             made.cool(
@@ -294,6 +303,14 @@ class Paths(RuleBasedStateMachine):
         self.track(part, codes.DISPATCHED, 900.0, codes.LINEAR)
         self.run(6.0)
         self.stuck_w = None
+
+    @rule(gain=st.sampled_from([-1.0, 0.0, 0.5, 0.9]), part=st.sampled_from([0.3, 0.9]))
+    def short(self, gain: float, part: float) -> None:
+        """The meter shows too little while the hall is told to move."""
+        self.gain = gain
+        self.track(part, codes.DISPATCHED, 900.0, codes.LINEAR)
+        self.run(6.0)
+        self.gain = 1.0
 
     @rule()
     def reset(self) -> None:

@@ -1,0 +1,140 @@
+"""What safety, silence and cooling do to set points, tick by tick: no more than they must, and without a veto."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rampd.ext import codes
+from tests.core import Node, Rack, World, world
+
+LPM_PER_W = 1.0 / (992.0 * 4179.0 / 60_000.0)
+"""Flow that carries one watt by one kelvin, as in `thermal.capacity`."""
+
+
+def run(
+    made: World,
+    seconds: float,
+    drawn: Callable[[int], float] | None = None,
+    *,
+    supply_c: float = 32.0,
+    flow_lpm: float = 20e3,
+    silent: tuple[int, ...] = (),
+) -> list[float]:
+    """So long with racks that draw what the model says, or what is given; their set points in kW."""
+    racks = range(made.limits.site.racks)
+    for _ in range(round(seconds / 0.05)):
+        made.cool(0, supply_c=supply_c, flow_lpm=flow_lpm)
+        power_w = [made.state.power_w[i] if drawn is None else drawn(i) for i in racks]
+        for i in racks:
+            if i not in silent:
+                made.rack(i, power_w[i], made.state.applied_w[i])
+        made.meter(sum(power_w))
+        made.tick()
+    return [round(w / 1e3, 1) for w in made.state.applied_w[: made.limits.site.racks]]
+
+
+def stood(made: World, *kw: float, drawn_kw: float | None = None) -> World:
+    """Taken over with these set points."""
+    for i, one_kw in enumerate(kw):
+        made.rack(i, (one_kw if drawn_kw is None else min(one_kw, drawn_kw)) * 1e3, one_kw * 1e3)
+    made.cool(0)
+    made.meter(sum(min(one_kw, drawn_kw or one_kw) for one_kw in kw) * 1e3)
+    made.tick()
+    for why in range(codes.VETOES):
+        made.watch.vetoes[why] = 0
+    return made
+
+
+@pytest.mark.parametrize("what", ["a stop", "a trip"])
+def test_a_stop_and_a_trip_act_also_while_the_meter_was_never_read(what: str) -> None:
+    made = world([Rack(), Rack()], max_w=200e3, default_w=200e3, import_w=300e3)
+    made.meter(0.0, quality=codes.NEVER)
+    for t in range(100):
+        made.cool(0, supply_c=46.0 if what == "a trip" and t > 20 else 32.0)
+        for i in (0, 1):
+            made.rack(i, 100e3, made.state.applied_w[i] if made.state.known[i] else 100e3)
+        if what == "a stop" and t == 20:
+            made.command(codes.ESTOP)
+        made.tick()
+        if t == 19:
+            before = made.state.applied_w[:2]
+    assert before == [100e3, 100e3]
+    assert made.state.applied_w[:2] == [made.limits.min_w[0]] * 2
+
+
+def test_racks_whose_readings_are_lost_are_not_switched_off() -> None:
+    """They count at their rating whatever they are given: their node is beyond its limit, and stays it."""
+    made = world(
+        [Rack(min_w=36e3, node=1)] * 6, [Node(1e6), Node(480e3, 0)], phases=10, max_w=600e3, default_w=600e3,
+        import_w=700e3,
+    )  # fmt: skip
+    stood(made, *[75.0] * 6)
+    run(made, 5.0)
+    assert min(run(made, 8.0, lambda _: 75e3, silent=tuple(range(6)))) >= 36.0
+
+
+def test_a_rack_that_gives_way_goes_off_also_when_it_wants_less_than_its_most() -> None:
+    made = world(
+        [Rack(min_w=36e3, node=1), Rack(min_w=36e3, node=1), Rack(min_w=36e3, node=1, tier=1)],
+        [Node(1e6), Node(230e3, 0)], max_w=300e3, default_w=300e3, import_w=400e3,
+    )  # fmt: skip
+    stood(made, 60.0, 60.0, 60.0, drawn_kw=50.0)
+    wants = lambda i: min(50e3, made.state.applied_w[i])  # noqa: E731
+    run(made, 20.0, wants)
+    # Two that are silent count 200 of 230 kW: there is no room for the least of the third.
+    assert run(made, 8.0, wants, silent=(0, 1))[2] == 0.0
+    assert "LEVEL" not in made.vetoes()
+
+
+@pytest.mark.parametrize(("supply_c", "least"), [(38.5, 0.0), (32.0, 1.01)], ids=["warm", "little flow"])
+def test_racks_that_may_not_rise_keep_what_the_flow_carries(supply_c: float, least: float) -> None:
+    made = world([Rack(), Rack(), Rack(tier=1), Rack(tier=1)], max_w=400e3, default_w=400e3, import_w=500e3)
+    stood(made, *[90.0] * 4)
+    made.command(codes.TRACK, 240e3)
+    before = run(made, 10.0)
+    assert sum(before) == pytest.approx(240.0, abs=2.0)
+    flow_lpm = 300e3 * LPM_PER_W / (60.0 - supply_c)
+    made.limits.min_flow_lpm[0] = flow_lpm * least
+    assert sum(run(made, 10.0, supply_c=supply_c, flow_lpm=flow_lpm)) == pytest.approx(sum(before), abs=2.0)
+    assert made.vetoes() == {}
+
+
+def test_headroom_is_no_room_beyond_what_the_flow_carries() -> None:
+    made = world([Rack()] * 4, max_w=400e3, default_w=400e3, import_w=500e3, phases=10)
+    stood(made, *[100.0] * 4, drawn_kw=80.0)
+    wants = lambda i: min(80e3, made.state.applied_w[i])  # noqa: E731
+    assert run(made, 60.0, wants) == pytest.approx([88.0] * 4, abs=1.0)
+    assert sum(run(made, 40.0, wants, flow_lpm=240e3 * LPM_PER_W / 28.0)) <= 240.1
+
+
+@pytest.mark.parametrize(
+    "rack",
+    [
+        Rack(min_w=36e3, levels_w=(36e3, 68e3, 100e3)),
+        Rack(min_w=20e3, quantum_w=10e3),
+        Rack(min_w=20e3, quantum_w=450.0),
+        Rack(min_w=20e3),
+    ],
+    ids=["levels", "large steps", "fine steps", "free"],
+)
+def test_on_a_warm_loop_nothing_is_asked_that_the_guard_withholds(rack: Rack) -> None:
+    made = world([rack] * 3, max_w=300e3, default_w=300e3, import_w=400e3)
+    stood(made, 68.0, 68.0, 50.0, drawn_kw=60.0)
+    wants = lambda i: min(60e3, made.state.applied_w[i])  # noqa: E731
+    before = [w / 1e3 for w in made.state.applied_w[:3]]
+    after = run(made, 10.0, wants, supply_c=38.5)
+    assert all(now <= was for now, was in zip(after, before, strict=True))
+    assert made.vetoes() == {}
+
+
+def test_a_least_that_is_no_multiple_of_the_step_is_still_a_place_to_be() -> None:
+    fine = Rack(min_w=20e3, quantum_w=15e3)
+    made = world([fine, Rack(min_w=20e3, quantum_w=15e3, tier=1)], max_w=200e3, default_w=71e3, import_w=300e3)
+    stood(made, 50.0, 0.0)
+    made.command(codes.TRACK, 71e3)
+    stands = run(made, 30.0)
+    assert stands[1] >= 20.0
+    assert sum(stands) == pytest.approx(71.0, abs=7.5)
+    assert made.vetoes() == {}
