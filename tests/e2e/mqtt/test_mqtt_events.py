@@ -72,7 +72,7 @@ def test_events_outlast_the_broker_and_the_daemon(tmp_path: Path) -> None:
             silence(hall)
             reload(hall, good)
             state = hall.folder / "state" / "events.jsonl"
-            until(lambda: '"config"' in state.read_text(encoding="utf-8").splitlines()[-1], 5, "it is on disk")
+            until(lambda: state.read_text(encoding="utf-8").count('"config"') == 3, 5, "it is on disk")
             hall.daemon.stop(SIGKILL)
             hall.start_broker()
             bus.connected(20)
