@@ -57,7 +57,8 @@ def test_racks_in_moist_air_keep_what_they_draw(tmp_path: Path) -> None:
             stood_w = gpu_w(hall)
             client.command("setpoint", percent=55, ramp_s=5)
             until(lambda: hall.settled(0.55 * full_w, ratio=0.02), 20, "the other racks bring what is asked")
-            assert gpu_w(hall) == stood_w
+            # They may fall a little with their share, and none rises.
+            assert all(0.98 * stood <= now <= stood for now, stood in zip(gpu_w(hall), stood_w, strict=True))
             hall.until_time(AT + LASTS_S)
             until(lambda: not reasons(client), CLEAR_S + 10, "it has cleared")
             until(lambda: sum(gpu_w(hall)) > 1.02 * sum(stood_w), 20, "they rise again")
