@@ -5,6 +5,7 @@ from rampd.ext cimport image
 from rampd.ext.allocate cimport load
 from rampd.ext.codes cimport ENDLESS
 
+cdef bint in_steps(const image.Limits *limits, int64_t i) noexcept nogil
 cdef double below(const image.Limits *limits, int64_t i, double power_w) noexcept nogil
 cdef double above(const image.Limits *limits, int64_t i, double level_w) noexcept nogil
 cdef bint room(const image.Limits *limits, const image.State *state, int64_t i, double by_w) noexcept nogil

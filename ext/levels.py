@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
 
 
+def in_steps(limits: Limits, i: int) -> bool:
+    """Whether a rack takes only some set points: equal steps, or a list of levels."""
+    return limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
+
+
 def below(limits: Limits, i: int, power_w: float) -> float:
     """The highest level of a rack that is no higher than a power; -1 where even the lowest is."""
     first = limits.level_first[i]

@@ -6,7 +6,7 @@ from rampd.ext.codes cimport (
     ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, EMERGENCY, ESTOP, FAULT_NONE, FAULT_SETPOINT, MANUAL,
     SITE_IMPORT, WHY_NODE)
 from rampd.ext.failsafe cimport fresh, level
-from rampd.ext.levels cimport above, below
+from rampd.ext.levels cimport above, below, in_steps
 
 cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(rises=bint)

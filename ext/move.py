@@ -28,7 +28,7 @@ if not cython.compiled:
         WHY_NODE,
     )
     from rampd.ext.failsafe import fresh, level
-    from rampd.ext.levels import above, below
+    from rampd.ext.levels import above, below, in_steps
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -57,7 +57,7 @@ def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> 
             return applied_w
         part_w = state.rise_w if rises else -state.fall_w
         share_w = applied_w + (0.0 if abs(part_w) < 0.001 * limits.max_w[i] else part_w)
-        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+        if in_steps(limits, i):
             level_w = below(limits, i, share_w)
             share_w = max(applied_w, level_w) if rises else min(applied_w, above(limits, i, level_w))
     state.rise_w -= min(state.rise_w, max(0.0, share_w - applied_w))
@@ -88,7 +88,7 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
         room_w = max(0.0, state.total_w + slack_w - state.stand_w)
     if abs(way_w) <= room_w or state.slow[i]:
         return share_w
-    stepped = limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
+    stepped = in_steps(limits, i)
     # Of a step the nearer end will do, also of the one between off and the least.
     if 0.4 * abs(way_w) <= room_w and (stepped or min(share_w, state.applied_w[i]) < limits.min_w[i]):
         return share_w
@@ -118,7 +118,7 @@ def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
     barred = state.action[i] >= ACT_NO_RAISE or not state.meter_good or state.fault_hold or broken(limits, state, i)
     if shown_w > applied_w and barred:
         return applied_w
-    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+    if in_steps(limits, i):
         if shown_w > applied_w + state.rise_w or shown_w < applied_w - state.fall_w:
             return applied_w
     else:
@@ -135,7 +135,7 @@ def wanted(limits: Limits, state: State, i: int) -> float:
     Steps so fine that they were not rounded yet are rounded here; what one leaves the next takes up.
     """
     share_w = state.share_w[i]
-    stepped = limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
+    stepped = in_steps(limits, i)
     if ACT_NO_RAISE <= state.action[i] < ACT_SAFE:
         # A step is held until the share is a step lower.
         if stepped and below(limits, i, share_w) < share_w:
@@ -185,7 +185,7 @@ def fit(inputs: Inputs, limits: Limits, state: State, i: int, share_w: float) ->
         v = limits.node_parent[v]
     if fits_w < share_w:
         share_w = fits_w
-        if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+        if in_steps(limits, i):
             share_w = below(limits, i, fits_w)
             if share_w < limits.min_w[i] <= fits_w:
                 share_w = limits.min_w[i]

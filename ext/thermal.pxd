@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ENDLESS, WHY_COOLING
 from rampd.ext.failsafe cimport fresh
-from rampd.ext.levels cimport above, below
+from rampd.ext.levels cimport above, below, in_steps
 
 cdef double capacity(const image.Inputs *inputs, const image.Limits *limits, int64_t loop) noexcept nogil
 cdef void caps(const image.Inputs *inputs, const image.Limits *limits, image.State *state,

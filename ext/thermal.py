@@ -15,7 +15,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.codes import ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ENDLESS, WHY_COOLING
     from rampd.ext.failsafe import fresh
-    from rampd.ext.levels import above, below
+    from rampd.ext.levels import above, below, in_steps
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -108,7 +108,7 @@ def lower(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     state.hi_w[i] = hi_w
     state.head_w[i] = 0.0
     state.bound_why[i] = WHY_COOLING
-    if limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]:
+    if in_steps(limits, i):
         round_down(limits, state, i, most_w)
 
 

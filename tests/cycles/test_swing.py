@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -13,7 +14,9 @@ from tests.core import World, world
 DT = 0.05
 
 
-def metered(made: World, seconds: float, power_kw: object, *, refresh_s: float = 0.1, read_s: float = 0.1) -> None:
+def metered(
+    made: World, seconds: float, power_kw: Callable[[float], float], *, refresh_s: float = 0.1, read_s: float = 0.1
+) -> None:
     """The meter shows a function of time, anew each `refresh_s`, and is read each `read_s`."""
     state = made.state
     state.meter_good = state.started = 1
@@ -25,7 +28,7 @@ def metered(made: World, seconds: float, power_kw: object, *, refresh_s: float =
         at_s = made.now_s - first_s
         if at_s >= shown_s + refresh_s - 1e-9:
             shown_s = at_s
-            made.inputs.value[0] = 1e3 * power_kw(at_s)  # type: ignore[operator]
+            made.inputs.value[0] = 1e3 * power_kw(at_s)
         if k % round(read_s / DT) == 0:
             made.meter(made.inputs.value[0])
         interpreted.swing.swing(made.inputs, made.limits, state)
@@ -58,7 +61,7 @@ def test_peak_to_peak_is_that_of_the_last_five_seconds() -> None:
     assert made.state.swing_w == 0.0
 
 
-def ticks(made: World, seconds: float, power_kw: object) -> None:
+def ticks(made: World, seconds: float, power_kw: Callable[[float], float]) -> None:
     """The compiled core under a meter that shows a function of time; the racks draw what they drew."""
     first_s = made.now_s
     for _ in range(round(seconds / DT)):
