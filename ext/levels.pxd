@@ -11,10 +11,10 @@ cdef double above(const image.Limits *limits, int64_t i, double level_w) noexcep
 cdef bint room(const image.Limits *limits, const image.State *state, int64_t i, double by_w) noexcept nogil
 @cython.locals(v=int64_t)
 cdef double give(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
-@cython.locals(i=int64_t, scarce=bint)
+cdef void pin(image.State *state, int64_t i, double level_w) noexcept nogil
+@cython.locals(i=int64_t, steps=int64_t, scarce=bint)
 cdef double round_down(const image.Limits *limits, image.State *state, int64_t tier) noexcept nogil
 @cython.locals(i=int64_t, has_it=bint)
-cdef double give_back(const image.Limits *limits, image.State *state, int64_t tier, double spare_w,
+cdef double give_back(const image.Limits *limits, image.State *state, int64_t tier, double spare_w, double grain_w,
                       bint held) noexcept nogil
-@cython.locals(i=int64_t)
 cdef double quantise(const image.Limits *limits, image.State *state) noexcept nogil

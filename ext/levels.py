@@ -68,7 +68,7 @@ def room(limits: Limits, state: State, i: int, by_w: float) -> bool:
 def give(limits: Limits, state: State, i: int) -> float:
     """Takes a rack to its next level, in it and in the nodes above it; returns by how much."""
     by_w = state.next_w[i] - state.share_w[i]
-    state.share_w[i] = state.next_w[i]
+    pin(state, i, state.next_w[i])
     state.next_w[i] = 0.0
     v = limits.node[i]
     while v >= 0:
@@ -77,37 +77,62 @@ def give(limits: Limits, state: State, i: int) -> float:
     return by_w
 
 
+def pin(state: State, i: int, level_w: float) -> None:
+    """A stepped rack's share is a level, and nothing moves it from there in this tick."""
+    state.share_w[i] = level_w
+    state.floor_w[i] = level_w
+    state.reach_w[i] = level_w
+
+
 def round_down(limits: Limits, state: State, tier: int) -> float:
     """Rounds the shares of a tier down and notes what that leaves and which levels may go back; the smallest of these.
 
     A rack that has all it wants is left alone: its set point stands above that, see step.move.
     """
     grain_w = ENDLESS
+    spare_w = 0.0
     scarce = state.rise_w < limits.site.grain_w
-    state.tier_spare_w[tier] = 0.0
     for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
         i = limits.stepped[k]
-        state.next_w[i] = 0.0
         share_w = state.share_w[i]
         applied_w = state.applied_w[i]
-        if scarce and share_w > applied_w >= state.lo_w[i] and above(limits, i, applied_w) - applied_w > state.rise_w:
+        lo_w = state.lo_w[i]
+        hi_w = state.hi_w[i]
+        whole_w = share_w
+        back_w = 0.0
+        if scarce and share_w > applied_w >= lo_w and above(limits, i, applied_w) - applied_w > state.rise_w:
             # Its next level is more than the sum may rise by now: others follow meanwhile.
-            state.tier_spare_w[tier] += share_w - applied_w
-            state.share_w[i] = applied_w
-        elif state.lo_w[i] < state.hi_w[i] and not (state.head_w[i] > 0.0 and share_w >= state.hi_w[i]):
-            whole_w = max(below(limits, i, share_w), state.lo_w[i])
-            next_w = above(limits, i, whole_w)
-            state.tier_spare_w[tier] += share_w - whole_w
-            state.share_w[i] = whole_w
-            if next_w <= min(state.hi_w[i], state.reach_w[i]) * (1.0 + 1e-12):
-                state.next_w[i] = next_w
+            whole_w = applied_w
+        elif lo_w < hi_w and not (state.head_w[i] > 0.0 and share_w >= hi_w):
+            whole_w = -1.0
+            next_w = 0.0
+            quantum_w = limits.quantum_w[i]
+            if quantum_w > 0.0 and limits.level_first[i] == limits.level_first[i + 1]:
+                # Both ends of an equal step come from one division.
+                steps = int(share_w / quantum_w + 1e-10)
+                whole_w = quantum_w * steps
+                next_w = quantum_w * (steps + 1)
+            if whole_w < lo_w:
+                whole_w = max(below(limits, i, share_w), lo_w)
+                next_w = above(limits, i, whole_w)
+            if next_w <= min(hi_w, state.reach_w[i]) * (1.0 + 1e-12):
+                back_w = next_w
                 grain_w = min(grain_w, next_w - whole_w)
+        spare_w += share_w - whole_w
+        state.next_w[i] = back_w
+        pin(state, i, whole_w)
+    state.tier_spare_w[tier] = spare_w
     return grain_w
 
 
-def give_back(limits: Limits, state: State, tier: int, spare_w: float, held: bool) -> float:
-    """Gives levels of a tier to racks that hold them already, or to those that do not; what is then left."""
+def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: float, held: bool) -> float:
+    """Gives levels of a tier to racks that hold them already, or to those that do not; what is then left.
+
+    Less than half of `grain_w`, the smallest level that may be given, is left for certain.
+    """
     for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
+        if spare_w < 0.5 * grain_w:
+            break
         i = limits.stepped[k]
         if state.next_w[i] <= 0.0:
             continue
@@ -124,15 +149,10 @@ def quantise(limits: Limits, state: State) -> float:
     for tier in range(limits.site.tiers):
         grain_w = min(grain_w, round_down(limits, state, tier))
     if grain_w == ENDLESS:
-        grain_w = 0.0
-    else:
-        load(limits, state, state.share_w)
-        spare_w = 0.0
-        for tier in range(limits.site.tiers):
-            spare_w = give_back(limits, state, tier, spare_w + state.tier_spare_w[tier], True)
-            spare_w = give_back(limits, state, tier, spare_w, False)
-    for k in range(limits.stepped_first[limits.site.tiers]):
-        i = limits.stepped[k]
-        state.floor_w[i] = state.share_w[i]
-        state.reach_w[i] = state.share_w[i]
+        return 0.0
+    load(limits, state, state.share_w)
+    spare_w = 0.0
+    for tier in range(limits.site.tiers):
+        spare_w = give_back(limits, state, tier, spare_w + state.tier_spare_w[tier], grain_w, True)
+        spare_w = give_back(limits, state, tier, spare_w, grain_w, False)
     return grain_w
