@@ -11,7 +11,10 @@ cdef bint fits(const image.Limits *limits, image.State *state, int64_t tier, int
 cdef void fill_tier(const image.Limits *limits, image.State *state, int64_t tier, double total_w) noexcept nogil
 cdef void gather(const image.Limits *limits, image.State *state) noexcept nogil
 cdef void load(const image.Limits *limits, image.State *state, const double *lo_w) noexcept nogil
+cdef void measure(const image.Limits *limits, image.State *state, const double *lo_w, const double *hi_w) noexcept nogil
 @cython.locals(at=int64_t)
 cdef int64_t give_way(const image.Limits *limits, image.State *state, double *lo_w, double *hi_w) noexcept nogil
 cdef double allocate(const image.Limits *limits, image.State *state, const double *lo_w, const double *hi_w,
                      double total_w, double *out_w) noexcept nogil
+cdef double fill(const image.Limits *limits, image.State *state, const double *lo_w, const double *hi_w,
+                 double total_w, double *out_w) noexcept nogil

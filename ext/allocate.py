@@ -141,13 +141,26 @@ def load(limits: Limits, state: State, lo_w: Doubles) -> None:
     gather(limits, state)
 
 
+def measure(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> None:
+    """Sets `used_w` to what the lower bounds take at every node, `range_w` to what each group can have above them."""
+    for g in range(limits.site.groups):
+        state.range_w[g] = 0.0
+    for v in range(limits.site.nodes):
+        used_w = 0.0
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            used_w += lo_w[i]
+            state.range_w[limits.group[i]] += hi_w[i] - lo_w[i]
+        state.used_w[v] = used_w
+    gather(limits, state)
+
+
 def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
     """Where the lower bounds break a limit, racks below go off whole, the highest tier first. Returns how many.
 
-    Only racks that may be moved give way, also before their minimum time has passed.
+    Only racks that may be moved give way, also before their minimum time has passed. The bounds are left measured.
     """
     count = 0
-    load(limits, state, lo_w)
+    measure(limits, state, lo_w, hi_w)
     for back in range(limits.site.nodes):
         v = limits.site.nodes - 1 - back
         room_w = limits.node_w[v] - state.reserve_w[v]
@@ -169,6 +182,8 @@ def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
                 hi_w[i] = 0.0
                 state.free_ns[i] = 0
                 count += 1
+    if count > 0:
+        measure(limits, state, lo_w, hi_w)
     return count
 
 
@@ -177,16 +192,14 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
 
     Watts; `lo_w <= hi_w`. A node whose lower bounds already exceed its limit gets nothing above them.
     """
+    measure(limits, state, lo_w, hi_w)
+    return fill(limits, state, lo_w, hi_w, total_w, out_w)
+
+
+def fill(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: float, out_w: Doubles) -> float:
+    """Does so with bounds that are measured already."""
     for g in range(limits.site.groups):
-        state.range_w[g] = 0.0
         state.group_part[g] = 0.0
-    for v in range(limits.site.nodes):
-        used_w = 0.0
-        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
-            used_w += lo_w[i]
-            state.range_w[limits.group[i]] += hi_w[i] - lo_w[i]
-        state.used_w[v] = used_w
-    gather(limits, state)
     for tier in range(limits.site.tiers):
         if state.used_w[0] >= total_w:
             break

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.allocate import allocate, give_way
+    from rampd.ext.allocate import fill, give_way
     from rampd.ext.ballast import standing
     from rampd.ext.bridge import ahead, expect, make_up
     from rampd.ext.codes import (
@@ -290,7 +290,7 @@ def crowd(limits: Limits, state: State) -> None:
 def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
     give_way(limits, state, state.lo_w, state.hi_w)
-    fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
+    fair_w = fill(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
     crowd(limits, state)
     if state.slow_count:
         ahead(limits, state, room(limits, state))
