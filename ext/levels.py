@@ -29,11 +29,13 @@ def in_steps(limits: Limits, i: int) -> bool:
 
 def below(limits: Limits, i: int, power_w: float) -> float:
     """The highest level of a rack that is no higher than a power; -1 where even the lowest is."""
+    quantum_w = limits.quantum_w[i]
+    if quantum_w > 0.0:
+        return quantum_w * floor(power_w / quantum_w + 1e-10)
     first = limits.level_first[i]
     last = limits.level_first[i + 1]
-    quantum_w = limits.quantum_w[i]
     if first == last:
-        return quantum_w * floor(power_w / quantum_w + 1e-10) if quantum_w > 0.0 else power_w
+        return power_w
     found_w = -1.0
     for k in range(first, last):
         if limits.level_w[k] > power_w + 1e-10 * limits.max_w[i]:
@@ -44,12 +46,10 @@ def below(limits: Limits, i: int, power_w: float) -> float:
 
 def above(limits: Limits, i: int, level_w: float) -> float:
     """The next level of a stepped rack above one that it has."""
-    first = limits.level_first[i]
-    last = limits.level_first[i + 1]
     quantum_w = limits.quantum_w[i]
-    if first == last:
+    if quantum_w > 0.0:
         return quantum_w * (floor(level_w / quantum_w + 1e-10) + 1.0)
-    for k in range(first, last):
+    for k in range(limits.level_first[i], limits.level_first[i + 1]):
         if limits.level_w[k] > level_w + 1e-10 * limits.max_w[i]:
             return limits.level_w[k]
     return ENDLESS
@@ -107,7 +107,7 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
             whole_w = -1.0
             next_w = 0.0
             quantum_w = limits.quantum_w[i]
-            if quantum_w > 0.0 and limits.level_first[i] == limits.level_first[i + 1]:
+            if quantum_w > 0.0:
                 # Both ends of an equal step come from one division.
                 steps = int(share_w / quantum_w + 1e-10)
                 whole_w = quantum_w * steps
@@ -130,9 +130,9 @@ def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: 
 
     Less than half of `grain_w`, the smallest level that may be given, is left for certain.
     """
+    if spare_w < 0.5 * grain_w:
+        return spare_w
     for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
-        if spare_w < 0.5 * grain_w:
-            break
         i = limits.stepped[k]
         if state.next_w[i] <= 0.0:
             continue
@@ -140,6 +140,8 @@ def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: 
         has_it = state.applied_w[i] >= state.next_w[i] - 0.01 * gap_w
         if has_it == held and spare_w >= 0.5 * gap_w and room(limits, state, i, gap_w):
             spare_w -= give(limits, state, i)
+            if spare_w < 0.5 * grain_w:
+                break
     return spare_w
 
 
