@@ -242,7 +242,7 @@ cdef struct State:              # the step's own memory
     double *near_w              # [racks] what it will draw when the others can make up for it
     double *far_w               # [racks] and how far it may be moved for that
     double *next_w              # [racks] the level above the share that rounding may give it; 0: none
-    double *tier_spare_w        # [tiers] scratch of the rounding
+    double *tier_spare_w        # [2 tiers] what rounding leaves, of the slow racks in the second half
     double *past_w              # [history * racks] applied set points
     double *past_model_w        # [history] sum of the model
     double *base_w              # [BASE_SLOTS]

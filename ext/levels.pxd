@@ -16,5 +16,7 @@ cdef void pin(image.State *state, int64_t i, double level_w) noexcept nogil
 cdef double round_down(const image.Limits *limits, image.State *state, int64_t tier) noexcept nogil
 @cython.locals(i=int64_t, has_it=bint)
 cdef double give_back(const image.Limits *limits, image.State *state, int64_t tier, double spare_w, double grain_w,
-                      bint held) noexcept nogil
+                      bint held, bint slow) noexcept nogil
+@cython.locals(first=int64_t)
+cdef void deal(const image.Limits *limits, image.State *state, double grain_w, bint slow) noexcept nogil
 cdef double quantise(const image.Limits *limits, image.State *state) noexcept nogil

@@ -91,6 +91,7 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
     """
     grain_w = ENDLESS
     spare_w = 0.0
+    slow_w = 0.0
     scarce = state.rise_w < limits.site.grain_w
     for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
         i = limits.stepped[k]
@@ -118,14 +119,20 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
             if next_w <= min(hi_w, state.reach_w[i]) * (1.0 + 1e-12):
                 back_w = next_w
                 grain_w = min(grain_w, next_w - whole_w)
-        spare_w += share_w - whole_w
+        if state.slow[i]:
+            slow_w += share_w - whole_w
+        else:
+            spare_w += share_w - whole_w
         state.next_w[i] = back_w
         pin(state, i, whole_w)
     state.tier_spare_w[tier] = spare_w
+    state.tier_spare_w[limits.site.tiers + tier] = slow_w
     return grain_w
 
 
-def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: float, held: bool) -> float:
+def give_back(
+    limits: Limits, state: State, tier: int, spare_w: float, grain_w: float, held: bool, slow: bool
+) -> float:
     """Gives levels of a tier to racks that hold them already, or to those that do not; what is then left.
 
     Less than half of `grain_w`, the smallest level that may be given, is left for certain.
@@ -134,7 +141,7 @@ def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: 
         return spare_w
     for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
         i = limits.stepped[k]
-        if state.next_w[i] <= 0.0:
+        if state.next_w[i] <= 0.0 or (state.slow[i] != 0) != slow:
             continue
         gap_w = state.next_w[i] - state.share_w[i]
         has_it = state.applied_w[i] >= state.next_w[i] - 0.01 * gap_w
@@ -145,16 +152,27 @@ def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: 
     return spare_w
 
 
+def deal(limits: Limits, state: State, grain_w: float, slow: bool) -> None:
+    """Gives back what rounding left of the slow racks to these, or of the others to those."""
+    first = limits.site.tiers if slow else 0
+    spare_w = 0.0
+    for tier in range(limits.site.tiers):
+        spare_w = give_back(limits, state, tier, spare_w + state.tier_spare_w[first + tier], grain_w, True, slow)
+        spare_w = give_back(limits, state, tier, spare_w, grain_w, False, slow)
+
+
 def quantise(limits: Limits, state: State) -> float:
-    """Rounds `share_w` of stepped racks and pins their bounds there; the smallest step that one may take, 0: none."""
+    """Rounds `share_w` of stepped racks and pins their bounds there; the smallest step that one may take, 0: none.
+
+    Slow ones among themselves: the others make up for what these draw, not for what they are to have.
+    """
     grain_w = ENDLESS
     for tier in range(limits.site.tiers):
         grain_w = min(grain_w, round_down(limits, state, tier))
     if grain_w == ENDLESS:
         return 0.0
     load(limits, state, state.share_w)
-    spare_w = 0.0
-    for tier in range(limits.site.tiers):
-        spare_w = give_back(limits, state, tier, spare_w + state.tier_spare_w[tier], grain_w, True)
-        spare_w = give_back(limits, state, tier, spare_w, grain_w, False)
+    if state.slow_count:
+        deal(limits, state, grain_w, True)
+    deal(limits, state, grain_w, False)
     return grain_w
