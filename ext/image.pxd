@@ -345,6 +345,7 @@ cdef struct Watch:              # the guard's own memory
     double fall_w
     int64_t *vetoes             # [VETOES]
     double *last_w              # [racks] what the guard let pass
+    double *least_w             # [racks] what it is held to draw whatever it is asked
     double *heard_w             # [racks] its last good power reading
     int64_t *heard_ns           # [racks] and the time of it
     double *sum_w               # [nodes]

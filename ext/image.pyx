@@ -236,6 +236,7 @@ cdef size_t lay_watch(Watch *x, char *base, const Site *site) noexcept:
     cdef size_t o = 0
     x.vetoes = <int64_t *>take(base, &o, VETOES * 8)
     x.last_w = <double *>take(base, &o, site.racks * 8)
+    x.least_w = <double *>take(base, &o, site.racks * 8)
     x.heard_w = <double *>take(base, &o, site.racks * 8)
     x.heard_ns = <int64_t *>take(base, &o, site.racks * 8)
     x.sum_w = <double *>take(base, &o, site.nodes * 8)
