@@ -447,11 +447,12 @@ cdef class InputWall:
 
 cdef class OutputWall:
     cdef Wall wall
-    cdef Outputs own            # the control thread writes here
+    cdef Outputs own            # the control thread writes here, what is of the racks to the back
     cdef Py_ssize_t racks
     cdef Outputs buffers[3]
     cdef void *memory
     cdef size_t size
+    cdef Outputs *back(self) noexcept nogil
     cdef void publish(self) noexcept nogil
 
 cdef class Memory:

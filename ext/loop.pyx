@@ -136,7 +136,7 @@ cdef class Loop:
         check(inputs, limits, watch, state.asked_w, state.applied_w, now_ns)
         record(limits, state)
         show(limits, inputs, state, watch, out)
-        show_racks(limits, inputs, state, watch, out)
+        show_racks(limits, inputs, state, watch, self.outputs.back())
         out.fault = fault
         out.at_ns = now_ns
         out.late_ns = now_ns - due_ns
