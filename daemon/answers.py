@@ -63,8 +63,7 @@ class Answers:
     ) -> None:  # fmt: skip
         """One stage of a command. What is a matter of course does not stand in the trail; `facts` stand only there."""
         self.counts[arbitrate.kind_of(verb), stage, code] += 1
-        # What was refused of an id that is known is no stage of it.
-        if command_id != "invalid" and (stage != "rejected" or command_id not in self.journal.seen):
+        if command_id != "invalid":
             self.journal.remember(command_id, stage)
         power_w = None if self.power_w is None else round(self.power_w, 1)
         payload = messages.ack(command_id, stage, code=code, message=message, power_w=power_w)
@@ -80,7 +79,8 @@ class Answers:
         self.journal.trail.note(
             time.time(), refused=stage == "rejected", id=command_id, verb=verb[:80], stage=stage,
             code=None if code == "ok" else code, who=sender.who, source=by.name.lower(), message=message,
-            reason=sender.reason, power_w=power_w, **facts,
+            reason=sender.reason, power_w=power_w,
+            expires_at=self.journal.expires_at(command_id) if stage == "accepted" else None, **facts,
         )  # fmt: skip
 
     def note(self, **facts: Any) -> None:

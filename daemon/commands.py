@@ -73,7 +73,7 @@ class Desk:
                 return
             if sender.topic is not None and self.answers.place(sender.topic) is None:
                 raise Rejected("malformed", admit.NO_PLACE, command_id)
-            admit.check(command, self.journal.seen, retained=retained, now_s=time.time())
+            admit.check(command, self.journal.last_stage(command_id), retained=retained, now_s=time.time())
             self.journal.remember(command_id, "received", command.expires_at.timestamp())
             self.answers.say(verb, command_id, "received", sender)
             self._take(verb, command, sender)
@@ -91,7 +91,8 @@ class Desk:
         admit.check_stop(stop, holds=holds, retained=retained)
         lost = sender.topic is not None and self.answers.place(sender.topic) is None
         sender = replace(sender, topic=None if lost else sender.topic)
-        self.journal.remember(stop.id, "received")
+        # No stop is refused for its id: there is nothing to keep it for.
+        self.journal.remember(stop.id, "received", time.time())
         self.answers.say("estop", stop.id, "received", sender)
         self.stopped_by = max(sender.source, self.stopped_by or sender.source)
         self._hold(

@@ -11,26 +11,17 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 from rampd.daemon import finite
-from rampd.daemon.admit import CLOCK_SLACK_S, VALID_S
 from rampd.daemon.audit import Trail
+from rampd.daemon.ids import KEEP_S, Ids
+from rampd.daemon.messages import Stage, stamp
 from rampd.ext import codes
 
 log = logging.getLogger("rampd.journal")
 
-KEEP_S: Final = VALID_S + CLOCK_SLACK_S
-"""From the last stage on, so at least until the command has expired."""
-MOST: Final = 30000
-
-
-class Seen(NamedTuple):
-    """An id: until when it is remembered, its last stage, and when its command expires; by the wall clock."""
-
-    until_s: float
-    stage: str
-    expires_s: float
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 
 class Work(NamedTuple):
@@ -45,7 +36,7 @@ NOTHING: Final = Work("", None)
 
 @dataclass
 class Journal:
-    """Ids as they are remembered; `path` None keeps them in memory only.
+    """What holds and what was; `path` None keeps it in memory only.
 
     `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand, and by what they act for
     the failsafe reasons that wait for a reset. `unreadable`: nobody knows what held, but for what the trail says of a
@@ -53,7 +44,7 @@ class Journal:
     """
 
     path: Path | None
-    seen: dict[str, Seen] = field(default_factory=dict)
+    ids: Ids = field(default_factory=Ids)
     live: dict[str, Any] | None = None
     rest: dict[str, Any] = field(default_factory=dict)
     dirty: bool = False
@@ -94,18 +85,16 @@ class Journal:
 
     def _recall(self) -> None:
         """The ids of the last day, with their last stage, from the trail."""
+        now_s = time.time()
         for entry in self.trail.read():
-            name, stage = entry.get("id"), entry.get("stage")
-            if not isinstance(name, str) or not isinstance(stage, str) or entry.get("code") == "repeated":
-                continue
-            try:
-                at_s = datetime.fromisoformat(str(entry.get("at"))).timestamp()
-            except ValueError:
+            name, said = entry.get("id"), entry.get("stage")
+            stage = next((one for one in STAGES if one == said), None)
+            at_s = _moment_s(entry.get("at"))
+            if not isinstance(name, str) or stage is None or at_s is None or entry.get("code") == "repeated":
                 continue
             self._look_back(entry, stage)
-            self.seen.pop(name, None)
-            self.seen[name] = Seen(at_s + KEEP_S, stage, at_s + KEEP_S)
-        self._forget()
+            if at_s + KEEP_S > now_s:
+                self.ids.note(name, stage, at_s, _moment_s(entry.get("expires_at")))
 
     def _look_back(self, entry: dict[str, Any], stage: str) -> None:
         """What the trail knows of a stop that nobody has reset, and of racks that nobody may touch."""
@@ -120,23 +109,19 @@ class Journal:
         elif kind == "rack" and stage in ("accepted", "ended"):
             self._untouched.pop(rack, None)
 
-    def remember(self, command_id: str, stage: str, expires_s: float | None = None) -> None:
+    def remember(self, command_id: str, stage: Stage, expires_s: float | None = None) -> None:
         """Notes an id with its latest stage, and with the first one when its command expires."""
-        until_s = time.time() + KEEP_S
-        before = self.seen.pop(command_id, None)
-        if expires_s is None:
-            expires_s = until_s if before is None else before.expires_s
-        self.seen[command_id] = Seen(until_s, stage, expires_s)
-        self._forget()
+        self.ids.note(command_id, stage, time.time(), expires_s)
 
-    def _forget(self) -> None:
-        """What is old; where there are too many, first what has expired and could not be followed again anyway."""
-        now_s = time.time()
-        while self.seen and next(iter(self.seen.values())).until_s <= now_s:
-            del self.seen[next(iter(self.seen))]
-        while len(self.seen) > MOST:
-            oldest = next(iter(self.seen))
-            del self.seen[next((name for name, one in self.seen.items() if one.expires_s <= now_s), oldest)]
+    def expires_at(self, command_id: str) -> str | None:
+        """When the command of an id that was seen expires, as the trail has it: what it names is known again later."""
+        seen = self.ids.find(command_id, time.time())
+        return None if seen is None else stamp(seen.expires_s)
+
+    def last_stage(self, command_id: str) -> Stage | None:
+        """Of an id that was seen."""
+        seen = self.ids.find(command_id, time.time())
+        return None if seen is None else seen.stage
 
     @property
     def problem(self) -> str:
@@ -233,3 +218,11 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
+
+
+def _moment_s(said: Any) -> float | None:
+    """A time of the trail."""
+    try:
+        return datetime.fromisoformat(str(said)).timestamp()
+    except (ValueError, OverflowError):
+        return None

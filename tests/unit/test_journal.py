@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from rampd.daemon import journal as module
-from rampd.daemon.journal import KEEP_S, Journal
+from rampd.daemon.ids import KEEP_S
+from rampd.daemon.journal import Journal
+from rampd.daemon.messages import Stage, stamp
 from tests.field import until
 
 
@@ -37,16 +39,21 @@ def save(journal: Journal) -> None:
     journal.save()
 
 
-def accept(journal: Journal, name: str, stage: str = "accepted") -> None:
+def accept(journal: Journal, name: str, stage: Stage = "accepted") -> None:
     """As the desk does it: remembered, and a line in the trail."""
     journal.remember(name, stage)
     journal.trail.note(module.time.time(), id=name, stage=stage)
 
 
+def known(journal: Journal, *names: str) -> list[str]:
+    """Those of the names that are remembered."""
+    return [name for name in names if journal.last_stage(name) is not None]
+
+
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "commands.json"
     first = Journal.open(path)
-    assert (first.seen, first.live, first.rest, first.pending) == ({}, None, {}, False)
+    assert (first.live, first.rest, first.pending) == (None, {}, False)
     accept(first, "a")
     accept(first, "a", "reached")
     first.keep({"id": "a", "target_w": 5e5})
@@ -56,7 +63,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     save(first)
     assert not first.pending
     second = Journal.open(path)
-    assert second.seen["a"][1] == "reached"
+    assert second.last_stage("a") == "reached"
     assert (second.live, second.rest) == ({"id": "a", "target_w": 5e5}, {"mode": "hand"})
     assert not second.pending
     assert sorted(p.name for p in path.parent.iterdir()) == ["audit.jsonl", "commands.json"]
@@ -80,47 +87,17 @@ def test_ids_of_the_last_day_are_known_again(tmp_path: Path, clock: Clock) -> No
     save(journal)
     clock.now_s += 20
     again = Journal.open(tmp_path / "commands.json")
-    assert set(again.seen) == {"new"}
+    assert known(again, "old", "new") == ["new"]
 
 
-def test_ids_are_forgotten_after_a_day(clock: Clock) -> None:
-    journal = Journal(None)
-    journal.remember("old", "reached")
-    clock.now_s += KEEP_S - 1
-    journal.remember("new", "reached")
-    assert set(journal.seen) == {"old", "new"}
-    clock.now_s += 2
-    journal.remember("newest", "reached")
-    assert set(journal.seen) == {"new", "newest"}
-
-
-def test_an_id_that_is_used_again_lives_on(clock: Clock) -> None:
-    journal = Journal(None)
+def test_an_id_is_protected_as_long_after_a_restart_as_before(tmp_path: Path, clock: Clock) -> None:
+    journal = Journal.open(tmp_path / "commands.json")
+    journal.remember("a", "received", clock.now_s + 30)
     journal.remember("a", "accepted")
-    clock.now_s += KEEP_S - 1
-    journal.remember("a", "reached")
-    clock.now_s += 2
-    journal.remember("b", "accepted")
-    assert set(journal.seen) == {"a", "b"}
-
-
-def test_it_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 3)
-    journal = Journal(None)
-    for name in "abcde":
-        journal.remember(name, "rejected")
-    assert list(journal.seen) == ["c", "d", "e"]
-
-
-def test_what_could_be_followed_again_is_forgotten_last(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 3)
-    journal = Journal(None)
-    journal.remember("long", "received", clock.now_s + 3600)
-    journal.remember("long", "reached")
-    for k in range(5):
-        journal.remember(f"short{k}", "received", clock.now_s + 30)
-        clock.now_s += 31
-    assert list(journal.seen) == ["long", "short3", "short4"]
+    journal.trail.note(clock.now_s, id="a", stage="accepted", expires_at=journal.expires_at("a"))
+    save(journal)
+    again = Journal.open(tmp_path / "commands.json")
+    assert again.expires_at("a") == stamp(clock.now_s + 30)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +142,7 @@ def test_what_is_noted_while_the_disk_fails_stays_in_order(tmp_path: Path) -> No
 def test_a_line_that_names_no_command_is_passed_over(tmp_path: Path, entry: dict[str, Any]) -> None:
     (tmp_path / "audit.jsonl").write_text(json.dumps({"seq": 1} | entry) + "\n", encoding="utf-8")
     journal = Journal.open(tmp_path / "commands.json")
-    assert (journal.seen, journal.trail.seq) == ({}, 1)
+    assert (known(journal, "a"), journal.trail.seq) == ([], 1)
 
 
 def test_bytes_that_are_no_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -215,7 +192,7 @@ def test_a_disk_that_takes_nothing_is_said_once_and_tried_again(
     save(journal)
     assert (journal.writable, journal.failures, journal.problem) == (True, 3, "")
     again = Journal.open(in_the_way / "commands.json")
-    assert (again.live, list(again.seen)) == ({"id": "c"}, ["a", "b", "c"])
+    assert (again.live, known(again, *"abc")) == ({"id": "c"}, ["a", "b", "c"])
 
 
 async def test_a_disk_that_takes_nothing_is_known_before_there_is_something_to_keep(tmp_path: Path) -> None:
