@@ -142,7 +142,8 @@ class Grid(_Section):
 class Under(_Section):
     """An under-frequency step: at or below `hz` racks of this tier and of higher ones go to their least at once.
 
-    It lies where no healthy grid stays: by 0.2 Hz and by `grid.hold_hz` below `nominal_hz`, or further.
+    It lies where no healthy grid stays: by 0.2 Hz and by `grid.hold_hz` below `nominal_hz`, or further. A rack has that
+    tier or a higher one.
     """
 
     hz: Annotated[float, Field(ge=40, le=60)]

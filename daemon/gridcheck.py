@@ -62,10 +62,21 @@ def _under(config: Config, places: Places) -> Iterator[Problem]:
                 f"limits contradict: under.hz {step.hz:g} is below {least_hz:g}: a grid of {nominal_hz} Hz is gone"
             )
             yield Problem(*at, f"{message} by then", "raise it, and see that site.nominal_hz is right")
+    yield from _shed(config, places)
     meter = next(meter for meter in config.meters if meter.id == config.site.meter)
     if config.under and "frequency_hz" not in maps.load(meter.map, config.map_folder).names:
         message = f"[[under]] has no effect: map {meter.map} of meter {meter.id} tells no frequency"
         yield Problem(*places[nth("under", 0)], message, "add frequency_hz to the map, or take the steps out")
+
+
+def _shed(config: Config, places: Places) -> Iterator[Problem]:
+    """A step sheds its own tier and higher ones: one above all racks would shed nothing, and count as done."""
+    tiers = sorted({rack.tier for rack in config.racks})
+    for i, step in enumerate(config.under):
+        if step.tier > tiers[-1]:
+            message = f"[[under]] has no effect: under.tier {step.tier}, but no rack has that tier or a higher one"
+            found = f"{message}, they have {', '.join(map(str, tiers))}"
+            yield Problem(*places[nth("under", i)], found, "correct the tier, or give racks that tier in fleet.racks")
 
 
 def _droop(config: Config, places: Places) -> Iterator[Problem]:

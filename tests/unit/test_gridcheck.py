@@ -65,6 +65,19 @@ def test_every_step_is_told_at_its_own_line(tmp_path: Path) -> None:
     assert "site.nominal_hz" in problem.remedy
 
 
+@pytest.mark.parametrize("tier", [1, 2, 3, 8])
+def test_a_step_has_racks_to_shed(tmp_path: Path, tier: int) -> None:
+    """The racks of the example have the tiers 1 and 2; a step sheds its own tier and higher ones."""
+    found = said(tmp_path, (SITE, "[fleet]", STEP.format(hz=59.5).replace("tier = 1", f"tier = {tier}")))
+    if tier <= 2:
+        assert found == []
+    else:
+        assert found == [
+            f"[[under]]: [[under]] has no effect: under.tier {tier}, but no rack has that tier or a higher one, they "
+            "have 1, 2"
+        ]
+
+
 def test_steps_need_a_meter_that_tells_the_frequency(tmp_path: Path) -> None:
     folder = tmp_path / "maps"
     folder.mkdir()
