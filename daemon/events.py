@@ -45,7 +45,10 @@ TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "guard": ("the guard withheld set points; summed up over ten seconds", "vetoes"),
     "clock": ("the wall clock was set, against the monotonic one", "step_s"),
     "config": ("the site file was read again", "result, message"),
-    "device": ("devices fell silent, or answer again", "state, devices, count"),
+    "device": (
+        "devices fell silent, or answer again: at once; of those that fall again within a minute once a minute, with "
+        "how often they fell in sum", "state, devices, count, falls",
+    ),
     "load_drop": (
         "the purchase fell and no set point had: a job crashed, or something tripped", "fell_w, within_s, power_w",
     ),
