@@ -3,7 +3,8 @@
 The file is a log of what became of the queue: an event, a number up to which the broker has taken them, or the next
 number for whoever starts from this file. That is written well ahead, and exactly at a clean end: no number is given
 twice, and after a crash some are left out. An event goes out once it is on disk; while the disk takes nothing, only
-as far as numbers are set aside there. At the bound the oldest go, and a `dropped` event stands in their place.
+as far as numbers are set aside there, and then one without a number says so. At the bound the oldest go, and a
+`dropped` event stands in their place.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ TYPES: Final[Mapping[str, tuple[str, str]]] = {
         "the state directory takes no writes, so that a restart would forget a stop, or takes them again",
         "state, message",
     ),
+    "unwritable": (
+        "the disk takes nothing and no number is left that was set aside on it: events wait until it does; told once, "
+        "from memory, without `seq`", "durable, waiting, message",
+    ),
     "daemon": ("rampd began or ended", "state, version"),
     "dropped": ("events that were lost because the queue was full; `seq` is that of the last", "first, count"),
 }  # fmt: skip
@@ -89,6 +94,7 @@ class Events:
     _anew: bool = False
     _size: int = 0
     _problem: str = ""
+    _alarmed: bool = False  # whether it was told that events wait for the disk
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -168,18 +174,28 @@ class Events:
     # To the broker.
 
     def first(self) -> Entry | None:
-        """What is to be delivered next; None while there is nothing, or nothing that may be told."""
+        """What is to be delivered next, by its `seq`; None while there is nothing, or nothing that may be told."""
         if self._gap is not None:
             first, last = self._gap
             if last > self._ceiling:
-                return None
+                return self._alarm()
             return {"seq": last, "at": stamp(time.time()), "type": "dropped", "first": first, "count": last - first + 1}
         if self._pending and self._pending[0]["seq"] <= self._safe:
             return self._pending[0]
-        return None
+        return self._alarm()
 
-    def delivered(self, seq: int) -> None:
-        """The broker has taken everything up to this number."""
+    def _alarm(self) -> Entry | None:
+        """What is told of events that wait for a disk that takes nothing: not kept there, and without a number."""
+        if not self.count or not self._problem or self._alarmed:
+            return None
+        facts = {"durable": False, "waiting": self.count, "message": self._problem}
+        return {"at": stamp(time.time()), "type": "unwritable"} | facts
+
+    def delivered(self, seq: int | None) -> None:
+        """The broker has taken everything up to this number; None: what has none."""
+        if seq is None:
+            self._alarmed = bool(self._problem)
+            return
         self._strike_off(seq)
         if self.path is not None:
             self._log({"done": seq})
@@ -247,7 +263,7 @@ class Events:
             log.error("%s: cannot be written, a restart would lose events: %s", self.path, problem)
         self._problem = problem
         if not problem:
-            self._ceiling = work.ceiling
+            self._ceiling, self._alarmed = work.ceiling, False
         self._safe = max(self._safe, min(work.seq, self._ceiling))
         self.changed.set()
 
