@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from rampd.daemon.events import Events
 from rampd.daemon.journal import Journal
 from rampd.daemon.messages import Stage
 
+LONGEST_CORRELATION: Final = 1024
+"""Bytes of MQTT 5 correlation data that the journal keeps: a broker lets 64 kB pass."""
 TOLD: Final = frozenset({"accepted", "reached", "partial", "failed", "ended"})
 """Stages that are events; of refusals there may be a flood."""
 
@@ -40,6 +42,23 @@ class Sender:
     def source(self) -> Source:
         """On whose behalf it speaks."""
         return arbitrate.asked_by(self.who)
+
+
+def place_kept(topic: str | None, correlation: bytes | None) -> dict[str, Any]:
+    """Where answers go, as the journal has it."""
+    kept = None if correlation is None or len(correlation) > LONGEST_CORRELATION else correlation.hex()
+    return {"topic": topic} | ({} if kept is None else {"correlation": kept})
+
+
+def place_found(found: Mapping[str, Any]) -> tuple[str | None, bytes | None]:
+    """Topic and correlation data out of the journal; None: nothing that an answer may have."""
+    topic, kept = found.get("topic"), found.get("correlation")
+    good = isinstance(topic, str) and messages.may_answer_on(topic)
+    try:
+        correlation = bytes.fromhex(kept)[:LONGEST_CORRELATION] if isinstance(kept, str) else None
+    except ValueError:
+        correlation = None
+    return topic if good else None, correlation
 
 
 @dataclass(slots=True)

@@ -353,13 +353,13 @@ class Desk:
             self.agenda.doubt()
             self.journal.keep(None)
             self.answers.say(
-                life.NAMES[codes.Verb(last.order.verb)], last.id, "ended", Sender(last.who, topic=last.topic),
+                life.NAMES[codes.Verb(last.order.verb)], last.id, "ended", last.sender,
                 code="lease_ended", message="its lease ended while rampd was away",
             )  # fmt: skip
             return
         self.stopped_by = last.stopped_by
         live = self.live = self._follow(last.id, last.order, last.source, max(0.0, last.left_s))
-        live.topic, live.who = last.topic, last.who
+        live.who, live.topic, live.correlation = last.sender.who, last.sender.topic, last.sender.correlation
         if last.lost_s > 0:
             self.channel.resume(live, self.inputs.command, last.lost_s, last.left_s, now_ns)
         self._keep(last.left_s, lost_s=last.lost_s)

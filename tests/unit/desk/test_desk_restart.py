@@ -192,6 +192,37 @@ def test_what_was_missed_is_said_once(office: Office, composed: Composed, clock:
     assert third.last(third.send("setpoint", percent=50, id=missed)) == ("rejected", "repeated")
 
 
+def test_answers_are_told_apart_after_a_restart_as_before(office: Office, composed: Composed, clock: Clock) -> None:
+    """By the correlation data that their sender gave them; the journal does not keep what is far too long."""
+    place = {"topic": "over/there", "correlation": b"\x00\xff-1"}
+    live = office.send("setpoint", percent=50, lease_s=30, **place)
+    waits = office.send("hold", lease_s=10, interval={"start": clock.stamp(40)}, **place)
+    missed = office.send("hold", lease_s=10, interval={"start": clock.stamp(15)}, **place)
+    long = office.send("hold", lease_s=5, interval={"start": clock.stamp(80)}, **place | {"correlation": b"7" * 65535})
+    again = kept(office)
+    clock.wall_s += 20
+    second = again(composed, clock)
+    third = kept(second)(composed, clock)
+    third.run(100)
+    answers = {(r.payload["id"], r.topic, r.correlation) for r in (*second.said, *third.said)}
+    assert answers == {
+        (live, *place.values()), (waits, *place.values()), (missed, *place.values()), (long, "over/there", None),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("correlation", [7, "x", "0", ["00"], None, "00" * 100_000])
+def test_correlation_data_that_somebody_wrote_into_the_file_does_no_harm(
+    composed: Composed, clock: Clock, correlation: Any
+) -> None:
+    found = Journal(None)
+    found.live = SOUND | {"topic": "over/there", "correlation": correlation}
+    office = Office(composed, clock, found)
+    office.desk.resume()
+    office.run(2, power_w=248e3)
+    assert office.stages("a") == ["started", "reached"]
+    assert {len(r.correlation or b"") for r in office.said} <= {0, 1024}
+
+
 POISON = [
     "a/#", "+", "$SYS/a", "", "a\x01", "a\x7f", "a\x9f", "\ud800", "a\ufdd0", "a\uffff", "\U0010fffe", "x" * 70000,
     "rampd/v1/desk/state", "rampd/v1/desk/status", "rampd/v1/desk/cmd/setpoint", 7, ["a"], True,
