@@ -32,6 +32,7 @@ class Trail:
     path: Path | None = None
     seq: int = 0
     lost: int = 0  # lines that could not be kept since the last one that was
+    full: int = 0  # files since the start
     pending: deque[str] = field(default_factory=deque)
     _budget: float = BURST
     _budget_s: float = 0.0
@@ -93,6 +94,7 @@ class Trail:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.is_file() and self.path.stat().st_size + len(text) > LARGEST:
             self.path.replace(before)
+            self.full += 1
         with self.path.open("ab") as file:
             if file.tell() and not _ends_a_line(self.path):
                 # A crash in the middle of a line spoils that line only.

@@ -21,6 +21,9 @@ from rampd.ext import codes
 
 log = logging.getLogger("rampd.journal")
 
+STANDS: Final = "stands"
+"""The verb of a line of the trail that says what stands."""
+UNTOUCHED: Final[dict[str, Any]] = {"limit_w": None, "until": None, "topic": None}
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 
@@ -40,7 +43,7 @@ class Journal:
 
     `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand, and by what they act for
     the failsafe reasons that wait for a reset. `unreadable`: nobody knows what held, but for what the trail says of a
-    stop and of racks that nobody may touch.
+    stop, of racks that nobody may touch and of what waits for a reset.
     """
 
     path: Path | None
@@ -54,6 +57,8 @@ class Journal:
     failures: int = 0
     _stop: dict[str, Any] | None = None
     _untouched: dict[str, Any] = field(default_factory=dict)
+    _latched: dict[str, list[str]] = field(default_factory=dict)
+    _full: int = 0  # files of the trail in which it stands what a restart must know
     _problem: str = ""
     _writing: threading.Lock = field(default_factory=threading.Lock)  # the last write may find one that is under way
 
@@ -79,14 +84,16 @@ class Journal:
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             log.error("%s: not readable, starting without it: %s", path, error)
             journal.unreadable, journal.live = True, journal._stop
-            if journal._untouched:
-                journal.stand(racks=journal._untouched)
+            journal.stand(racks=journal._untouched or None, latched=journal._latched or None)
         return journal
 
     def _recall(self) -> None:
         """The ids of the last day, with their last stage, from the trail."""
         now_s = time.time()
         for entry in self.trail.read():
+            if entry.get("verb") == STANDS:
+                self._take_up(entry)
+                continue
             name, said = entry.get("id"), entry.get("stage")
             stage = next((one for one in STAGES if one == said), None)
             at_s = _moment_s(entry.get("at"))
@@ -95,6 +102,13 @@ class Journal:
             self._look_back(entry, stage)
             if at_s + KEEP_S > now_s:
                 self.ids.note(name, stage, at_s, _moment_s(entry.get("expires_at")))
+
+    def _take_up(self, entry: dict[str, Any]) -> None:
+        """What stood when the trail said so last; what came after it follows in the trail."""
+        stop = entry.get("stop")
+        self._stop = _whose(stop) | {"verb": int(codes.ESTOP)} if isinstance(stop, dict) else None
+        self._untouched = {rack: _whose(_dict(use)) | UNTOUCHED for rack, use in _dict(entry.get("untouched")).items()}
+        self._latched = _reasons(entry.get("latched"))
 
     def _look_back(self, entry: dict[str, Any], stage: str) -> None:
         """What the trail knows of a stop that nobody has reset, and of racks that nobody may touch."""
@@ -105,7 +119,7 @@ class Journal:
         elif stage == "accepted" and verb == "reset":
             self._stop = None
         elif kind == "rack" and stage == "accepted" and entry.get("message") == "hands_off":
-            self._untouched[rack] = found | {"limit_w": None, "until": None, "topic": None}
+            self._untouched[rack] = found | UNTOUCHED
         elif kind == "rack" and stage in ("accepted", "ended"):
             self._untouched.pop(rack, None)
 
@@ -141,15 +155,23 @@ class Journal:
     @property
     def latched(self) -> dict[str, list[str]]:
         """The failsafe reasons that wait for a reset; none where the file says nothing usable."""
-        found = self.rest.get("latched")
-        if not isinstance(found, dict):
-            return {}
-        return {str(scope): [str(name) for name in names] for scope, names in found.items() if isinstance(names, list)}
+        return _reasons(self.rest.get("latched"))
 
     def latch(self, latched: dict[str, list[str]]) -> None:
         """Notes which of them wait now."""
         if latched != self.latched:
             self.stand(latched=latched or None)
+            self._restate()
+
+    def _restate(self) -> None:
+        """Says in the trail what a restart must know where the file cannot be read."""
+        live = self.live or {}
+        stop = _whose(live) if live.get("verb") == codes.ESTOP else None
+        in_hand = {rack: _dict(use) for rack, use in _dict(self.rest.get("racks")).items()}
+        untouched = {rack: _whose(use) for rack, use in in_hand.items() if use.get("limit_w") is None}
+        self.trail.note(
+            time.time(), verb=STANDS, stop=stop, untouched=untouched or None, latched=self.latched or None
+        )  # fmt: skip
 
     @property
     def pending(self) -> bool:
@@ -193,6 +215,10 @@ class Journal:
         self.failures += not self.writable
         self.trail.put_back(left.lines)
         self.dirty = self.dirty or left.text is not None
+        if self._full != self.trail.full:
+            # The next file that is full takes the last word on it away.
+            self._full = self.trail.full
+            self._restate()
 
     async def follow(self, pause_s: float) -> None:
         """Writes as long as it runs: a disk that stalls must not hold up delivery.
@@ -226,3 +252,17 @@ def _moment_s(said: Any) -> float | None:
         return datetime.fromisoformat(str(said)).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def _dict(found: Any) -> dict[str, Any]:
+    return found if isinstance(found, dict) else {}
+
+
+def _whose(found: dict[str, Any]) -> dict[str, Any]:
+    return {"id": str(found.get("id", "unknown")), "who": str(found.get("who", ""))}
+
+
+def _reasons(found: Any) -> dict[str, list[str]]:
+    """Failsafe reasons by what they act for; none where that is nothing usable."""
+    usable = {scope: names for scope, names in _dict(found).items() if isinstance(names, list)}
+    return {scope: [str(name) for name in names] for scope, names in usable.items()}

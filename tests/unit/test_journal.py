@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rampd.daemon import audit
 from rampd.daemon import journal as module
 from rampd.daemon.ids import KEEP_S
 from rampd.daemon.journal import Journal
@@ -98,6 +99,66 @@ def test_an_id_is_protected_as_long_after_a_restart_as_before(tmp_path: Path, cl
     save(journal)
     again = Journal.open(tmp_path / "commands.json")
     assert again.expires_at("a") == stamp(clock.now_s + 30)
+
+
+STANDS: dict[str, Any] = {"live": {"id": "s", "who": "iso", "verb": 3}, "latched": {"loop-1": ["leak", "trip"]}}
+IN_HAND = {"r1": {"id": "h", "who": "operator", "limit_w": None}, "r2": {"id": "i", "limit_w": 5e3}, "r3": 7}
+
+
+def stood(path: Path, *, rolls: int = 0) -> Journal:
+    """The next process, that cannot read the file; the trail filled up so often meanwhile."""
+    journal = Journal.open(path)
+    journal.keep(STANDS["live"])
+    journal.stand(racks=IN_HAND)
+    journal.latch(STANDS["latched"])
+    save(journal)
+    for k in range(1000 * rolls):
+        accept(journal, f"x{k}", "reached")
+        save(journal)
+    path.write_text("{", encoding="utf-8")
+    return Journal.open(path)
+
+
+@pytest.mark.parametrize("rolls", [0, 2])
+def test_the_trail_says_what_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rolls: int) -> None:
+    """However often it was full since: a stop, racks that nobody may touch, and what waits for a reset."""
+    monkeypatch.setattr(audit, "LARGEST", 50_000)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    found = stood(tmp_path / "commands.json", rolls=rolls)
+    assert found.trail.seq > 1000 * rolls
+    assert len((tmp_path / "audit.jsonl").read_text(encoding="utf-8").splitlines()) < 1000
+    assert found.unreadable
+    assert found.live == STANDS["live"]
+    assert found.latched == STANDS["latched"]
+    untouched = {"limit_w": None, "until": None, "topic": None}
+    assert found.rest["racks"] == {
+        "r1": {"id": "h", "who": "operator"} | untouched, "r3": {"id": "unknown", "who": ""} | untouched,
+    }  # fmt: skip
+
+
+def test_what_was_reset_does_not_stand(tmp_path: Path) -> None:
+    path = tmp_path / "commands.json"
+    journal = stood(path)
+    journal.keep(None)
+    journal.latch({"loop-1": ["trip"]})
+    save(journal)
+    path.write_text("{", encoding="utf-8")
+    assert (Journal.open(path).live, Journal.open(path).latched) == (None, {"loop-1": ["trip"]})
+    journal.latch({})
+    save(journal)
+    path.write_text("{", encoding="utf-8")
+    assert Journal.open(path).latched == {}
+
+
+@pytest.mark.parametrize("wrong", [7, "x", [1], {"r": 7}, {"r": [7]}, None])
+def test_what_stands_there_of_the_wrong_kind_is_nothing(tmp_path: Path, wrong: Any) -> None:
+    line = {"seq": 1, "verb": "stands", "stop": wrong, "untouched": wrong, "latched": wrong}
+    (tmp_path / "audit.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    (tmp_path / "commands.json").write_text("{", encoding="utf-8")
+    found = Journal.open(tmp_path / "commands.json")
+    assert set(found.latched) <= {"r"}
+    assert set(found.rest.get("racks", {})) <= {"r"}
+    assert (found.live is not None) == isinstance(wrong, dict)
 
 
 @pytest.mark.parametrize(
