@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from rampd.daemon import durable
 from rampd.daemon.messages import stamp
 
 log = logging.getLogger("rampd.audit")
@@ -91,17 +92,14 @@ class Trail:
         before = self.before()
         if self.path is None or before is None or not text:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.is_file() and self.path.stat().st_size + len(text) > LARGEST:
-            self.path.replace(before)
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        if size + len(text) > LARGEST and size:
+            durable.rename(self.path, before)
             self.full += 1
-        with self.path.open("ab") as file:
-            if file.tell() and not _ends_a_line(self.path):
-                # A crash in the middle of a line spoils that line only.
-                file.write(b"\n")
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+            size = 0
+        # A crash in the middle of a line spoils that line only.
+        data = text.encode() if not size or _ends_a_line(self.path) else b"\n" + text.encode()
+        durable.append(self.path, data)
 
 
 def _ends_a_line(path: Path) -> bool:

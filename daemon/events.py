@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from rampd.daemon import finite
+from rampd.daemon import durable, finite
 from rampd.daemon.messages import stamp
 
 log = logging.getLogger("rampd.events")
@@ -242,15 +241,7 @@ class Events:
         assert self.path is not None
         text = "".join(f"{json.dumps(entry)}\n" for entry in work.entries)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            place = self.path.with_suffix(".new") if work.anew else self.path
-            with place.open("wb" if work.anew else "ab") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-                size = file.tell()
-            if work.anew:
-                place.replace(self.path)
+            size = (durable.replace if work.anew else durable.append)(self.path, text.encode())
         except OSError as error:
             return str(error), 0
         return "", size

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 
-from rampd.daemon import finite
+from rampd.daemon import durable, finite
 from rampd.daemon.audit import Trail
 from rampd.daemon.ids import KEEP_S, Ids
 from rampd.daemon.messages import Stage, stamp
@@ -199,7 +198,7 @@ class Journal:
             self.trail.write(work.lines)
             left = Work("", work.text)
             if work.text is not None and self.path is not None:
-                self._replace(self.path, work.text)
+                durable.replace(self.path, work.text.encode())
             left = NOTHING
         except OSError as error:
             if str(error) != self._problem:
@@ -234,16 +233,6 @@ class Journal:
     def save(self) -> None:
         """The last write, at the end."""
         self.put_back(self.write(self.take()))
-
-    @staticmethod
-    def _replace(path: Path, text: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
 
 
 def _moment_s(said: Any) -> float | None:

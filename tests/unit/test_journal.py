@@ -268,20 +268,6 @@ async def test_a_disk_that_takes_nothing_is_known_before_there_is_something_to_k
     await asyncio.gather(follow, return_exceptions=True)
 
 
-def test_it_reaches_the_disk_before_it_takes_the_old_ones_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "commands.json"
-    order: list[str] = []
-    fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync"), fsync(fd))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("replace"), replace(self, target))[1])
-    journal = Journal.open(path)
-    journal.keep({"id": "a"})
-    save(journal)
-    assert order == ["fsync", "replace"]
-
-
 def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     journal = Journal.open(None)
