@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -420,12 +420,3 @@ class Bus:
             except TimeoutError:
                 raise BrokerError("our own message did not come back: the broker hangs or denies it") from None
             await asyncio.sleep(SELF_TEST_EVERY_S)
-
-
-def reply_payload(message: aiomqtt.Message) -> dict[str, Any]:
-    """An acknowledgement or state as a client reads it. Raises ValueError on what is no JSON object."""
-    payload = message.payload if isinstance(message.payload, bytes | bytearray | str) else b""
-    found = json.loads(payload)
-    if not isinstance(found, dict):
-        raise ValueError(f"{message.topic}: not a JSON object")
-    return found
