@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import rampd
-from rampd.daemon import ladder, realtime, sitecheck, supervise
+from rampd.daemon import ladder, realtime, restart, sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation
 from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
@@ -140,7 +140,7 @@ class Daemon:
         gc.freeze()
         self._lock()
         self.events.note("daemon", state="started", version=rampd.__version__)
-        self.desk.resume()
+        restart.resume(self.desk)
         ladder.restore(self.composed, self.inputs, self.journal.latched)
         # The first tick finds what was latched.
         self.wall.publish(time.monotonic_ns())

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from rampd.daemon import answers, commands, journal
+from rampd.daemon import answers, commands, journal, restart
 from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
 from rampd.daemon.journal import Journal
@@ -25,7 +25,7 @@ class DeskLoop:
         self.loop = loop
         self.count = 0
         self.silent = False
-        for module in (answers, commands, journal):
+        for module in (answers, commands, journal, restart):
             monkeypatch.setattr(module, "time", self)
 
     def monotonic_ns(self) -> int:

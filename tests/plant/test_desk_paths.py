@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rampd.daemon import commands, halls, sitecheck
+from rampd.daemon import commands, halls, restart, sitecheck
 from rampd.daemon.answers import Reply
 from rampd.daemon.arbitrate import Mode, Source
 from rampd.daemon.config import Config
@@ -44,7 +44,7 @@ class Site(DeskLoop):
 
     def begin(self) -> None:
         self.open(Journal.open(self.path))
-        self.desk.resume()
+        restart.resume(self.desk)
 
     def heard(self, reply: Reply) -> None:
         stage, code = reply.payload["stage"], reply.payload["code"]
