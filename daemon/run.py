@@ -24,7 +24,7 @@ from rampd.daemon.events import Events
 from rampd.daemon.field import Field
 from rampd.daemon.happenings import Happenings
 from rampd.daemon.journal import Journal
-from rampd.daemon.metrics import Exposition, Sources
+from rampd.daemon.metrics import Exposition
 from rampd.daemon.mirror import Mirror
 from rampd.daemon.mqtt import Bus
 from rampd.daemon.recorder import Recorder
@@ -32,6 +32,7 @@ from rampd.daemon.recording import Files
 from rampd.daemon.show import Show
 from rampd.daemon.site import Composed, compose
 from rampd.daemon.sitefile import ConfigError
+from rampd.daemon.sitemetrics import Sources
 from rampd.daemon.web import application, serve
 from rampd.drivers.server import ListenError
 from rampd.ext import codes, views
