@@ -15,6 +15,7 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.allocate import allocate
+    from rampd.ext.codes import ACT_NO_RAISE
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
 
@@ -39,7 +40,9 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
     span_w = travelled(limits, state, longest)
     end_w = state.reference_w + (span_w if state.goal_w > state.reference_w else -span_w)
     total_w = (end_w + state.response_w - state.calm_w) / (1.0 + site.loss_ratio) + state.idle_w
-    allocate(limits, state, state.lo_w, state.hi_w, max(0.0, min(total_w, cap_w)), state.ahead_w)
+    total_w = max(0.0, min(total_w, cap_w))
+    allocate(limits, state, state.lo_w, state.hi_w, total_w, state.ahead_w)
+    take_over(limits, state, total_w)
     for i in range(site.racks):
         if state.slow[i]:
             down = state.ahead_w[i] < state.share_w[i]
@@ -48,6 +51,26 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
             state.share_w[i] += part * (state.ahead_w[i] - state.share_w[i])
         elif pressed(limits, state, i):
             state.share_w[i] = max(state.share_w[i], min(state.reach_w[i], state.hi_w[i]))
+
+
+def take_over(limits: Limits, state: State, total_w: float) -> None:
+    """What racks that may not rise cannot be given of a total to come, the others are given besides."""
+    barred = False
+    for i in range(limits.site.racks):
+        near_w = state.ahead_w[i]
+        far_w = state.hi_w[i]
+        if state.action[i] >= ACT_NO_RAISE and near_w > state.reach_w[i]:
+            near_w = max(state.reach_w[i], state.lo_w[i])
+            far_w = near_w
+            barred = True
+        state.near_w[i] = near_w
+        state.far_w[i] = far_w
+    if not barred:
+        return
+    allocate(limits, state, state.near_w, state.far_w, total_w, state.near_w)
+    for i in range(limits.site.racks):
+        if state.ahead_w[i] <= state.far_w[i]:
+            state.ahead_w[i] = state.near_w[i]
 
 
 def arriving(limits: Limits, state: State, i: int) -> float:

@@ -266,7 +266,7 @@ def explain(limits: Limits, state: State, i: int) -> None:
         why = WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE
     if share_w > max(state.reach_w[i], state.lo_w[i]) or share_w < min(state.floor_w[i], state.hi_w[i]):
         why = state.bound_why[i] if state.action[i] >= ACT_NO_RAISE else WHY_RATE
-    if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i]:
+    if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i] and state.ours[i]:
         why = WHY_SHED
     state.why[i] = why
 

@@ -82,3 +82,16 @@ def test_the_others_leave_it_its_rating_as_the_guard_counts_it(shown_kw: float) 
     assert made.state.applied_w[0] == shown_kw * 1e3
     assert made.state.applied_w[1] <= 70e3
     assert "SAFE" not in made.vetoes(), "the guard did not have to bring the node to its least"
+
+
+def test_one_that_is_switched_off_by_hand_is_not_said_to_be_shed() -> None:
+    made = world([FREE, FREE], phases=1, max_w=200e3, default_w=200e3, import_w=300e3)
+    made.inputs.rack_state[1] = codes.MANUAL
+    for _ in range(100):
+        made.cool(0)
+        made.rack(0, 100e3, 100e3)
+        made.rack(1, 0.0, 0.0)
+        made.meter(100e3)
+        made.tick()
+    assert made.state.hi_w[1] == 0.0
+    assert made.state.why[1] == codes.WHY_MANUAL

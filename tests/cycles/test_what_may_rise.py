@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from rampd.ext import codes
-from tests.core import Node, Rack, World, world
+from tests.core import Cooling, Node, Rack, World, world
 
 LPM_PER_W = 1.0 / (992.0 * 4179.0 / 60_000.0)
 """Flow that carries one watt by one kelvin, as in `thermal.capacity`."""
@@ -98,6 +98,21 @@ def test_racks_that_may_not_rise_keep_what_the_flow_carries(supply_c: float, lea
     flow_lpm = 300e3 * LPM_PER_W / (60.0 - supply_c)
     made.limits.min_flow_lpm[0] = flow_lpm * least
     assert sum(run(made, 10.0, supply_c=supply_c, flow_lpm=flow_lpm)) == pytest.approx(sum(before), abs=2.0)
+    assert made.vetoes() == {}
+
+
+def test_slow_racks_take_over_from_slow_racks_that_may_not_rise() -> None:
+    """No fast rack bridges them: the others go all the way, and who may not rise says why."""
+    slow = [Rack(min_w=0.0, loop=k // 2, dead_up_s=3.0, dead_down_s=3.0, slow=True) for k in range(4)]
+    made = world(slow, [Node(1e6)], [Cooling(), Cooling()], phases=10, max_w=400e3, default_w=400e3, import_w=500e3)
+    made.cool(1)
+    stood(made, *[40.0] * 4)
+    made.command(codes.TRACK, 240e3, lease_s=600.0)
+    made.cool(1, supply_c=39.0, age_s=-1000.0)
+    stands = run(made, 20.0)
+    assert stands[2:] == pytest.approx([40.0] * 2, abs=1.0)
+    assert sum(stands) == pytest.approx(240.0, abs=1.0)
+    assert made.state.why[2:4] == [codes.WHY_COOLING] * 2
     assert made.vetoes() == {}
 
 
