@@ -100,7 +100,8 @@ class Journal:
                 continue
             self._look_back(entry, stage)
             if at_s + KEEP_S > now_s:
-                self.ids.note(name, stage, at_s, _moment_s(entry.get("expires_at")))
+                stops = entry.get("verb") == "estop"
+                self.ids.note(name, stage, at_s, at_s if stops else _moment_s(entry.get("expires_at")))
 
     def _take_up(self, entry: dict[str, Any]) -> None:
         """What stood when the trail said so last; what came after it follows in the trail."""
@@ -127,9 +128,10 @@ class Journal:
         self.ids.note(command_id, stage, time.time(), expires_s)
 
     def expires_at(self, command_id: str) -> str | None:
-        """When the command of an id that was seen expires, as the trail has it: what it names is known again later."""
-        seen = self.ids.find(command_id, time.time())
-        return None if seen is None else stamp(seen.expires_s)
+        """When the command of an id expires, for the trail; None where there is nothing to remember it for."""
+        now_s = time.time()
+        seen = self.ids.find(command_id, now_s)
+        return None if seen is None or seen.expires_s <= now_s else stamp(seen.expires_s)
 
     def last_stage(self, command_id: str) -> Stage | None:
         """Of an id that was seen."""

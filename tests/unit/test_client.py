@@ -92,7 +92,9 @@ def test_the_words_of_rampd_set(words: str, fields: dict[str, Any], source: Sour
     assert asked_by(command.who) is source
 
 
-GOOD: dict[str, Any] = messages.ack("a", "reached", power_w=4)
+GOOD: dict[str, Any] = {
+    "id": "a", "at": "2026-12-01T06:00:00.000Z", "stage": "reached", "code": "ok", "message": "", "power_w": 4,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,7 @@ GOOD: dict[str, Any] = messages.ack("a", "reached", power_w=4)
     ],
 )
 def test_what_rampd_says_is_told_from_what_somebody_else_does(payload: Any, good: bool) -> None:
+    assert GOOD.keys() == messages.ack("a", "reached", power_w=None).keys()
     message = aiomqtt.Message("rampd/v1/hall/ack/a", payload, 1, False, 1, None)
     if good:
         assert client.said(message, client.ACK)["stage"] == "reached"

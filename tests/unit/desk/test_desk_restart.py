@@ -193,6 +193,18 @@ def test_what_was_missed_is_said_once(office: Office, composed: Composed, clock:
     assert third.last(third.send("setpoint", percent=50, id=missed)) == ("rejected", "repeated")
 
 
+def test_what_an_id_is_remembered_for_outlasts_a_restart(office: Office, composed: Composed, clock: Clock) -> None:
+    """Until its command has expired; a stop is never refused for its id, so that it stands in nobody's way."""
+    live = office.send("setpoint", percent=50)
+    stop = office.send("estop")
+    expected = [clock.wall_s + 30, clock.wall_s]
+    again = kept(office)(composed, clock)
+    for one in (office, again):
+        seen = [one.desk.journal.ids.find(name, clock.wall_s) for name in (live, stop)]
+        assert [known.expires_s for known in seen if known is not None] == pytest.approx(expected, abs=1e-3)
+    assert again.last(again.send("setpoint", percent=50, id=live)) == ("rejected", "repeated")
+
+
 def test_answers_are_told_apart_after_a_restart_as_before(office: Office, composed: Composed, clock: Clock) -> None:
     """By the correlation data that their sender gave them; the journal does not keep what is far too long."""
     place = {"topic": "over/there", "correlation": b"\x00\xff-1"}
