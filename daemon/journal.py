@@ -57,7 +57,7 @@ class Journal:
     _stop: dict[str, Any] | None = None
     _untouched: dict[str, Any] = field(default_factory=dict)
     _latched: dict[str, list[str]] = field(default_factory=dict)
-    _full: int = 0  # files of the trail in which it stands what a restart must know
+    _full: int = 0  # files of the trail since the start, as of the last word on what stands
     _problem: str = ""
     _writing: threading.Lock = field(default_factory=threading.Lock)  # the last write may find one that is under way
 
