@@ -2,10 +2,10 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    ACT_SAFE, ENDLESS, ESTOP, GOOD, MANUAL, REASONS, R_CDU_NEVER, R_CDU_STALE, R_CHANNEL, R_COMMON, R_CONDENSATION,
-    R_ESTOP, R_IMPORT, R_LEAK, R_LOW_FLOW, R_METER_FROZEN, R_METER_IMPLAUSIBLE, R_METER_LOST, R_METER_NEVER,
-    R_NEVER_READ, R_NO_FLOW, R_RETURN, R_RETURN_TURN, R_SHED, R_STALE, R_SUPPLY_DERATE, R_SUPPLY_TRIP, R_SUPPLY_WARN,
-    R_UNRESPONSIVE, SECOND_NS, SITE_IMPORT, STAND, UNRESPONSIVE)
+    ACT_NO_RAISE, ACT_SAFE, AVAILABLE, ENDLESS, ESTOP, GOOD, MANUAL, REASONS, R_CDU_NEVER, R_CDU_STALE, R_CHANNEL,
+    R_COMMON, R_CONDENSATION, R_ESTOP, R_IMPORT, R_LEAK, R_LOW_FLOW, R_METER_FROZEN, R_METER_IMPLAUSIBLE,
+    R_METER_LOST, R_METER_NEVER, R_NEVER_READ, R_NO_FLOW, R_RETURN, R_RETURN_TURN, R_SHED, R_STALE, R_SUPPLY_DERATE,
+    R_SUPPLY_TRIP, R_SUPPLY_WARN, R_UNRESPONSIVE, SECOND_NS, SITE_IMPORT, STAND, UNRESPONSIVE)
 from rampd.ext.ladder cimport acts, hold, worst
 
 cdef bint fresh(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
@@ -33,8 +33,12 @@ cdef int64_t silent(const image.Limits *limits, image.State *state, int64_t i, i
 @cython.locals(zone=int64_t, loop=int64_t, reason=int64_t)
 cdef void zones(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
-@cython.locals(action=int64_t, is_fresh=bint, links=int64_t, zone=int64_t, calm=bint)
+@cython.locals(action=int64_t, slot=int64_t, is_fresh=bint, zone=int64_t, calm=bint, usual=bint, urgent=int64_t,
+               racks_ns=int64_t)
 cdef void judge(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
+@cython.locals(action=int64_t)
+cdef int64_t sentence(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,
+                      bint is_fresh, int64_t now_ns) noexcept nogil
 cdef void adopt(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,
                 int64_t now_ns) noexcept nogil

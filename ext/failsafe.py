@@ -14,7 +14,9 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import (
+        ACT_NO_RAISE,
         ACT_SAFE,
+        AVAILABLE,
         ENDLESS,
         ESTOP,
         GOOD,
@@ -263,37 +265,50 @@ def zones(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
 def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """Sets what this tick may believe: meter, loop actions, racks' staleness and actions; adopts racks first seen."""
     zones(inputs, limits, state, now_ns)
-    links = 1 + limits.site.feeders
-    state.urgent = 0
-    state.racks_w = 0.0
-    state.racks_ns = now_ns
-    calm = True
+    racks_w = 0.0
+    racks_ns = now_ns
+    urgent = 0
+    calm = state.shedding == 0 and state.verb != ESTOP
     for zone in range(limits.site.zones):
         calm = calm and state.zone_action[zone] == 0
     for i in range(limits.site.racks):
-        is_fresh = fresh(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns)
-        if is_fresh and not state.known[i]:
-            adopt(inputs, limits, state, i, now_ns)
+        slot = limits.power_slot[i]
+        is_fresh = fresh(inputs, slot, limits.stale_ns[i], now_ns)
         if is_fresh:
-            state.racks_w += min(max(inputs.value[limits.power_slot[i]], 0.0), limits.max_w[i])
-            state.racks_ns = min(state.racks_ns, inputs.at_ns[limits.power_slot[i]])
+            if not state.known[i]:
+                adopt(inputs, limits, state, i, now_ns)
+            racks_w += min(max(inputs.value[slot], 0.0), limits.max_w[i])
+            racks_ns = min(racks_ns, inputs.at_ns[slot])
         action = 0
-        if not calm:
-            action = max(state.zone_action[0], state.zone_action[1 + limits.feeder[i]])
-            action = max(action, state.loop_action[limits.loop[i]])
-            if limits.link[i] >= 0:
-                action = max(action, state.zone_action[links + limits.link[i]])
-        if not is_fresh:
-            action = max(action, silent(limits, state, i, now_ns))
-        if inputs.rack_state[i] == UNRESPONSIVE:
-            state.reason_racks[R_UNRESPONSIVE] += 1
-            action = max(action, limits.reason_action[R_UNRESPONSIVE])
-        if state.shedding and limits.tier[i] >= state.shed_tier:
-            state.reason_racks[R_SHED] += 1
-            action = max(action, limits.reason_action[R_SHED])
-        state.urgent += action >= ACT_SAFE or inputs.rack_state[i] == MANUAL
+        usual = state.known[i] != 0
+        if not (is_fresh and calm and inputs.rack_state[i] == AVAILABLE):
+            action = sentence(inputs, limits, state, i, is_fresh, now_ns)
+            urgent += action >= ACT_SAFE or inputs.rack_state[i] == MANUAL
+            usual = usual and is_fresh and inputs.rack_state[i] == AVAILABLE and action < ACT_NO_RAISE
+            usual = usual and state.verb != ESTOP
         state.stale[i] = not is_fresh
         state.action[i] = action
+        state.usual[i] = usual
+    state.racks_w = racks_w
+    state.racks_ns = racks_ns
+    state.urgent = urgent
+
+
+def sentence(inputs: Inputs, limits: Limits, state: State, i: int, is_fresh: bool, now_ns: int) -> int:
+    """The worst action of the reasons of one rack, and of the site, feeder, loop and link that it belongs to."""
+    action = max(state.zone_action[0], state.zone_action[1 + limits.feeder[i]])
+    action = max(action, state.loop_action[limits.loop[i]])
+    if limits.link[i] >= 0:
+        action = max(action, state.zone_action[1 + limits.site.feeders + limits.link[i]])
+    if not is_fresh:
+        action = max(action, silent(limits, state, i, now_ns))
+    if inputs.rack_state[i] == UNRESPONSIVE:
+        state.reason_racks[R_UNRESPONSIVE] += 1
+        action = max(action, limits.reason_action[R_UNRESPONSIVE])
+    if state.shedding and limits.tier[i] >= state.shed_tier:
+        state.reason_racks[R_SHED] += 1
+        action = max(action, limits.reason_action[R_SHED])
+    return action
 
 
 def adopt(inputs: Inputs, limits: Limits, state: State, i: int, now_ns: int) -> None:

@@ -313,6 +313,7 @@ cdef struct State:              # the step's own memory
     uint8_t *ours               # [racks] the model follows its cap, else its reading
     uint8_t *stale
     uint8_t *action             # [racks]
+    uint8_t *usual              # [racks] adopted, fresh, in our hands, and nothing keeps it from rising
     uint8_t *loop_action        # [loops] of the loop's own reasons
     uint8_t *zone_action        # [zones] what its reasons do to its racks
     int32_t *zone_reasons       # [zones] bits of the reasons that act

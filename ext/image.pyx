@@ -217,6 +217,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.ours = <uint8_t *>take(base, &o, site.racks)
     x.stale = <uint8_t *>take(base, &o, site.racks)
     x.action = <uint8_t *>take(base, &o, site.racks)
+    x.usual = <uint8_t *>take(base, &o, site.racks)
     x.loop_action = <uint8_t *>take(base, &o, site.loops)
     x.zone_action = <uint8_t *>take(base, &o, site.zones)
     x.zone_reasons = <int32_t *>take(base, &o, site.zones * 4)

@@ -182,6 +182,7 @@ class State(ctypes.Structure):
     ours: Bytes
     stale: Bytes
     action: Bytes
+    usual: Bytes
     loop_action: Bytes
     zone_action: Bytes
     zone_reasons: Ints

@@ -3,12 +3,12 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, give_way
 from rampd.ext.ballast cimport standing
+from rampd.ext.bounds cimport bounds
 from rampd.ext.bridge cimport ahead, expect, make_up
 from rampd.ext.codes cimport (
-    ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ACT_SHED, AVAILABLE, DISPATCHED, EMERGENCY, ENDLESS, ESTOP, FAULT_CLOCK,
-    FAULT_NONE, SITE_ESTOP, SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM,
-    UNRESPONSIVE, WHY_COOLING, WHY_DEMAND, WHY_GRID, WHY_MANUAL, WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_REST,
-    WHY_SHARE, WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
+    ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SITE_ESTOP, SITE_FAULT,
+    SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_DEMAND, WHY_MAX, WHY_MIN,
+    WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe
@@ -23,15 +23,6 @@ from rampd.ext.thermal cimport caps, narrow
 
 cdef double room(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
-cdef void stay(image.State *state, int64_t i) noexcept nogil
-@cython.locals(action=int64_t, why=int64_t)
-cdef double ends(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
-@cython.locals(may=bint)
-cdef double wake(image.State *state, int64_t i, double room_w) noexcept nogil
-cdef void bounds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
-cdef bint arrived(const image.Inputs *inputs, const image.Limits *limits, const image.State *state,
-                  int64_t i) noexcept nogil
-cdef void keep_free(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(why=int64_t)
 cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(full=bint)

@@ -15,15 +15,13 @@ import cython
 if not cython.compiled:
     from rampd.ext.allocate import allocate, give_way
     from rampd.ext.ballast import standing
+    from rampd.ext.bounds import bounds
     from rampd.ext.bridge import ahead, expect, make_up
     from rampd.ext.codes import (
-        ACT_DERATE,
         ACT_NO_RAISE,
         ACT_SAFE,
-        ACT_SHED,
         AVAILABLE,
         DISPATCHED,
-        EMERGENCY,
         ENDLESS,
         ESTOP,
         FAULT_CLOCK,
@@ -36,20 +34,13 @@ if not cython.compiled:
         SITE_RATE,
         SITE_REFERENCE,
         SITE_ROOM,
-        UNRESPONSIVE,
-        WHY_COOLING,
         WHY_DEMAND,
-        WHY_GRID,
-        WHY_MANUAL,
         WHY_MAX,
         WHY_MIN,
         WHY_NODE,
         WHY_RATE,
-        WHY_REST,
         WHY_SHARE,
         WHY_SHED,
-        WHY_STALE,
-        WHY_UNRESPONSIVE,
     )
     from rampd.ext.failsafe import judge
     from rampd.ext.firm import firm, span
@@ -112,155 +103,12 @@ def target(limits: Limits, state: State, dt_s: float) -> float:
     return max(0.0, want_w)
 
 
-def stay(state: State, i: int) -> None:
-    """A rack whose minimum time has not passed stays where it is; safety ends that time."""
-    if state.action[i] >= ACT_DERATE or state.verb == ESTOP or state.envelope == EMERGENCY:
-        state.free_ns[i] = 0
-    elif state.ours[i] and state.lo_w[i] < state.hi_w[i]:
-        state.lo_w[i] = max(state.lo_w[i], min(state.applied_w[i], state.hi_w[i]))
-        state.hi_w[i] = state.lo_w[i]
-        state.bound_why[i] = WHY_REST
-
-
-def ends(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
-    """A rack's least and most for this tick and what holds its most; returns what its node must keep free for it."""
-    max_w = limits.max_w[i]
-    action = state.action[i]
-    # Lower than it was seen to go it does not go: others make up for it.
-    lo_w = state.bottom_w[i] if action < ACT_NO_RAISE and state.verb != ESTOP else limits.min_w[i]
-    hi_w = min(max_w, max(lo_w, state.demand_w[i]))
-    why = WHY_MAX if hi_w == max_w else WHY_DEMAND
-    # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
-    reserve_w = min(max_w - hi_w, max(0.08 * max_w, 1.2 * limits.quantum_w[i]))
-    state.head_w[i] = reserve_w
-    if not state.known[i]:
-        lo_w = 0.0
-        hi_w = 0.0
-        reserve_w = max_w
-        why = WHY_STALE
-    elif inputs.rack_state[i] != AVAILABLE:
-        lo_w = min(state.power_w[i], max_w)
-        hi_w = lo_w
-        # Whoever holds it may raise it, and one that was restarted does; the guard counts it like this.
-        reserve_w = max_w - hi_w
-        why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
-    elif action >= ACT_NO_RAISE or state.stale[i]:
-        if action >= ACT_SAFE:
-            hi_w = lo_w
-            why = WHY_GRID if action == ACT_SHED else WHY_COOLING
-        elif action >= ACT_NO_RAISE:
-            # What it may not do is rise, see `bounds`; its share is what it was, so that it does not drain to others.
-            why = WHY_COOLING if state.loop_action[limits.loop[i]] >= ACT_NO_RAISE else WHY_STALE
-            if state.fault_hold or state.shedding or state.returning:
-                why = WHY_GRID
-            if state.stale[i] or not state.meter_good:
-                why = WHY_STALE
-        if state.stale[i]:
-            # Whatever it is given, it counts at its rating.
-            reserve_w = max_w - lo_w
-    state.lo_w[i] = lo_w
-    state.hi_w[i] = hi_w
-    state.bound_why[i] = why
-    return reserve_w
-
-
-def wake(state: State, i: int, room_w: float) -> float:
-    """Keeps a rack that is off there unless it may rise and the reference has room for its least; what is then left."""
-    lo_w = state.lo_w[i]
-    may = state.hi_w[i] > lo_w and state.action[i] < ACT_NO_RAISE
-    if may and room_w >= lo_w and state.rise_w >= lo_w:
-        return room_w - lo_w
-    state.lo_w[i] = 0.0
-    state.hi_w[i] = 0.0
-    state.bound_why[i] = WHY_SHED
-    return room_w
-
-
-def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
-    """Each rack's least and most for this tick, what it can reach in one move, and what nodes must keep free for it."""
-    # What the reference has room for beyond the set points that stand: racks that are off come back within it only.
-    wake_w = state.reference_w + state.response_w - state.disturbance_w
-    wake_w = wake_w / (1.0 + limits.site.loss_ratio) + state.idle_w - state.stand_w
-    if state.verb == ESTOP or state.fault_hold:
-        wake_w = 0.0
-    for v in range(limits.site.nodes):
-        kept_w = 0.0
-        falling_w = 0.0
-        used_w = 0.0
-        worst_w = 0.0
-        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
-            applied_w = state.applied_w[i]
-            kept_w += ends(inputs, limits, state, i)
-            most_w = limits.max_w[i]
-            if state.known[i] and inputs.rack_state[i] == AVAILABLE:
-                lo_w = max(applied_w, state.lo_w[i])
-                if not state.stale[i]:
-                    # What a lowered rack has not given up yet; once its fall should have been read, it just draws more.
-                    late_w = inputs.value[limits.power_slot[i]] - lo_w
-                    most_w = max(applied_w, min(inputs.value[limits.power_slot[i]], most_w))
-                    if late_w > 0.0 and arrived(inputs, limits, state, i):
-                        kept_w += late_w
-                    elif late_w > 0.0:
-                        falling_w += late_w
-                if applied_w <= 0.0 and lo_w > 0.0:
-                    wake_w = wake(state, i, wake_w)
-            worst_w += most_w
-            used_w += max(state.lo_w[i], min(applied_w, state.hi_w[i]))
-            if state.now_ns < state.free_ns[i]:
-                stay(state, i)
-            cap_w = state.cap_w[i]
-            state.floor_w[i] = min(applied_w, cap_w - limits.fall_w[i])
-            state.reach_w[i] = max(applied_w, cap_w + limits.rise_w[i])
-            if state.action[i] >= ACT_NO_RAISE:
-                state.reach_w[i] = max(applied_w, state.lo_w[i])
-        state.worst_w[v] = worst_w
-        state.reserve_w[v] = kept_w
-        state.flow_w[v] = falling_w
-        state.used_w[v] = used_w
-    if limits.site.resting:
-        for k in range(limits.stepped_first[limits.site.tiers]):
-            i = limits.stepped[k]
-            if limits.on_ns[i] + limits.off_ns[i] > 0:
-                # It changes once and then rests, so it goes all the way at once.
-                state.floor_w[i] = 0.0
-                if state.action[i] < ACT_NO_RAISE:
-                    state.reach_w[i] = limits.max_w[i]
-    keep_free(limits, state)
-
-
-def arrived(inputs: Inputs, limits: Limits, state: State, i: int) -> bool:
-    """Whether a rack's newest reading is from a second or more after its set point took effect."""
-    history = limits.site.history
-    since = state.dead_down[i] + 1_000_000_000 // limits.site.period_ns
-    since += (state.now_ns - inputs.at_ns[limits.power_slot[i]]) // limits.site.period_ns
-    row = (state.tick + history - min(since, history - 1)) % history
-    return state.past_w[row * limits.site.racks + i] <= state.applied_w[i] * 1.001
-
-
-def keep_free(limits: Limits, state: State) -> None:
-    """What nodes keep free, with the racks below: what is still to fall there keeps others from rising, no more.
-
-    `flow_w` is what lowered racks have not given up yet, `used_w` what the set points take.
-    """
-    for back in range(limits.site.nodes):
-        v = limits.site.nodes - 1 - back
-        if v > 0:
-            parent = limits.node_parent[v]
-            state.worst_w[parent] += state.worst_w[v]
-            state.reserve_w[parent] += state.reserve_w[v]
-            state.flow_w[parent] += state.flow_w[v]
-            state.used_w[parent] += state.used_w[v]
-        room_w = limits.node_w[v] - state.reserve_w[v] - state.used_w[v]
-        late_w = min(state.flow_w[v], max(0.0, room_w))
-        state.used_w[v] = late_w
-    for v in range(limits.site.nodes):
-        state.reserve_w[v] += state.used_w[v]
-
-
 def explain(limits: Limits, state: State, i: int) -> None:
     """Says what holds a rack where it is, before its share is held to what it can reach."""
     share_w = state.share_w[i]
     why = state.bound_why[i]
+    if why == WHY_MAX and state.hi_w[i] < limits.max_w[i]:
+        why = WHY_DEMAND
     if share_w < state.hi_w[i] and why != WHY_NODE:
         # What bounds it from above does not bind.
         why = WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE

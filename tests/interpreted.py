@@ -29,6 +29,7 @@ KERNELS: Final = (
     "swing",
     "move",
     "thermal",
+    "bounds",
     "firm",
     "step",
 )
@@ -65,6 +66,7 @@ def load_all() -> dict[str, ModuleType]:
 _LOADED: Final = load_all()
 allocate = _LOADED["allocate"]
 ballast = _LOADED["ballast"]
+bounds = _LOADED["bounds"]
 bridge = _LOADED["bridge"]
 failsafe = _LOADED["failsafe"]
 firm = _LOADED["firm"]
