@@ -218,6 +218,7 @@ cdef struct State:              # the step's own memory
     double fall_w
     double pace_w               # how far the reference moves in a tick now
     double disturbance_w        # meter minus model: what the racks do not explain
+    double excess_w             # of that, what the last reading above the import limit showed
     double total_w              # asked of the racks in sum
     double model_w              # the racks' model in sum
     double stand_w              # what the set points that stand allow the racks to draw in sum, the least in full
