@@ -130,9 +130,7 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
     return grain_w
 
 
-def give_back(
-    limits: Limits, state: State, tier: int, spare_w: float, grain_w: float, held: bool, slow: bool
-) -> float:
+def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: float, held: bool, slow: bool) -> float:
     """Gives levels of a tier to racks that hold them already, or to those that do not; what is then left.
 
     Less than half of `grain_w`, the smallest level that may be given, is left for certain.
