@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
     AVAILABLE, DISPATCHED, ESTOP, GOOD, SECOND_NS, STAND, VETO_COOLING, VETO_FALL, VETO_GRID, VETO_LEVEL, VETO_NODE,
@@ -12,8 +12,8 @@ cdef void alive(const image.Inputs *inputs, const image.Limits *limits, image.Wa
 @cython.locals(at_ns=int64_t)
 cdef void believe(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, bint fault,
                   int64_t now_ns) noexcept nogil
-@cython.locals(slot=int64_t, at_ns=int64_t)
-cdef void listen(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i,
+@cython.locals(slot=int64_t, at_ns=int64_t, racks_ns=int64_t)
+cdef void listen(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
                  int64_t now_ns) noexcept nogil
 @cython.locals(slot=int64_t)
 cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
@@ -27,21 +27,19 @@ cdef bint has(const image.Limits *limits, int64_t i, double asked_w) noexcept no
 @cython.locals(loop=int64_t, supply=int64_t)
 cdef double rack(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i, double asked_w,
                  bint meter_good, bint fault, int64_t now_ns) noexcept nogil
+cdef double own(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *asked_w,
+                double *out_w, bint meter_good, bint fault, int64_t now_ns) noexcept nogil
 @cython.locals(leased=bint, over=bint, free=bint)
 cdef void pace(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,
-               int64_t now_ns) noexcept nogil
+               double change_w, int64_t now_ns) noexcept nogil
 @cython.locals(supply=int64_t, flow=int64_t, leak=int64_t)
 cdef bint uncooled(const image.Inputs *inputs, const image.Limits *limits, int64_t loop, int64_t now_ns) noexcept nogil
 @cython.locals(dew=int64_t)
 cdef bint damp(const image.Inputs *inputs, const image.Limits *limits, int64_t loop, int64_t now_ns) noexcept nogil
-cdef double worst(const image.Inputs *inputs, const image.Limits *limits, const image.Watch *watch, int64_t i,
-                  double asked_w, int64_t now_ns) noexcept nogil
 @cython.locals(parent=int64_t, broken=bint)
-cdef void total(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *out_w,
-                int64_t now_ns) noexcept nogil
+cdef void total(const image.Limits *limits, image.Watch *watch, const double *out_w) noexcept nogil
 @cython.locals(withdrawn=bint)
-cdef void nodes(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,
-                int64_t now_ns) noexcept nogil
-@cython.locals(meter_good=bint, fault=bint)
+cdef void nodes(const image.Limits *limits, image.Watch *watch, double *out_w, int64_t now_ns) noexcept nogil
+@cython.locals(meter_good=bint, fault=bint, vetoed='uint8_t *', last_w='double *')
 cdef void check(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *asked_w,
                 double *out_w, int64_t now_ns) noexcept nogil

@@ -93,20 +93,33 @@ def believe(inputs: Inputs, limits: Limits, watch: Watch, fault: bool, now_ns: i
         watch.implausible = 0
 
 
-def listen(inputs: Inputs, limits: Limits, watch: Watch, i: int, now_ns: int) -> None:
-    """Adds up what the racks draw, and what they moved by where one was read twice since the meter last moved."""
-    slot = limits.power_slot[i]
-    at_ns = inputs.at_ns[slot]
-    if not good(inputs, slot, limits.stale_ns[i], now_ns):
-        return
-    watch.racks_w += min(max(inputs.value[slot], 0.0), limits.max_w[i])
-    watch.racks_ns = min(watch.racks_ns, at_ns)
-    if at_ns == watch.heard_ns[i]:
-        return
-    if watch.heard_ns[i] >= watch.shown_ns:
-        watch.own_w += inputs.value[slot] - watch.heard_w[i]
-    watch.heard_w[i] = inputs.value[slot]
-    watch.heard_ns[i] = at_ns
+def listen(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
+    """Judges every rack's reading once: what all draw, what each is held to draw at least, and what they moved by.
+
+    The last where one was read twice since the meter last moved. A rack that is not ours, or whose reading cannot be
+    believed, is held to draw its most.
+    """
+    racks_w = 0.0
+    racks_ns = now_ns
+    for i in range(limits.site.racks):
+        slot = limits.power_slot[i]
+        at_ns = inputs.at_ns[slot]
+        if not good(inputs, slot, limits.stale_ns[i], now_ns):
+            watch.least_w[i] = limits.max_w[i]
+            continue
+        drawn_w = min(inputs.value[slot], limits.max_w[i])
+        if drawn_w > 0.0:
+            racks_w += drawn_w
+        racks_ns = min(racks_ns, at_ns)
+        watch.least_w[i] = drawn_w if inputs.rack_state[i] == AVAILABLE else limits.max_w[i]
+        if at_ns == watch.heard_ns[i]:
+            continue
+        if watch.heard_ns[i] >= watch.shown_ns:
+            watch.own_w += inputs.value[slot] - watch.heard_w[i]
+        watch.heard_w[i] = inputs.value[slot]
+        watch.heard_ns[i] = at_ns
+    watch.racks_w = racks_w
+    watch.racks_ns = racks_ns
 
 
 def faulted(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
@@ -167,10 +180,10 @@ def rack(
 ) -> float:
     """The set point of one rack by its own rules: a level it has, and no raise that its readings do not carry."""
     last_w = watch.last_w[i]
-    if not (asked_w == last_w or has(limits, i, asked_w)):
+    if not has(limits, i, asked_w):
         veto(watch, i, VETO_LEVEL)
         return last_w
-    if asked_w <= last_w:
+    if asked_w < last_w:
         return asked_w
     if not meter_good or not good(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns):
         veto(watch, i, VETO_STALE)
@@ -191,7 +204,27 @@ def rack(
     return asked_w
 
 
-def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
+def own(
+    inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w: Doubles, meter_good: bool, fault: bool,
+    now_ns: int,
+) -> float:  # fmt: skip
+    """Every set point by its rack's own rules, into `out_w`; what their sum changes by. What stands breaks none."""
+    change_w = 0.0
+    for i in range(limits.site.racks):
+        if not watch.known[i]:
+            meet(inputs, limits, watch, i, now_ns)
+        if not watch.known[i]:
+            out_w[i] = 0.0
+            watch.least_w[i] = limits.max_w[i]
+        elif asked_w[i] == watch.last_w[i]:
+            out_w[i] = asked_w[i]
+        else:
+            out_w[i] = rack(inputs, limits, watch, i, asked_w[i], meter_good, fault, now_ns)
+            change_w += out_w[i] - watch.last_w[i]
+    return change_w
+
+
+def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, change_w: float, now_ns: int) -> None:
     """The sum rises and falls no faster than its envelope, over the tick and over any second.
 
     What one rack cannot take but at once may be saved up for over a longer time.
@@ -207,10 +240,6 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: i
     down = site.dispatched_down
     watch.rise_w = min(watch.rise_w + 1.25 * up * since_s, 1.25 * max(up, 0.1 * site.dispatched_up, site.jump_w))
     watch.fall_w = min(watch.fall_w + 1.25 * down * since_s, 1.25 * max(down, site.jump_w))
-    change_w = 0.0
-    for i in range(site.racks):
-        if watch.known[i]:
-            change_w += out_w[i] - watch.last_w[i]
     over = watch.racks_w - site.generation_w > site.import_w
     free = over or command.verb == ESTOP or opened(inputs, limits, now_ns)
     if inputs.quality[site.power_slot] == GOOD and inputs.value[site.power_slot] > site.import_w and watch.frozen == 0:
@@ -261,24 +290,16 @@ def damp(inputs: Inputs, limits: Limits, loop: int, now_ns: int) -> bool:
     return inputs.value[limits.supply_slot[loop]] < inputs.value[dew] + limits.margin_k[loop]
 
 
-def worst(inputs: Inputs, limits: Limits, watch: Watch, i: int, asked_w: float, now_ns: int) -> float:
-    """The most that a rack may draw while its set point goes from the last to the asked one."""
-    if (
-        not watch.known[i]
-        or inputs.rack_state[i] != AVAILABLE
-        or not good(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns)
-    ):
-        return limits.max_w[i]
-    # A rack that is on draws at least its least, whatever it is asked.
-    return max(max(watch.last_w[i], asked_w), min(inputs.value[limits.power_slot[i]], limits.max_w[i]))
+def total(limits: Limits, watch: Watch, out_w: Doubles) -> None:
+    """Sums the worst case at every node into `sum_w`, and marks nodes that are broken themselves or below such.
 
-
-def total(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
-    """Sums the worst case at every node into `sum_w`, and marks nodes that are broken themselves or below such."""
+    The most that a rack may draw while its set point goes from the last to the next one, and no less than its reading:
+    one that is on draws at least its least, whatever it is asked.
+    """
     for v in range(limits.site.nodes):
         sum_w = 0.0
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
-            sum_w += worst(inputs, limits, watch, i, out_w[i], now_ns)
+            sum_w += max(max(watch.last_w[i], out_w[i]), watch.least_w[i])
         watch.sum_w[v] = sum_w
     for back in range(limits.site.nodes - 1):
         v = limits.site.nodes - 1 - back
@@ -289,9 +310,9 @@ def total(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: 
         watch.breach[v] = broken or (parent >= 0 and watch.breach[parent] != 0)
 
 
-def nodes(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
+def nodes(limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
     """Withdraws raises below every broken node; after `breach_ns` above its limit its racks go to their least."""
-    total(inputs, limits, watch, out_w, now_ns)
+    total(limits, watch, out_w)
     withdrawn = False
     for v in range(limits.site.nodes):
         if watch.breach[v] == 0:
@@ -302,7 +323,7 @@ def nodes(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: 
                 veto(watch, i, VETO_NODE)
                 withdrawn = True
     if withdrawn:
-        total(inputs, limits, watch, out_w, now_ns)
+        total(limits, watch, out_w)
     for v in range(limits.site.nodes):
         if watch.breach[v] == 0:
             watch.over_ns[v] = 0
@@ -331,20 +352,15 @@ def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w:
     else:
         watch.short_ns = now_ns
         watch.trust_ns = now_ns
-    watch.racks_w = 0.0
-    watch.racks_ns = now_ns
+    listen(inputs, limits, watch, now_ns)
+    # Pointers of its own let the compiler clear and copy in one piece.
+    vetoed = watch.vetoed
+    last_w = watch.last_w
     for i in range(limits.site.racks):
-        watch.vetoed[i] = 0
-        listen(inputs, limits, watch, i, now_ns)
-        if not watch.known[i]:
-            meet(inputs, limits, watch, i, now_ns)
-        if watch.known[i]:
-            out_w[i] = rack(inputs, limits, watch, i, asked_w[i], meter_good, fault, now_ns)
-        else:
-            out_w[i] = 0.0
-    pace(inputs, limits, watch, out_w, now_ns)
-    nodes(inputs, limits, watch, out_w, now_ns)
+        vetoed[i] = 0
+    change_w = own(inputs, limits, watch, asked_w, out_w, meter_good, fault, now_ns)
+    pace(inputs, limits, watch, out_w, change_w, now_ns)
+    nodes(limits, watch, out_w, now_ns)
     for i in range(limits.site.racks):
-        if watch.known[i]:
-            watch.last_w[i] = out_w[i]
+        last_w[i] = out_w[i]
     watch.last_ns = now_ns

@@ -346,6 +346,7 @@ cdef struct Watch:              # the guard's own memory
     double fall_w
     int64_t *vetoes             # [VETOES]
     double *last_w              # [racks] what the guard let pass
+    double *least_w             # [racks] what it is held to draw whatever it is asked
     double *heard_w             # [racks] its last good power reading
     int64_t *heard_ns           # [racks] and the time of it
     double *sum_w               # [nodes]
@@ -447,11 +448,12 @@ cdef class InputWall:
 
 cdef class OutputWall:
     cdef Wall wall
-    cdef Outputs own            # the control thread writes here
+    cdef Outputs own            # the control thread writes here, what is of the racks to the back
     cdef Py_ssize_t racks
     cdef Outputs buffers[3]
     cdef void *memory
     cdef size_t size
+    cdef Outputs *back(self) noexcept nogil
     cdef void publish(self) noexcept nogil
 
 cdef class Memory:

@@ -111,18 +111,19 @@ cdef size_t lay_outputs(Outputs *x, char *base, const Site *site) noexcept:
     x.late_bins = <int64_t *>take(base, &o, BINS * 8)
     x.busy_bins = <int64_t *>take(base, &o, BINS * 8)
     x.recent_late_ns = <int64_t *>take(base, &o, RECENT * 8)
-    x.setpoint_w = <double *>take(base, &o, site.racks * 8)
-    x.demand_w = <double *>take(base, &o, site.racks * 8)
-    x.active = <uint8_t *>take(base, &o, site.racks)
-    x.stale = <uint8_t *>take(base, &o, site.racks)
-    x.action = <uint8_t *>take(base, &o, site.racks)
-    x.why = <uint8_t *>take(base, &o, site.racks)
     x.loop_w = <double *>take(base, &o, site.loops * 8)
     x.loop_action = <uint8_t *>take(base, &o, site.loops)
     x.zone_reasons = <int32_t *>take(base, &o, site.zones * 4)
     x.zone_latched = <int32_t *>take(base, &o, site.zones * 4)
     x.zone_lost = <int32_t *>take(base, &o, site.zones * 4)
     x.reason_racks = <int64_t *>take(base, &o, REASONS * 8)
+    # The racks last: they are written straight into the buffer that goes out.
+    x.setpoint_w = <double *>take(base, &o, site.racks * 8)
+    x.demand_w = <double *>take(base, &o, site.racks * 8)
+    x.active = <uint8_t *>take(base, &o, site.racks)
+    x.stale = <uint8_t *>take(base, &o, site.racks)
+    x.action = <uint8_t *>take(base, &o, site.racks)
+    x.why = <uint8_t *>take(base, &o, site.racks)
     return o
 
 
@@ -237,6 +238,7 @@ cdef size_t lay_watch(Watch *x, char *base, const Site *site) noexcept:
     cdef size_t o = 0
     x.vetoes = <int64_t *>take(base, &o, VETOES * 8)
     x.last_w = <double *>take(base, &o, site.racks * 8)
+    x.least_w = <double *>take(base, &o, site.racks * 8)
     x.heard_w = <double *>take(base, &o, site.racks * 8)
     x.heard_ns = <int64_t *>take(base, &o, site.racks * 8)
     x.sum_w = <double *>take(base, &o, site.nodes * 8)
@@ -328,10 +330,13 @@ cdef class OutputWall:
     def __dealloc__(self):
         free(self.memory)
 
+    cdef Outputs *back(self) noexcept nogil:
+        return &self.buffers[self.wall.back]
+
     cdef void publish(self) noexcept nogil:
         cdef Outputs *back = &self.buffers[self.wall.back]
         memcpy(back, &self.own, <size_t>(<char *>&self.own.vetoes - <char *>&self.own))
-        memcpy(back.vetoes, self.own.vetoes, self.size)
+        memcpy(back.vetoes, self.own.vetoes, <size_t>(<char *>self.own.setpoint_w - <char *>self.own.vetoes))
         rampd_wall_publish(&self.wall)
 
     def latch(self):

@@ -2,7 +2,7 @@
 # cython: initializedcheck=False, auto_pickle=False, autotestdict=False
 """The control thread: absolute deadlines, latch -> step -> guard -> publish, and never the GIL."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport write
@@ -76,15 +76,8 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.firm_up_600_w = state.firm_w[5]
     for i in range(VETOES):
         out.vetoes[i] = watch.vetoes[i]
-    memcpy(out.why, state.why, limits.site.racks)
-    for i in range(limits.site.racks):
-        out.active[i] = state.known[i] and watch.known[i] and inputs.rack_state[i] == AVAILABLE
-        if watch.vetoed[i]:
-            out.why[i] = WHY_GUARD
-    memcpy(out.setpoint_w, state.applied_w, limits.site.racks * sizeof(double))
-    memcpy(out.demand_w, state.demand_w, limits.site.racks * sizeof(double))
-    memcpy(out.stale, state.stale, limits.site.racks)
-    memcpy(out.action, state.action, limits.site.racks)
+    for i in range(REASONS):
+        out.reason_racks[i] = state.reason_racks[i]
     for i in range(limits.site.loops):
         out.loop_w[i] = state.loop_w[i]
         out.loop_action[i] = state.loop_action[i]
@@ -92,8 +85,30 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
         out.zone_reasons[i] = state.zone_reasons[i]
         out.zone_latched[i] = state.zone_latched[i]
         out.zone_lost[i] = state.zone_lost[i]
-    for i in range(REASONS):
-        out.reason_racks[i] = state.reason_racks[i]
+
+
+# Pointers of its own: behind a byte that is written, the compiler would read those in the structs again for every rack.
+cdef void show_racks(const image.Limits *limits, const image.Inputs *inputs, const image.State *state,
+                     const image.Watch *watch, image.Outputs *out) noexcept nogil:
+    cdef int64_t racks = limits.site.racks
+    cdef int64_t i
+    cdef const uint8_t *adopted = state.known
+    cdef const uint8_t *known = watch.known
+    cdef const uint8_t *rack_state = inputs.rack_state
+    cdef const uint8_t *vetoed = watch.vetoed
+    cdef const uint8_t *why = state.why
+    cdef uint8_t *active = out.active
+    cdef uint8_t *shown = out.why
+    cdef uint8_t reason
+    for i in range(racks):
+        active[i] = adopted[i] & known[i] & (rack_state[i] == AVAILABLE)
+    for i in range(racks):
+        reason = why[i]
+        shown[i] = <uint8_t>WHY_GUARD if vetoed[i] else reason
+    memcpy(out.setpoint_w, state.applied_w, racks * sizeof(double))
+    memcpy(out.demand_w, state.demand_w, racks * sizeof(double))
+    memcpy(out.stale, state.stale, racks)
+    memcpy(out.action, state.action, racks)
 
 
 cdef class Loop:
@@ -121,6 +136,7 @@ cdef class Loop:
         check(inputs, limits, watch, state.asked_w, state.applied_w, now_ns)
         record(limits, state)
         show(limits, inputs, state, watch, out)
+        show_racks(limits, inputs, state, watch, self.outputs.back())
         out.fault = fault
         out.at_ns = now_ns
         out.late_ns = now_ns - due_ns

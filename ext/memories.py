@@ -219,6 +219,7 @@ class Watch(ctypes.Structure):
     fall_w: float
     vetoes: Longs
     last_w: Doubles
+    least_w: Doubles
     heard_w: Doubles
     heard_ns: Longs
     sum_w: Doubles

@@ -26,5 +26,5 @@ cdef void advance(const image.Inputs *inputs, const image.Limits *limits, image.
 cdef void compare(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil
 cdef void rest(const image.Limits *limits, image.State *state, int64_t i, bint risen) noexcept nogil
-@cython.locals(i=int64_t, k=int64_t, row=int64_t, before=int64_t)
+@cython.locals(i=int64_t, k=int64_t, row=int64_t, before=int64_t, past_w='double *', applied_w='const double *')
 cdef void record(const image.Limits *limits, image.State *state) noexcept nogil

@@ -226,12 +226,14 @@ def record(limits: Limits, state: State) -> None:
     racks = limits.site.racks
     row = (state.tick % limits.site.history) * racks
     before = (state.tick - 1) % limits.site.history * racks
+    past_w = state.past_w
+    applied_w = state.applied_w
     if limits.site.resting and state.tick > 1:
         for k in range(limits.stepped_first[limits.site.tiers]):
             i = limits.stepped[k]
             if state.known[i] and state.applied_w[i] != state.past_w[before + i]:
                 rest(limits, state, i, state.applied_w[i] > state.past_w[before + i])
     for i in range(racks):
-        if state.applied_w[i] != state.past_w[before + i] and state.known[i] and state.tick > 1:
-            moved(limits, state, i, state.past_w[before + i])
-        state.past_w[row + i] = state.applied_w[i]
+        if applied_w[i] != past_w[before + i] and state.known[i] and state.tick > 1:
+            moved(limits, state, i, past_w[before + i])
+        past_w[row + i] = applied_w[i]

@@ -36,6 +36,8 @@ SCRIPTS = {
     "racks read late":                ((P(5, 300.0), P(10, 250.0, read=()), P(50, 250.0, DOWN)), 0),
     "racks read late, then as said":  ((P(5, 300.0), P(10, 250.0, read=()), P(5, 250.0, DOWN), P(22, 250.0)), 1),
     "readings that are none":         ((P(5, 300.0), P(50, 300.0, (900.0, 80.0, 40.0), bad=(0,))), 0),
+    "one is none, two moved":         ((P(5, 300.0), P(22, 300.0, (900.0, 54.999, 15.0), bad=(0,))), 1),
+    "one is not read, two moved":     ((P(5, 300.0), P(22, 300.0, (900.0, 54.999, 15.0), read=(1, 2))), 1),
     "none, and none again":           ((P(5, 300.0), P(9, 300.0, (0.0, 80.0, 40.0), bad=(0,)), P(50, 300.0)), 0),
     "no meter, no doubt":             ((P(5, 300.0), P(50, 300.0, DOWN, meter_age_s=2.1), P(1, 301.0, DOWN)), 0),
     "the doubt begins anew":          ((P(5, 300.0, meter_age_s=0.5), P(15, 301.0, DOWN, meter_age_s=0.5)), 0),

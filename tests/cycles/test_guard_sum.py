@@ -145,6 +145,16 @@ def test_above_the_import_limit_the_racks_fall_freely_and_do_not_rise(
     assert made.vetoes() == ({"RISE": 2} if over else {})
 
 
+@pytest.mark.parametrize(
+    ("shown_w", "counts_w"), [(-5e3, 0.0), (0.0, 0.0), (0.5, 0.5), (40e3, 40e3), (100e3, 100e3), (100.1e3, 100e3)]
+)
+def test_a_rack_counts_with_what_it_shows_between_nothing_and_its_most(shown_w: float, counts_w: float) -> None:
+    made = full(hall())
+    made.rack(0, shown_w)
+    made.guard(*made.watch.last_w[:3])
+    assert made.watch.racks_w == 200e3 + counts_w
+
+
 def test_a_rack_that_is_not_read_is_not_above_the_import_limit() -> None:
     made = full(hall(299.0))
     made.rack(2, 100e3, age_s=5.1)
