@@ -19,8 +19,10 @@ cdef double quantile(const image.Limits *limits, image.State *state, int64_t at,
 cdef bint counts(const image.Inputs *inputs, const image.Limits *limits, const image.State *state,
                  int64_t i) noexcept nogil
 @cython.locals(why=int64_t, free=bint)
-cdef double above(const image.Limits *limits, const image.State *state, int64_t i, int64_t k) noexcept nogil
-@cython.locals(v=int64_t, at=int64_t, k=int64_t, up=bint)
+cdef double above(const image.Limits *limits, const image.State *state, int64_t i, bint far) noexcept nogil
+cdef double give(image.State *state, int64_t at, int64_t place, double room_w, double slope_w, double time_s,
+                 double loose_s, double sure) noexcept nogil
+@cython.locals(v=int64_t, at=int64_t, k=int64_t, nodes=int64_t)
 cdef void weigh(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(v=int64_t, out=int64_t, lost=bint)
 cdef void losses(const image.Limits *limits, image.State *state) noexcept nogil

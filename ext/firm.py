@@ -134,18 +134,36 @@ def counts(inputs: Inputs, limits: Limits, state: State, i: int) -> bool:
     return 2 * age_ns <= 5 * state.gap_ns[i] + 2 * limits.site.period_ns or state.gap_ns[i] == 0
 
 
-def above(limits: Limits, state: State, i: int, k: int) -> float:
-    """How much more a rack would draw if all were called up, given the time of a horizon.
+def above(limits: Limits, state: State, i: int, far: bool) -> float:
+    """How much more a rack would draw if all were called up, in seconds or, where `far`, in a minute and more.
 
     Standing caps give way to a call. Within a minute the flow of the cooling follows the racks; in seconds it does not.
     """
     if state.action[i] >= ACT_NO_RAISE:
         return 0.0
     why = state.bound_why[i]
-    free = why in (WHY_MAX, WHY_DEMAND, WHY_SWING) or (why == WHY_COOLING and k > 0)
+    free = why in (WHY_MAX, WHY_DEMAND, WHY_SWING) or (why == WHY_COOLING and far)
     most_w = min(limits.max_w[i], state.demand_w[i]) if free else state.hi_w[i]
     # A job that swings may wait when it counts.
     return (min(most_w, state.low_w[i]) if state.swings[i] else most_w) - state.power_w[i]
+
+
+def give(
+    state: State, at: int, place: int, room_w: float, slope_w: float, time_s: float, loose_s: float, sure: float
+) -> float:
+    """Adds what one rack gives in one direction and horizon, to the sum and to its node's place; what that is.
+
+    Slope and dead time, of which `loose_s` is not sure, are known to a tenth or so; that matters where they bind.
+    """
+    given_w = slope_w * time_s
+    off_w = 0.06 * given_w + slope_w * loose_s
+    if given_w > room_w:
+        off_w = max(0.0, room_w - given_w + 2.0 * off_w)
+        given_w = room_w
+    state.firm_mean_w[at] += sure * given_w
+    state.firm_var[at] += sure * (1.0 - sure) * given_w * given_w + off_w * off_w
+    state.firm_node_w[place] += sure * given_w
+    return given_w
 
 
 def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
@@ -157,35 +175,34 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     state.node_in[v] += 1
     if state.node_lost[v]:
         return
+    nodes = limits.site.nodes
     period_s = limits.site.period_ns * 1e-9
     # One that answers late begins with the call, the others at their turn.
     wait_s = 0.0 if state.slow[i] else 0.5 * limits.site.phases * period_s
-    for at in range(FIRMS):
-        up = at >= HORIZONS
-        k = at - HORIZONS if up else at
-        room_w = min(state.power_w[i], state.seen_w[i]) - state.bottom_w[i]
-        slope_w = state.down_w_per_s[i]
+    begin_s = max(wait_s, (state.free_ns[i] - state.now_ns) * 1e-9)
+    power_w = state.power_w[i]
+    sure = state.success[i]
+    room_w = min(power_w, state.seen_w[i]) - state.bottom_w[i]
+    if room_w > 0.0:
         dead_s = state.dead_down[i] * period_s
-        if up:
-            room_w = above(limits, state, i, k)
-            slope_w = state.up_w_per_s[i]
-            dead_s = state.dead_up[i] * period_s
-        rest_s = max(0.0, (state.free_ns[i] - state.now_ns) * 1e-9)
-        time_s = horizon(k) - dead_s - max(wait_s, rest_s)
-        if room_w <= 0.0 or time_s <= 0.0:
-            continue
-        given_w = slope_w * time_s
-        # Slope and dead time are known to a tenth or so; that matters where they bind.
-        off_w = 0.06 * given_w + slope_w * (0.06 * dead_s + 0.3 * wait_s)
-        if given_w > room_w:
-            off_w = max(0.0, room_w - given_w + 2.0 * off_w)
-            given_w = room_w
-        sure = state.success[i]
-        state.firm_mean_w[at] += sure * given_w
-        state.firm_var[at] += sure * (1.0 - sure) * given_w * given_w + off_w * off_w
-        if up:
-            state.firm_vague_w[at] += min(given_w, max(0.0, state.power_w[i] + given_w - state.peak_w[i]))
-        state.firm_node_w[at * limits.site.nodes + v] += sure * given_w
+        loose_s = 0.06 * dead_s + 0.3 * wait_s
+        for k in range(HORIZONS):
+            time_s = horizon(k) - dead_s - begin_s
+            if time_s > 0.0:
+                give(state, k, k * nodes + v, room_w, state.down_w_per_s[i], time_s, loose_s, sure)
+    near_w = above(limits, state, i, False)
+    far_w = above(limits, state, i, True)
+    if near_w <= 0.0 and far_w <= 0.0:
+        return
+    dead_s = state.dead_up[i] * period_s
+    loose_s = 0.06 * dead_s + 0.3 * wait_s
+    for k in range(HORIZONS):
+        room_w = far_w if k > 0 else near_w
+        time_s = horizon(k) - dead_s - begin_s
+        if room_w > 0.0 and time_s > 0.0:
+            at = HORIZONS + k
+            given_w = give(state, at, at * nodes + v, room_w, state.up_w_per_s[i], time_s, loose_s, sure)
+            state.firm_vague_w[at] += min(given_w, max(0.0, power_w + given_w - state.peak_w[i]))
 
 
 def losses(limits: Limits, state: State) -> None:
