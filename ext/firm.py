@@ -28,6 +28,7 @@ if not cython.compiled:
         WHY_MAX,
         WHY_SWING,
     )
+    from rampd.ext.levels import changes_once
     from rampd.ext.model import aligned
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -176,6 +177,9 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     period_s = limits.site.period_ns * 1e-9
     # One that answers late begins with the call, the others at their turn.
     wait_s = 0.0 if state.slow[i] else 0.5 * limits.site.phases * period_s
+    if changes_once(limits, i):
+        # Such racks change one after the other: this one, on average, half-way through a ramp of five seconds.
+        wait_s += 0.5 * max(horizon(0) - limits.site.lead_s, 0.25 * horizon(0))
     begin_s = max(wait_s, (state.free_ns[i] - state.now_ns) * 1e-9)
     power_w = state.power_w[i]
     sure = state.success[i]

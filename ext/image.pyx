@@ -144,6 +144,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.floor_w = <double *>take(base, &o, racks)
     x.reach_w = <double *>take(base, &o, racks)
     x.ahead_w = <double *>take(base, &o, racks)
+    x.end_w = <double *>take(base, &o, racks)
     x.near_w = <double *>take(base, &o, racks)
     x.far_w = <double *>take(base, &o, racks)
     x.next_w = <double *>take(base, &o, racks)

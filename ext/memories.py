@@ -108,6 +108,7 @@ class State(ctypes.Structure):
     floor_w: Doubles
     reach_w: Doubles
     ahead_w: Doubles
+    end_w: Doubles
     near_w: Doubles
     far_w: Doubles
     next_w: Doubles

@@ -266,6 +266,15 @@ def test_a_rack_that_rests_between_steps_counts_when_it_is_free() -> None:
     assert found[DOWN_60] > 1800.0
 
 
+def test_racks_that_change_one_after_the_other_count_from_half_the_ramp() -> None:
+    together, quick = (Rack(up_w_per_s=8e3), Rack(up_w_per_s=8e3, on_s=60.0)), (Rack(), Rack(off_s=60.0))
+    one, once = (firm(standing([rack] * 200)) for rack in together)
+    assert 0.5 * one[UP_5] <= once[UP_5] <= 0.65 * one[UP_5], "half a ramp, less the meter's lag"
+    assert once[UP_60] == one[UP_60]
+    one, once = (firm(standing([rack] * 200)) for rack in quick)
+    assert once[DOWN_5] == one[DOWN_5]
+
+
 def test_what_the_meter_shows_beyond_the_model_is_there_to_lose() -> None:
     base, more = standing([Rack()] * 50), standing([Rack()] * 50)
     more.meter(3200e3)
