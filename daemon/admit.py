@@ -5,11 +5,10 @@ Nothing here moves or remembers anything; clocks and measurements are arguments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from rampd.daemon.config import Lease, Site
-from rampd.daemon.messages import Command, Envelope, Label, Rejected, Stop
+from rampd.daemon.messages import Command, Envelope, Label, Rejected, Stage, Stop
 
 CLOCK_SLACK_S: Final = 30.0
 VALID_S: Final = 86400.0
@@ -22,12 +21,11 @@ NO_PLACE: Final = (
 )
 
 
-def check(command: Envelope, seen: Mapping[str, tuple[float, str, float]], *, retained: bool, now_s: float) -> None:
-    """Retention, id and clock of a command, by the wall clock. Raises Rejected."""
+def check(command: Envelope, seen: Stage | None, *, retained: bool, now_s: float) -> None:
+    """Retention, id and clock of a command, by the wall clock; `seen`: the last stage of its id. Raises Rejected."""
     _fresh(command, retained=retained)
-    if command.id in seen:
-        stage = seen[command.id][1]
-        raise Rejected("repeated", f"this id was handled already, its last stage was {stage}", command.id)
+    if seen is not None:
+        raise Rejected("repeated", f"this id was handled already, its last stage was {seen}", command.id)
     late_s = now_s - command.expires_at.timestamp()
     if late_s >= 0:
         raise Rejected("expired", f"expired {late_s:.1f} s ago: check the sender's clock or send it sooner", command.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from rampd.daemon.events import Events
 from rampd.daemon.journal import Journal
 from rampd.daemon.messages import Stage
 
+LONGEST_CORRELATION: Final = 1024
+"""Bytes of MQTT 5 correlation data that the journal keeps: a broker lets 64 kB pass."""
 TOLD: Final = frozenset({"accepted", "reached", "partial", "failed", "ended"})
 """Stages that are events; of refusals there may be a flood."""
 
@@ -42,6 +44,23 @@ class Sender:
         return arbitrate.asked_by(self.who)
 
 
+def place_kept(topic: str | None, correlation: bytes | None) -> dict[str, Any]:
+    """Where answers go, as the journal has it."""
+    kept = None if correlation is None or len(correlation) > LONGEST_CORRELATION else correlation.hex()
+    return {"topic": topic} | ({} if kept is None else {"correlation": kept})
+
+
+def place_found(found: Mapping[str, Any]) -> tuple[str | None, bytes | None]:
+    """Topic and correlation data out of the journal; None: nothing that an answer may have."""
+    topic, kept = found.get("topic"), found.get("correlation")
+    good = isinstance(topic, str) and messages.may_answer_on(topic)
+    try:
+        correlation = bytes.fromhex(kept)[:LONGEST_CORRELATION] if isinstance(kept, str) else None
+    except ValueError:
+        correlation = None
+    return topic if good else None, correlation
+
+
 @dataclass(slots=True)
 class Answers:
     """Everything that is said goes through here."""
@@ -63,8 +82,7 @@ class Answers:
     ) -> None:  # fmt: skip
         """One stage of a command. What is a matter of course does not stand in the trail; `facts` stand only there."""
         self.counts[arbitrate.kind_of(verb), stage, code] += 1
-        # What was refused of an id that is known is no stage of it.
-        if command_id != "invalid" and (stage != "rejected" or command_id not in self.journal.seen):
+        if command_id != "invalid":
             self.journal.remember(command_id, stage)
         power_w = None if self.power_w is None else round(self.power_w, 1)
         payload = messages.ack(command_id, stage, code=code, message=message, power_w=power_w)
@@ -80,7 +98,8 @@ class Answers:
         self.journal.trail.note(
             time.time(), refused=stage == "rejected", id=command_id, verb=verb[:80], stage=stage,
             code=None if code == "ok" else code, who=sender.who, source=by.name.lower(), message=message,
-            reason=sender.reason, power_w=power_w, **facts,
+            reason=sender.reason, power_w=power_w,
+            expires_at=self.journal.expires_at(command_id) if stage == "accepted" else None, **facts,
         )  # fmt: skip
 
     def note(self, **facts: Any) -> None:

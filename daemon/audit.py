@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from rampd.daemon import durable
 from rampd.daemon.messages import stamp
 
 log = logging.getLogger("rampd.audit")
@@ -32,6 +33,7 @@ class Trail:
     path: Path | None = None
     seq: int = 0
     lost: int = 0  # lines that could not be kept since the last one that was
+    full: int = 0  # files since the start
     pending: deque[str] = field(default_factory=deque)
     _budget: float = BURST
     _budget_s: float = 0.0
@@ -90,16 +92,14 @@ class Trail:
         before = self.before()
         if self.path is None or before is None or not text:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.is_file() and self.path.stat().st_size + len(text) > LARGEST:
-            self.path.replace(before)
-        with self.path.open("ab") as file:
-            if file.tell() and not _ends_a_line(self.path):
-                # A crash in the middle of a line spoils that line only.
-                file.write(b"\n")
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        if size + len(text) > LARGEST and size:
+            durable.rename(self.path, before)
+            self.full += 1
+            size = 0
+        # A crash in the middle of a line spoils that line only.
+        data = text.encode() if not size or _ends_a_line(self.path) else b"\n" + text.encode()
+        durable.append(self.path, data)
 
 
 def _ends_a_line(path: Path) -> bool:

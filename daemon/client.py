@@ -8,11 +8,12 @@ import json
 import os
 import re
 import uuid
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing, nullcontext
 from datetime import UTC, datetime, timedelta
 from getpass import getuser
 from pathlib import Path
+from types import UnionType
 from typing import Any, Final, TypeVar
 
 import aiomqtt
@@ -22,11 +23,16 @@ from rich.table import Table
 
 from rampd.daemon import sitecheck
 from rampd.daemon.config import Config
-from rampd.daemon.mqtt import connect, reply_payload
+from rampd.daemon.mqtt import connect
 from rampd.ext.reasons import TABLE
 
 FAILED: Final = 1
 ANSWER_S: Final = 5.0
+Needs = Mapping[str, type | UnionType]
+ACK: Final[Needs] = {"at": str, "stage": str, "code": str, "message": str, "power_w": float | int | None}
+STATE: Final[Needs] = dict.fromkeys(("at", "mode", "envelope", "binding", "source", "control", "channel"), str) | {
+    "racks": dict, "failsafe": list,
+}  # fmt: skip
 Result = TypeVar("Result")
 
 
@@ -36,6 +42,21 @@ class Unavailable(Exception):
 
 class Usage(Exception):
     """Words on the command line that make no command."""
+
+
+def said(message: aiomqtt.Message, needs: Needs) -> dict[str, Any]:
+    """What rampd says there: a JSON object that has what it `needs`. Raises Unavailable on anything else."""
+    payload = message.payload if isinstance(message.payload, bytes | bytearray | str) else b""
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in needs.items()):
+        return found
+    raise Unavailable(
+        f"{message.topic}: no answer of this rampd: {payload[:60]!r}; is it another version, or does somebody else "
+        "publish there?"
+    )
 
 
 def power(text: str) -> dict[str, float]:
@@ -152,7 +173,7 @@ async def _life(name: str, command: dict[str, Any], config: Config) -> AsyncGene
                         f"rampd does not answer on {root}: is it running, and on {config.mqtt.host}:{config.mqtt.port}?"
                     ) from None
                 heard = True
-                yield reply_payload(message)
+                yield said(message, ACK)
     except (aiomqtt.MqttError, OSError) as error:
         raise Unavailable(f"broker {config.mqtt.host}:{config.mqtt.port}: {error}") from error
 
@@ -193,7 +214,8 @@ async def _seen(config: Config) -> AsyncGenerator[dict[str, dict[str, Any]], Non
                         message = await anext(messages)
                 except TimeoutError:
                     raise Unavailable(f"nothing on {root}/state: is rampd running?") from None
-                seen[str(message.topic).rsplit("/", 1)[-1]] = reply_payload(message)
+                topic = str(message.topic).rsplit("/", 1)[-1]
+                seen[topic] = said(message, STATE if topic == "state" else {})
                 if "state" in seen and "status" in seen:
                     yield seen
     except (aiomqtt.MqttError, OSError) as error:

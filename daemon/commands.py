@@ -20,7 +20,6 @@ from rampd.daemon.arbitrate import FOLLOWED, Mode, Source
 from rampd.daemon.channel import Channel
 from rampd.daemon.hands import Hands, News
 from rampd.daemon.journal import Journal
-from rampd.daemon.kept import Kept
 from rampd.daemon.life import Live
 from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage, Stop
 from rampd.daemon.order import Order
@@ -73,7 +72,7 @@ class Desk:
                 return
             if sender.topic is not None and self.answers.place(sender.topic) is None:
                 raise Rejected("malformed", admit.NO_PLACE, command_id)
-            admit.check(command, self.journal.seen, retained=retained, now_s=time.time())
+            admit.check(command, self.journal.last_stage(command_id), retained=retained, now_s=time.time())
             self.journal.remember(command_id, "received", command.expires_at.timestamp())
             self.answers.say(verb, command_id, "received", sender)
             self._take(verb, command, sender)
@@ -91,7 +90,8 @@ class Desk:
         admit.check_stop(stop, holds=holds, retained=retained)
         lost = sender.topic is not None and self.answers.place(sender.topic) is None
         sender = replace(sender, topic=None if lost else sender.topic)
-        self.journal.remember(stop.id, "received")
+        # No stop is refused for its id: there is nothing to keep it for.
+        self.journal.remember(stop.id, "received", time.time())
         self.answers.say("estop", stop.id, "received", sender)
         self.stopped_by = max(sender.source, self.stopped_by or sender.source)
         self._hold(
@@ -191,11 +191,11 @@ class Desk:
         """Replaces whatever is live by a fresh command."""
         replaced = self._end("replaced")
         self.agenda.lift()
-        live = self.live = self._follow(command_id, order, source, lease_s)
+        live = self.live = self.follow(command_id, order, source, lease_s)
         live.asked, live.who, live.reason = verb, sender.who, sender.reason
         live.topic, live.correlation = sender.topic, sender.correlation
         live.best_effort = best_effort
-        self._keep(lease_s)
+        self.keep(lease_s)
         asked: dict[str, float] = {"lease_s": round(lease_s, 1)}
         if order.verb == codes.TRACK:
             asked |= {"target_w": round(order.target_w, 1), "ramp_s": order.ramp_s, "w_per_s": order.rate_w_per_s}
@@ -204,8 +204,8 @@ class Desk:
             self._stage("accepted", **live.begins)
             live.begins = {}
 
-    def _follow(self, command_id: str, order: Order, source: Source, lease_s: float) -> Live:
-        """Puts an order into the image."""
+    def follow(self, command_id: str, order: Order, source: Source, lease_s: float) -> Live:
+        """Puts an order into the image, as a command that begins now."""
         now_ns = time.monotonic_ns()
         seq = order.put(self.inputs.command, now_ns + round(lease_s * 1e9))
         takes_s = order.takes_s(self.composed.config, self._span_w(order))
@@ -245,10 +245,10 @@ class Desk:
         if self.holder not in FOLLOWED[mode] or (before is Mode.HAND is not mode and self.live is not None):
             self._end("mode")
             stand = Order(codes.STAND, self.site.default_mw * 1e6)
-            live = self.live = self._follow(change.id, stand, Source.DEFAULT, 0.0)
+            live = self.live = self.follow(change.id, stand, Source.DEFAULT, 0.0)
             live.asked, live.who, live.reason = "mode", sender.who, sender.reason
             live.topic, live.correlation = sender.topic, sender.correlation
-            self._keep(0.0)
+            self.keep(0.0)
         self.agenda.lift()
         self._heed_plan()
         if self.live is None or self.live.id != change.id:
@@ -293,82 +293,18 @@ class Desk:
         order = self.agenda.begin(plan, k)
         if self.holder is not Source.SCHEDULE:
             self._end("released")
-        self.live = self._follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s))
+        self.live = self.follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s))
         self.live.interval, self.live.topic, self.live.best_effort = k, plan.topic, True
         self.answers.note(
             id=plan.id, verb="schedule", source="schedule", stage="accepted",
             message=f"interval {k + 1} of {len(plan.intervals)}", asked={"target_w": round(order.target_w, 1)},
         )  # fmt: skip
 
-    # Over a restart.
-
-    def resume(self) -> None:
-        """Takes up what stood before a restart: mode, schedule, what waits, and the live command for its rest."""
-        rest = self.journal.rest
-        try:
-            self.mode = Mode(rest.get("mode", Mode.REMOTE))
-        except ValueError:
-            self.mode = Mode.HAND
-            log.error("the mode in the journal is none: in hand, until the operator says otherwise")
-        if self.journal.unreadable:
-            self._start_blind()
-            return
-        self.agenda.restore(rest)
-        self.waiting.restore(rest.get("waiting"), time.time())
-        self.hands.restore(rest.get("racks"), time.time(), self.composed.config.lease.max_s)
-        if self.journal.live is not None:
-            self._resume_live(self.journal.live)
-
-    def _start_blind(self) -> None:
-        """Nobody knows what held: in hand, and where the site stands; a stop that the trail knows of holds."""
-        self.mode = Mode.HAND
-        self.journal.stand(mode=str(self.mode))
-        message = (
-            "the journal is not readable: in hand and held where the site stands, until the operator says otherwise"
-        )
-        log.error("%s", message)
-        self.answers.events.note("mode", mode="hold", control=str(self.mode), was="unreadable")
-        self.agenda.doubt()
-        self.hands.restore(self.journal.rest.get("racks"), time.time(), self.composed.config.lease.max_s)
-        if self.journal.live is not None:
-            self._resume_live(self.journal.live)
-            return
-        lease_s = self.composed.config.lease.max_s
-        live = self.live = self._follow(f"blind-{round(time.time())}", Order(codes.HOLD, 0.0), Source.OPERATOR, lease_s)
-        live.who = "rampd"
-        self._keep(lease_s)
-        self.answers.note(id=live.id, verb="hold", source="operator", stage="accepted", message=message)
-
-    def _resume_live(self, found: dict[str, Any]) -> None:
-        now_s, now_ns = time.time(), time.monotonic_ns()
-        try:
-            last = Kept.restored(found, now_s, self.composed.config.lease.max_s)
-        except (KeyError, TypeError, ValueError) as error:
-            log.error("the live command in the journal is not usable, standing at the default: %s", error)
-            self.agenda.doubt()
-            self.journal.keep(None)
-            return
-        if last.over:
-            self.agenda.doubt()
-            self.journal.keep(None)
-            self.answers.say(
-                life.NAMES[codes.Verb(last.order.verb)], last.id, "ended", Sender(last.who, topic=last.topic),
-                code="lease_ended", message="its lease ended while rampd was away",
-            )  # fmt: skip
-            return
-        self.stopped_by = last.stopped_by
-        live = self.live = self._follow(last.id, last.order, last.source, max(0.0, last.left_s))
-        live.topic, live.who = last.topic, last.who
-        if last.lost_s > 0:
-            self.channel.resume(live, self.inputs.command, last.lost_s, last.left_s, now_ns)
-        self._keep(last.left_s, lost_s=last.lost_s)
-        log.info("command %s resumed, %.0f s left", live.id, last.left_s)
-        self.answers.note(id=live.id, verb=live.name, message="resumed after a restart")
-
-    def _keep(self, left_s: float, *, lost_s: float = 0.0) -> None:
-        self.journal.keep(kept.record(self.live, self.stopped_by, time.time(), left_s, lost_s))
-
     # What happens.
+
+    def keep(self, left_s: float, *, lost_s: float = 0.0) -> None:
+        """Notes the live command for a restart: `left_s` of its lease, its channel lost since `lost_s`."""
+        self.journal.keep(kept.record(self.live, self.stopped_by, time.time(), left_s, lost_s))
 
     def tick(self, out: views.Outputs, now_ns: int) -> None:
         """Follows the live command through the newest snapshot, and begins what has its time."""
@@ -377,7 +313,7 @@ class Desk:
         remote = self.live if self.holder is Source.REMOTE else None
         if self.channel.attend(remote, self.inputs.command, now_ns) and remote is not None:
             lost_ns = self.inputs.command.lost_ns
-            self._keep(remote.left_ns * 1e-9, lost_s=(now_ns - lost_ns) * 1e-9 if lost_ns else 0.0)
+            self.keep(remote.left_ns * 1e-9, lost_s=(now_ns - lost_ns) * 1e-9 if lost_ns else 0.0)
             self.answers.note(id=remote.id, message="channel lost" if lost_ns else "channel back")
         self._begin_due()
         self._heed_plan()

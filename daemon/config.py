@@ -40,7 +40,8 @@ class Site(_Section):
 
     `max_deadman_mw` limits what racks may draw in sum that hold their limit for ever when rampd dies; without it they
     are only named. `generation_mw` is what generators and batteries behind the site meter supply at most: by so much
-    it may show less than the racks; else it is not believed.
+    it may show less than the racks, else it is not believed; by so much `default_mw` may lie below their least, which
+    is what is purchased when nothing is generated.
     """
 
     id: Id
@@ -142,7 +143,8 @@ class Grid(_Section):
 class Under(_Section):
     """An under-frequency step: at or below `hz` racks of this tier and of higher ones go to their least at once.
 
-    It lies where no healthy grid stays: by 0.2 Hz and by `grid.hold_hz` below `nominal_hz`, or further.
+    It lies where no healthy grid stays: by 0.2 Hz and by `grid.hold_hz` below `nominal_hz`, or further. A rack has that
+    tier or a higher one.
     """
 
     hz: Annotated[float, Field(ge=40, le=60)]

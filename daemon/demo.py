@@ -31,7 +31,7 @@ from rich.live import Live
 
 from rampd.daemon import chart, client, halls, judge, sitecheck
 from rampd.daemon.config import Config
-from rampd.daemon.mqtt import connect, reply_payload
+from rampd.daemon.mqtt import connect
 
 SHORTEST_S: Final = 60.0
 BASELINE_S: Final = 5.0
@@ -177,7 +177,7 @@ class Dispatch:
     async def listen(self, bus: aiomqtt.Client) -> None:
         """State and acknowledgements, as any client sees them."""
         async for message in bus.messages:
-            payload = reply_payload(message)
+            payload = client.said(message, {})
             if str(message.topic).endswith("/state"):
                 self.state = payload
                 if payload["reference_w"] is not None:

@@ -3,7 +3,8 @@
 The file is a log of what became of the queue: an event, a number up to which the broker has taken them, or the next
 number for whoever starts from this file. That is written well ahead, and exactly at a clean end: no number is given
 twice, and after a crash some are left out. An event goes out once it is on disk; while the disk takes nothing, only
-as far as numbers are set aside there. At the bound the oldest go, and a `dropped` event stands in their place.
+as far as numbers are set aside there, and then one without a number says so. At the bound the oldest go, and a
+`dropped` event stands in their place.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from rampd.daemon import finite
+from rampd.daemon import durable, finite
 from rampd.daemon.messages import stamp
 
 log = logging.getLogger("rampd.events")
@@ -45,7 +45,10 @@ TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "guard": ("the guard withheld set points; summed up over ten seconds", "vetoes"),
     "clock": ("the wall clock was set, against the monotonic one", "step_s"),
     "config": ("the site file was read again", "result, message"),
-    "device": ("devices fell silent, or answer again", "state, devices, count"),
+    "device": (
+        "devices fell silent, or answer again: at once; of those that fall again within a minute once a minute, with "
+        "how often they fell in sum", "state, devices, count, falls",
+    ),
     "load_drop": (
         "the purchase fell and no set point had: a job crashed, or something tripped", "fell_w, within_s, power_w",
     ),
@@ -53,6 +56,10 @@ TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "journal": (
         "the state directory takes no writes, so that a restart would forget a stop, or takes them again",
         "state, message",
+    ),
+    "unwritable": (
+        "the disk takes nothing and no number is left that was set aside on it: events wait until it does; told once, "
+        "from memory, without `seq`", "durable, waiting, message",
     ),
     "daemon": ("rampd began or ended", "state, version"),
     "dropped": ("events that were lost because the queue was full; `seq` is that of the last", "first, count"),
@@ -86,6 +93,7 @@ class Events:
     _anew: bool = False
     _size: int = 0
     _problem: str = ""
+    _alarmed: bool = False  # whether it was told that events wait for the disk
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -165,18 +173,28 @@ class Events:
     # To the broker.
 
     def first(self) -> Entry | None:
-        """What is to be delivered next; None while there is nothing, or nothing that may be told."""
+        """What is to be delivered next, by its `seq`; None while there is nothing, or nothing that may be told."""
         if self._gap is not None:
             first, last = self._gap
             if last > self._ceiling:
-                return None
+                return self._alarm()
             return {"seq": last, "at": stamp(time.time()), "type": "dropped", "first": first, "count": last - first + 1}
         if self._pending and self._pending[0]["seq"] <= self._safe:
             return self._pending[0]
-        return None
+        return self._alarm()
 
-    def delivered(self, seq: int) -> None:
-        """The broker has taken everything up to this number."""
+    def _alarm(self) -> Entry | None:
+        """What is told of events that wait for a disk that takes nothing: not kept there, and without a number."""
+        if not self.count or not self._problem or self._alarmed:
+            return None
+        facts = {"durable": False, "waiting": self.count, "message": self._problem}
+        return {"at": stamp(time.time()), "type": "unwritable"} | facts
+
+    def delivered(self, seq: int | None) -> None:
+        """The broker has taken everything up to this number; None: what has none."""
+        if seq is None:
+            self._alarmed = bool(self._problem)
+            return
         self._strike_off(seq)
         if self.path is not None:
             self._log({"done": seq})
@@ -223,15 +241,7 @@ class Events:
         assert self.path is not None
         text = "".join(f"{json.dumps(entry)}\n" for entry in work.entries)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            place = self.path.with_suffix(".new") if work.anew else self.path
-            with place.open("wb" if work.anew else "ab") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-                size = file.tell()
-            if work.anew:
-                place.replace(self.path)
+            size = (durable.replace if work.anew else durable.append)(self.path, text.encode())
         except OSError as error:
             return str(error), 0
         return "", size
@@ -244,7 +254,7 @@ class Events:
             log.error("%s: cannot be written, a restart would lose events: %s", self.path, problem)
         self._problem = problem
         if not problem:
-            self._ceiling = work.ceiling
+            self._ceiling, self._alarmed = work.ceiling, False
         self._safe = max(self._safe, min(work.seq, self._ceiling))
         self.changed.set()
 

@@ -62,10 +62,21 @@ def _under(config: Config, places: Places) -> Iterator[Problem]:
                 f"limits contradict: under.hz {step.hz:g} is below {least_hz:g}: a grid of {nominal_hz} Hz is gone"
             )
             yield Problem(*at, f"{message} by then", "raise it, and see that site.nominal_hz is right")
+    yield from _shed(config, places)
     meter = next(meter for meter in config.meters if meter.id == config.site.meter)
     if config.under and "frequency_hz" not in maps.load(meter.map, config.map_folder).names:
         message = f"[[under]] has no effect: map {meter.map} of meter {meter.id} tells no frequency"
         yield Problem(*places[nth("under", 0)], message, "add frequency_hz to the map, or take the steps out")
+
+
+def _shed(config: Config, places: Places) -> Iterator[Problem]:
+    """A step sheds its own tier and higher ones: one above all racks would shed nothing, and count as done."""
+    tiers = sorted({rack.tier for rack in config.racks})
+    for i, step in enumerate(config.under):
+        if step.tier > tiers[-1]:
+            message = f"[[under]] has no effect: under.tier {step.tier}, but no rack has that tier or a higher one"
+            found = f"{message}, they have {', '.join(map(str, tiers))}"
+            yield Problem(*places[nth("under", i)], found, "correct the tier, or give racks that tier in fleet.racks")
 
 
 def _droop(config: Config, places: Places) -> Iterator[Problem]:
@@ -75,25 +86,29 @@ def _droop(config: Config, places: Places) -> Iterator[Problem]:
         yield Problem(*places["[grid]"], message, "lower grid.deadband_hz or raise grid.droop_percent")
 
 
-def _floor_mw(config: Config) -> float:
+def floor_mw(config: Config) -> float:
+    """What the racks need at least."""
     return sum(rack.min_kw for rack in config.racks) / 1000
 
 
 def _default(config: Config, places: Places) -> Iterator[Problem]:
-    """Where the site stands without a command is a power that its racks can be held at."""
-    floor_mw = _floor_mw(config)
-    if config.site.default_mw < floor_mw - 1e-9 and floor_mw <= config.site.max_mw:
+    """Where the site stands without a command is a power that its racks can be held at, with all that is generated."""
+    site, need_mw = config.site, floor_mw(config)
+    if site.default_mw < need_mw - site.generation_mw - 1e-9 and need_mw <= site.max_mw:
+        less = f", less generation_mw, {need_mw - site.generation_mw:g} MW" if site.generation_mw else ""
         message = (
-            f"limits contradict: default_mw {config.site.default_mw:g} is below what the racks' min_kw add up to, "
-            f"{floor_mw:g} MW"
+            f"limits contradict: default_mw {site.default_mw:g} is below what the racks' min_kw add up to, "
+            f"{need_mw:g} MW{less}"
         )
-        yield Problem(*places["[site]"], message, "raise default_mw, or lower the racks' min_kw")
+        remedy = "raise default_mw, or lower the racks' min_kw; generation_mw says what is supplied behind the meter"
+        yield Problem(*places["[site]"], message, remedy)
 
 
 def _ramps(config: Config, places: Places) -> Iterator[Problem]:
     """The normal ramp covers what the site can go through within a day."""
     top_mw = sum(rack.max_kw for rack in config.racks) / 1000
-    range_mw = min(config.site.max_mw, top_mw) - max(config.site.min_mw, _floor_mw(config))
+    least_mw = floor_mw(config) - config.site.generation_mw
+    range_mw = min(config.site.max_mw, top_mw) - max(config.site.min_mw, least_mw)
     for up, key in ((True, "up"), (False, "down")):
         mw_per_s = normal_mw_per_s(config, up=up)
         if range_mw > mw_per_s * LONGEST_S:

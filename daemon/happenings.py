@@ -10,6 +10,7 @@ from typing import Final
 
 from rampd.daemon.commands import Desk
 from rampd.daemon.events import Events
+from rampd.daemon.presence import Presence
 from rampd.ext import codes, views
 
 MODES: Final = {codes.STAND: "default", codes.TRACK: "dispatched", codes.HOLD: "hold", codes.ESTOP: "estop"}
@@ -41,8 +42,7 @@ class Happenings:
     _vetoes: list[int] = field(default_factory=list)
     _guard_s: float = -GUARD_EVERY_S
     _devices_s: float = 0.0
-    _heard: set[str] = field(default_factory=set)
-    _lost: set[str] = field(default_factory=set)
+    _presence: Presence = field(default_factory=Presence)
     _writable: bool = True
     _ahead_s: float | None = None
     _good_s: float = math.inf  # since when there is a purchase to judge
@@ -53,7 +53,7 @@ class Happenings:
         self._clock(now_s, wall_s)
         if now_s - self._devices_s >= DEVICES_EVERY_S:
             self._devices_s = now_s
-            self._devices()
+            self._devices(now_s)
         self._journal()
         if not out.started:
             return
@@ -113,15 +113,12 @@ class Happenings:
         if out.detune != before:
             self.events.note("limit_cycle", slowed=round(out.detune, 3))
 
-    def _devices(self) -> None:
-        """One event for all that changed together; one that was never heard is the failsafe ladder's to tell."""
-        up = {name for name, answers in self.devices() if answers}
-        back, gone = sorted(self._lost & up), sorted(self._heard - up - self._lost)
-        self._lost = (self._lost | set(gone)) - up
-        self._heard |= up
-        for state, names in (("lost", gone), ("back", back)):
-            if names:
-                self.events.note("device", state=state, devices=names[:MOST_NAMED], count=len(names))
+    def _devices(self, now_s: float) -> None:
+        """One event for all that changed together."""
+        for one in self._presence.look({name for name, answers in self.devices() if answers}, now_s):
+            self.events.note(
+                "device", state=one.state, devices=one.names[:MOST_NAMED], count=len(one.names), falls=one.falls or None
+            )  # fmt: skip
 
     def _journal(self) -> None:
         journal = self.desk.journal

@@ -5,32 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import threading
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
-from rampd.daemon import finite
-from rampd.daemon.admit import CLOCK_SLACK_S, VALID_S
+from rampd.daemon import durable, finite
 from rampd.daemon.audit import Trail
+from rampd.daemon.ids import KEEP_S, Ids
+from rampd.daemon.messages import Stage, stamp
 from rampd.ext import codes
 
 log = logging.getLogger("rampd.journal")
 
-KEEP_S: Final = VALID_S + CLOCK_SLACK_S
-"""From the last stage on, so at least until the command has expired."""
-MOST: Final = 30000
-
-
-class Seen(NamedTuple):
-    """An id: until when it is remembered, its last stage, and when its command expires; by the wall clock."""
-
-    until_s: float
-    stage: str
-    expires_s: float
+STANDS: Final = "stands"
+"""The verb of a line of the trail that says what stands."""
+UNTOUCHED: Final[dict[str, Any]] = {"limit_w": None, "until": None, "topic": None}
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 
 class Work(NamedTuple):
@@ -45,15 +38,15 @@ NOTHING: Final = Work("", None)
 
 @dataclass
 class Journal:
-    """Ids as they are remembered; `path` None keeps them in memory only.
+    """What holds and what was; `path` None keeps it in memory only.
 
     `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand, and by what they act for
     the failsafe reasons that wait for a reset. `unreadable`: nobody knows what held, but for what the trail says of a
-    stop and of racks that nobody may touch.
+    stop, of racks that nobody may touch and of what waits for a reset.
     """
 
     path: Path | None
-    seen: dict[str, Seen] = field(default_factory=dict)
+    ids: Ids = field(default_factory=Ids)
     live: dict[str, Any] | None = None
     rest: dict[str, Any] = field(default_factory=dict)
     dirty: bool = False
@@ -63,6 +56,8 @@ class Journal:
     failures: int = 0
     _stop: dict[str, Any] | None = None
     _untouched: dict[str, Any] = field(default_factory=dict)
+    _latched: dict[str, list[str]] = field(default_factory=dict)
+    _full: int = 0  # files of the trail since the start, as of the last word on what stands
     _problem: str = ""
     _writing: threading.Lock = field(default_factory=threading.Lock)  # the last write may find one that is under way
 
@@ -88,24 +83,32 @@ class Journal:
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             log.error("%s: not readable, starting without it: %s", path, error)
             journal.unreadable, journal.live = True, journal._stop
-            if journal._untouched:
-                journal.stand(racks=journal._untouched)
+            journal.stand(racks=journal._untouched or None, latched=journal._latched or None)
         return journal
 
     def _recall(self) -> None:
         """The ids of the last day, with their last stage, from the trail."""
+        now_s = time.time()
         for entry in self.trail.read():
-            name, stage = entry.get("id"), entry.get("stage")
-            if not isinstance(name, str) or not isinstance(stage, str) or entry.get("code") == "repeated":
+            if entry.get("verb") == STANDS:
+                self._take_up(entry)
                 continue
-            try:
-                at_s = datetime.fromisoformat(str(entry.get("at"))).timestamp()
-            except ValueError:
+            name, said = entry.get("id"), entry.get("stage")
+            stage = next((one for one in STAGES if one == said), None)
+            at_s = _moment_s(entry.get("at"))
+            if not isinstance(name, str) or stage is None or at_s is None or entry.get("code") == "repeated":
                 continue
             self._look_back(entry, stage)
-            self.seen.pop(name, None)
-            self.seen[name] = Seen(at_s + KEEP_S, stage, at_s + KEEP_S)
-        self._forget()
+            if at_s + KEEP_S > now_s:
+                stops = entry.get("verb") == "estop"
+                self.ids.note(name, stage, at_s, at_s if stops else _moment_s(entry.get("expires_at")))
+
+    def _take_up(self, entry: dict[str, Any]) -> None:
+        """What stood when the trail said so last; what came after it follows in the trail."""
+        stop = entry.get("stop")
+        self._stop = _whose(stop) | {"verb": int(codes.ESTOP)} if isinstance(stop, dict) else None
+        self._untouched = {rack: _whose(_dict(use)) | UNTOUCHED for rack, use in _dict(entry.get("untouched")).items()}
+        self._latched = _reasons(entry.get("latched"))
 
     def _look_back(self, entry: dict[str, Any], stage: str) -> None:
         """What the trail knows of a stop that nobody has reset, and of racks that nobody may touch."""
@@ -116,27 +119,24 @@ class Journal:
         elif stage == "accepted" and verb == "reset":
             self._stop = None
         elif kind == "rack" and stage == "accepted" and entry.get("message") == "hands_off":
-            self._untouched[rack] = found | {"limit_w": None, "until": None, "topic": None}
+            self._untouched[rack] = found | UNTOUCHED
         elif kind == "rack" and stage in ("accepted", "ended"):
             self._untouched.pop(rack, None)
 
-    def remember(self, command_id: str, stage: str, expires_s: float | None = None) -> None:
+    def remember(self, command_id: str, stage: Stage, expires_s: float | None = None) -> None:
         """Notes an id with its latest stage, and with the first one when its command expires."""
-        until_s = time.time() + KEEP_S
-        before = self.seen.pop(command_id, None)
-        if expires_s is None:
-            expires_s = until_s if before is None else before.expires_s
-        self.seen[command_id] = Seen(until_s, stage, expires_s)
-        self._forget()
+        self.ids.note(command_id, stage, time.time(), expires_s)
 
-    def _forget(self) -> None:
-        """What is old; where there are too many, first what has expired and could not be followed again anyway."""
+    def expires_at(self, command_id: str) -> str | None:
+        """When the command of an id expires, for the trail; None where there is nothing to remember it for."""
         now_s = time.time()
-        while self.seen and next(iter(self.seen.values())).until_s <= now_s:
-            del self.seen[next(iter(self.seen))]
-        while len(self.seen) > MOST:
-            oldest = next(iter(self.seen))
-            del self.seen[next((name for name, one in self.seen.items() if one.expires_s <= now_s), oldest)]
+        seen = self.ids.find(command_id, now_s)
+        return None if seen is None or seen.expires_s <= now_s else stamp(seen.expires_s)
+
+    def last_stage(self, command_id: str) -> Stage | None:
+        """Of an id that was seen."""
+        seen = self.ids.find(command_id, time.time())
+        return None if seen is None else seen.stage
 
     @property
     def problem(self) -> str:
@@ -156,15 +156,23 @@ class Journal:
     @property
     def latched(self) -> dict[str, list[str]]:
         """The failsafe reasons that wait for a reset; none where the file says nothing usable."""
-        found = self.rest.get("latched")
-        if not isinstance(found, dict):
-            return {}
-        return {str(scope): [str(name) for name in names] for scope, names in found.items() if isinstance(names, list)}
+        return _reasons(self.rest.get("latched"))
 
     def latch(self, latched: dict[str, list[str]]) -> None:
         """Notes which of them wait now."""
         if latched != self.latched:
             self.stand(latched=latched or None)
+            self._restate()
+
+    def _restate(self) -> None:
+        """Says in the trail what a restart must know where the file cannot be read."""
+        live = self.live or {}
+        stop = _whose(live) if live.get("verb") == codes.ESTOP else None
+        in_hand = {rack: _dict(use) for rack, use in _dict(self.rest.get("racks")).items()}
+        untouched = {rack: _whose(use) for rack, use in in_hand.items() if use.get("limit_w") is None}
+        self.trail.note(
+            time.time(), verb=STANDS, stop=stop, untouched=untouched or None, latched=self.latched or None
+        )  # fmt: skip
 
     @property
     def pending(self) -> bool:
@@ -192,7 +200,7 @@ class Journal:
             self.trail.write(work.lines)
             left = Work("", work.text)
             if work.text is not None and self.path is not None:
-                self._replace(self.path, work.text)
+                durable.replace(self.path, work.text.encode())
             left = NOTHING
         except OSError as error:
             if str(error) != self._problem:
@@ -208,6 +216,10 @@ class Journal:
         self.failures += not self.writable
         self.trail.put_back(left.lines)
         self.dirty = self.dirty or left.text is not None
+        if self._full != self.trail.full:
+            # The next file that is full takes the last word on it away.
+            self._full = self.trail.full
+            self._restate()
 
     async def follow(self, pause_s: float) -> None:
         """Writes as long as it runs: a disk that stalls must not hold up delivery.
@@ -224,12 +236,24 @@ class Journal:
         """The last write, at the end."""
         self.put_back(self.write(self.take()))
 
-    @staticmethod
-    def _replace(path: Path, text: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+
+def _moment_s(said: Any) -> float | None:
+    """A time of the trail."""
+    try:
+        return datetime.fromisoformat(str(said)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _dict(found: Any) -> dict[str, Any]:
+    return found if isinstance(found, dict) else {}
+
+
+def _whose(found: dict[str, Any]) -> dict[str, Any]:
+    return {"id": str(found.get("id", "unknown")), "who": str(found.get("who", ""))}
+
+
+def _reasons(found: Any) -> dict[str, list[str]]:
+    """Failsafe reasons by what they act for; none where that is nothing usable."""
+    usable = {scope: names for scope, names in _dict(found).items() if isinstance(names, list)}
+    return {scope: [str(name) for name in names] for scope, names in usable.items()}

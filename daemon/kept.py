@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rampd.daemon import messages
+from rampd.daemon.answers import Sender, place_found, place_kept
 from rampd.daemon.arbitrate import Source
 from rampd.daemon.life import Live
 from rampd.daemon.order import Order
@@ -21,9 +21,9 @@ def record(
     if live is None or live.verb == codes.STAND or live.source is Source.SCHEDULE:
         return None
     kept = live.order.record(now_s) | {
-        "id": live.id, "until": now_s - lost_s + left_s, "topic": live.topic, "source": int(live.source),
+        "id": live.id, "until": now_s - lost_s + left_s, "source": int(live.source),
         "who": live.who, "stopped_by": None if stopped_by is None else int(stopped_by),
-    }  # fmt: skip
+    } | place_kept(live.topic, live.correlation)  # fmt: skip
     return kept | ({"lost_at": now_s - lost_s} if lost_s > 0 else {})
 
 
@@ -37,8 +37,7 @@ class Kept:
     stopped_by: Source | None
     left_s: float
     lost_s: float
-    topic: str | None
-    who: str
+    sender: Sender
 
     @classmethod
     def restored(cls, found: Mapping[str, Any], now_s: float, longest_s: float) -> Kept:
@@ -46,23 +45,20 @@ class Kept:
 
         A stop holds whatever else is legible. Raises KeyError, TypeError or ValueError.
         """
+        topic, correlation = place_found(found)
         if found.get("verb") == codes.ESTOP:
-            topic = found.get("topic")
-            answers = isinstance(topic, str) and messages.may_answer_on(topic)
+            sender = Sender(str(found.get("who", "")), topic=topic, correlation=correlation)
             return cls(
-                str(found.get("id", "stop")), Order(codes.ESTOP, 0.0), Source.STOP, _stopped_by(found), 0.0, 0.0,
-                topic if answers else None, str(found.get("who", "")),
-            )  # fmt: skip
+                str(found.get("id", "stop")), Order(codes.ESTOP, 0.0), Source.STOP, _stopped_by(found), 0.0, 0.0, sender
+            )
         lost_at_s = float(found.get("lost_at", now_s))
         if not 0 <= lost_at_s < math.inf:
             raise ValueError(f"its channel was lost at no time: {lost_at_s:g}")
         lost_s = max(0.0, now_s - lost_at_s)
-        order, source, topic = Order.restored(found, now_s), Source(found["source"]), found["topic"]
-        good = isinstance(topic, str) and messages.may_answer_on(topic)
-        return cls(
-            str(found["id"]), order, source, None,
-            min(float(found["until"]) - now_s + lost_s, longest_s), lost_s, topic if good else None, str(found["who"]),
-        )  # fmt: skip
+        order, source = Order.restored(found, now_s), Source(found["source"])
+        sender = Sender(str(found["who"]), topic=topic, correlation=correlation)
+        left_s = min(float(found["until"]) - now_s + lost_s, longest_s)
+        return cls(str(found["id"]), order, source, None, left_s, lost_s, sender)
 
     @property
     def over(self) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -165,7 +165,7 @@ class Bus:
         self.desk: Desk | None = None
         self.events = Events()
         self._sending: Reply | None = None
-        self._telling = 0  # number of the event that is on its way
+        self._telling = ""  # the event that is on its way
         self._denied: dict[str, float] = {}  # topics and until when they are left alone
         self._replies, self._events = Suspect(), Suspect()
         self._rest_until_s = 0.0
@@ -226,9 +226,9 @@ class Bus:
         reply, self._sending = self._sending, None
         if reply is not None:
             self._blame_reply(reply)
-        seq, self._telling = self._telling, 0
-        if seq and self._events.again(seq) >= STRIKES:
-            log.error("%d sessions ended over event %d: events wait for %g s", STRIKES, seq, EVENTS_REST_S)
+        told, self._telling = self._telling, ""
+        if told and self._events.again(told) >= STRIKES:
+            log.error("%d sessions ended over event %s: events wait for %g s", STRIKES, told, EVENTS_REST_S)
             self._events = Suspect()
             self._rest_until_s = time.monotonic() + EVENTS_REST_S
 
@@ -372,10 +372,10 @@ class Bus:
         while True:
             self.events.changed.clear()
             while (event := self.events.first()) is not None:
-                self._telling = event["seq"]
+                self._telling = str(event.get("seq", event["type"]))
                 await publish(client, f"{self.root}/event/{event['type']}", json.dumps(event), qos=1)
-                self._telling = 0
-                self.events.delivered(event["seq"])
+                self._telling = ""
+                self.events.delivered(event.get("seq"))
             await self.events.changed.wait()
 
     async def _state(self, client: aiomqtt.Client) -> None:
@@ -420,12 +420,3 @@ class Bus:
             except TimeoutError:
                 raise BrokerError("our own message did not come back: the broker hangs or denies it") from None
             await asyncio.sleep(SELF_TEST_EVERY_S)
-
-
-def reply_payload(message: aiomqtt.Message) -> dict[str, Any]:
-    """An acknowledgement or state as a client reads it. Raises ValueError on what is no JSON object."""
-    payload = message.payload if isinstance(message.payload, bytes | bytearray | str) else b""
-    found = json.loads(payload)
-    if not isinstance(found, dict):
-        raise ValueError(f"{message.topic}: not a JSON object")
-    return found

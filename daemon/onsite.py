@@ -17,15 +17,17 @@ from typing import Any, Final
 import aiomqtt
 
 from rampd.daemon import judge
-from rampd.daemon.client import ANSWER_S, Unavailable, envelope
+from rampd.daemon.client import ACK, ANSWER_S, STATE, Needs, Unavailable, envelope, said
 from rampd.daemon.config import Config
-from rampd.daemon.mqtt import connect, reply_payload
+from rampd.daemon.mqtt import connect
 
 RAMP_S: Final = 5.0
 BEFORE_S: Final = 20.0
 HOLD_S: Final = 30.0
 QUIET: Final = 0.0025  # of the site's most: what a meter's own noise may be
 LEASE_S: Final = 120.0
+NEEDS: Final[dict[str, Needs]] = {"state": STATE, "status": {}, "tele/site": {"values": dict}}
+"""What is listened to, and what must stand there; acknowledgements besides."""
 SIGMAS: Final = 4.0  # telemetry has one sample a second, no mean
 
 
@@ -43,6 +45,7 @@ class Watch:
     references: list[tuple[float, float]] = field(default_factory=list)
     acks: list[dict[str, Any]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    wrong: Unavailable | None = None  # what ended the listening
 
     def take(self, topic: str, payload: dict[str, Any]) -> None:
         """One message of the site."""
@@ -93,7 +96,13 @@ async def session(config: Config, name: str) -> AsyncIterator[tuple[aiomqtt.Clie
 
             async def listen() -> None:
                 async for message in bus.messages:
-                    watch.take(str(message.topic).removeprefix(f"{root}/"), reply_payload(message))
+                    topic = str(message.topic).removeprefix(f"{root}/")
+                    try:
+                        watch.take(topic, said(message, NEEDS.get(topic, ACK)))
+                    except Unavailable as error:
+                        watch.wrong = error
+                        watch.changed.set()
+                        return
 
             listening = asyncio.create_task(listen())
             try:
@@ -109,6 +118,8 @@ async def until(done: Callable[[], object], within_s: float, watch: Watch, what:
     try:
         async with asyncio.timeout(within_s):
             while not done():
+                if watch.wrong is not None:
+                    raise watch.wrong
                 watch.changed.clear()
                 await watch.changed.wait()
     except TimeoutError:

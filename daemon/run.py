@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import rampd
-from rampd.daemon import ladder, realtime, sitecheck, supervise
+from rampd.daemon import ladder, realtime, restart, sitecheck, supervise
 from rampd.daemon.actuate import CHECK_S, Actuation
 from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
@@ -24,7 +24,7 @@ from rampd.daemon.events import Events
 from rampd.daemon.field import Field
 from rampd.daemon.happenings import Happenings
 from rampd.daemon.journal import Journal
-from rampd.daemon.metrics import Exposition, Sources
+from rampd.daemon.metrics import Exposition
 from rampd.daemon.mirror import Mirror
 from rampd.daemon.mqtt import Bus
 from rampd.daemon.recorder import Recorder
@@ -32,6 +32,7 @@ from rampd.daemon.recording import Files
 from rampd.daemon.show import Show
 from rampd.daemon.site import Composed, compose
 from rampd.daemon.sitefile import ConfigError
+from rampd.daemon.sitemetrics import Sources
 from rampd.daemon.web import application, serve
 from rampd.drivers.server import ListenError
 from rampd.ext import codes, views
@@ -140,7 +141,7 @@ class Daemon:
         gc.freeze()
         self._lock()
         self.events.note("daemon", state="started", version=rampd.__version__)
-        self.desk.resume()
+        restart.resume(self.desk)
         ladder.restore(self.composed, self.inputs, self.journal.latched)
         # The first tick finds what was latched.
         self.wall.publish(time.monotonic_ns())

@@ -34,7 +34,7 @@ def summary(composed: Composed) -> dict[str, Any]:
         "racks": len(composed.racks),
         "kinds": dict(kinds),
         "it_mw": {kind: round(mw, 3) for kind, mw in watts.items()},
-        "floor_mw": round(sum(rack.min_kw for rack in composed.racks) / 1e3, 3),
+        "floor_mw": round(gridcheck.floor_mw(config), 3),
         "feeders": sum(node.kind == "feeder" for node in composed.nodes),
         "nodes": len(composed.nodes),
         "loops": len(config.loops),
@@ -85,6 +85,14 @@ def _normal(config: Config) -> str:
     return text + "".join(f"; none while the load itself swings by {mw:g} MW in {s:g} s" for mw, s in least)
 
 
+def _leaning(config: Config) -> str:
+    """What a default below the least of the racks hangs on."""
+    need_mw, default_mw = gridcheck.floor_mw(config), config.site.default_mw
+    if default_mw >= need_mw:
+        return ""
+    return f" only while {need_mw - default_mw:g} MW are generated behind the meter; without, {need_mw:g} MW"
+
+
 def lines(composed: Composed) -> list[str]:
     """The summary for people."""
     s = summary(composed)
@@ -102,7 +110,7 @@ def lines(composed: Composed) -> list[str]:
     )
     return [
         f"{s['site']}: {s['max_mw']:g} MW at 100 %, import limit {s['import_limit_mw']:g} MW, "
-        f"default {s['default_mw']:g} MW",
+        f"default {s['default_mw']:g} MW{_leaning(composed.config)}",
         f"  racks      {s['racks']}: {kinds}; least {s['floor_mw']:g} MW",
         f"  tree       {s['feeders']} feeders, {s['nodes']} nodes",
         *_tree(composed),

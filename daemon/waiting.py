@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rampd.daemon import admit, messages, order
-from rampd.daemon.answers import Answers, Sender
+from rampd.daemon import admit, order
+from rampd.daemon.answers import Answers, Sender, place_found, place_kept
 from rampd.daemon.config import Config
 from rampd.daemon.journal import Journal
 from rampd.daemon.messages import Command, Rejected
@@ -88,8 +88,8 @@ class Waiting:
                     "start_s": one.start_s,
                     "verb": one.verb,
                     "command": one.command.model_dump(mode="json"),
-                    "topic": one.topic,
                 }
+                | place_kept(one.topic, one.correlation)
                 for one in self.items
             ]
             or None
@@ -100,13 +100,12 @@ class Waiting:
         missed: list[Later] = []
         for record in records if isinstance(records, list) else []:
             try:
-                start_s, verb, topic = float(record["start_s"]), str(record["verb"]), record["topic"]
-                # Its answers go to `topic`.
+                start_s, verb = float(record["start_s"]), str(record["verb"])
+                # Its answers go where the record says.
                 command = Command.model_validate(record["command"] | {"reply_to": None})
                 if verb not in order.VERBS:
                     raise ValueError(verb)
-                topic = topic if isinstance(topic, str) and messages.may_answer_on(topic) else None
-                one = Later(start_s, verb, command, topic)
+                one = Later(start_s, verb, command, *place_found(record))
                 if start_s > now_s:
                     self._add(one)
                 else:

@@ -14,9 +14,9 @@ from typing import Any, Final
 import aiomqtt
 
 from rampd.daemon import sitecheck
-from rampd.daemon.client import ANSWER_S, Unavailable, Usage
+from rampd.daemon.client import ANSWER_S, Unavailable, Usage, said
 from rampd.daemon.config import Config
-from rampd.daemon.mqtt import connect, reply_payload
+from rampd.daemon.mqtt import connect
 from rampd.daemon.recording import Recording, RecordingError
 from rampd.daemon.replay import Replay, files
 from rampd.daemon.why import Asked, Moment, Names, lines
@@ -64,7 +64,7 @@ async def _ask(config: Config, rack: str | None) -> dict[str, Any]:
             await bus.publish(f"{root}/ask/why", json.dumps({"id": name, "rack": rack}), qos=1)
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    return reply_payload(await anext(bus.messages))
+                    return said(await anext(bus.messages), {})
             except TimeoutError:
                 raise Unavailable(
                     f"rampd does not answer on {root}: is it running, and on {config.mqtt.host}:{config.mqtt.port}?"

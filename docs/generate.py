@@ -142,8 +142,9 @@ def event_list() -> str:
         '`{"seq": ..., "at": ..., "type": ..., ...}`.\n'
         "`seq` goes up by one, over restarts as well. No number is given twice: after a crash, or where the disk took\n"
         f"nothing, `seq` goes on up to {events.AHEAD} further up; where the file was spoiled, at the Unix time in s.\n"
-        f"While the disk takes nothing, {events.AHEAD // 2} to {events.AHEAD} events are told and then none; none\n"
-        "if it took nothing since the start. What the broker has not acknowledged is kept in `events.jsonl`\n"
+        f"While the disk takes nothing, {events.AHEAD // 2} to {events.AHEAD} events are told and then none, and\n"
+        "none at all if it took nothing since the start: `unwritable` says so then, without a number, kept nowhere.\n"
+        "What the broker has not acknowledged is kept in `events.jsonl`\n"
         f"in the state directory, {events.MOST} at most, and sent in order after a reconnect or a restart;\n"
         "`rampd_events_pending` counts it. At the bound the oldest go: an event `dropped` stands in their place, and\n"
         "`rampd_events_dropped_total` counts them. An event may come twice, with the same `seq`. Fields without a\n"

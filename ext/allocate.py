@@ -24,27 +24,33 @@ if TYPE_CHECKING:
 def sweep(limits: Limits, state: State, tier: int, top: int, level: float) -> None:
     """Flow and slope of the subtree of `top` at one tier's fill level; limits below `top` apply, its own not."""
     end = limits.node_end[top]
-    for v in range(top, end):
+    state.flow_w[top] = 0.0
+    state.slope_w[top] = 0.0
+    for v in range(top + 1, end):
         state.flow_w[v] = 0.0
         state.slope_w[v] = 0.0
     base = tier * (limits.site.nodes + 1)
     for back in range(end - top):
         v = end - 1 - back
+        flow_w = state.flow_w[v]
+        slope_w = state.slope_w[v]
         for g in range(limits.group_first[base + v], limits.group_first[base + v + 1]):
             if level >= limits.full_at[g]:
-                state.flow_w[v] += state.range_w[g]
+                flow_w += state.range_w[g]
             else:
-                slope_w = state.range_w[g] / limits.full_at[g]
-                state.flow_w[v] += slope_w * level
-                state.slope_w[v] += slope_w
+                rising_w = state.range_w[g] / limits.full_at[g]
+                flow_w += rising_w * level
+                slope_w += rising_w
         if v == top:
+            state.flow_w[v] = flow_w
+            state.slope_w[v] = slope_w
             break
         if level >= state.fill[v]:
-            state.flow_w[v] = state.full_w[v]
-            state.slope_w[v] = 0.0
+            flow_w = state.full_w[v]
+            slope_w = 0.0
         parent = limits.node_parent[v]
-        state.flow_w[parent] += state.flow_w[v]
-        state.slope_w[parent] += state.slope_w[v]
+        state.flow_w[parent] += flow_w
+        state.slope_w[parent] += slope_w
 
 
 def solve(limits: Limits, state: State, tier: int, top: int, room_w: float) -> float:
@@ -61,29 +67,39 @@ def solve(limits: Limits, state: State, tier: int, top: int, room_w: float) -> f
     return level
 
 
+def fits(limits: Limits, state: State, tier: int, v: int, room_w: float) -> bool:
+    """Whether all that a tier can take below a node fits into its room; else the level at which the node is full."""
+    full_w = state.full_w[v]
+    room_w -= state.used_w[v]
+    if full_w <= room_w or full_w <= 0.0:
+        return True
+    room_w = max(0.0, room_w)
+    state.fill[v] = solve(limits, state, tier, v, room_w)
+    state.full_w[v] = room_w
+    return False
+
+
 def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
     """Fills one tier: where each node is full, then the level each group reaches. Adds what it takes to `used_w`."""
     nodes = limits.site.nodes
     base = tier * (nodes + 1)
-    scarce = False
-    for back in range(nodes):
-        v = nodes - 1 - back
+    tier_w = 0.0
+    for v in range(nodes):
         state.fill[v] = ENDLESS
         state.full_w[v] = 0.0
-        for g in range(limits.group_first[base + v], limits.group_first[base + v + 1]):
-            state.full_w[v] += state.range_w[g]
-    for back in range(nodes):
+    for g in range(limits.group_first[base], limits.group_first[base + nodes]):
+        state.full_w[limits.group_node[g]] += state.range_w[g]
+        tier_w += state.range_w[g]
+    if tier_w <= 0.0:
+        return
+    scarce = False
+    for back in range(nodes - 1):
         v = nodes - 1 - back
-        room_w = limits.node_w[v] - state.reserve_w[v]
-        if v == 0:
-            room_w = min(room_w, total_w)
-        room_w = max(0.0, room_w - state.used_w[v])
-        if state.full_w[v] > room_w:
-            state.fill[v] = solve(limits, state, tier, v, room_w)
-            state.full_w[v] = room_w
+        if not fits(limits, state, tier, v, limits.node_w[v] - state.reserve_w[v]):
             scarce = True
-        if v > 0:
-            state.full_w[limits.node_parent[v]] += state.full_w[v]
+        state.full_w[limits.node_parent[v]] += state.full_w[v]
+    if not fits(limits, state, tier, 0, min(limits.node_w[0] - state.reserve_w[0], total_w)):
+        scarce = True
     if not scarce:
         # All of the tier fits everywhere.
         for v in range(nodes):
@@ -125,13 +141,26 @@ def load(limits: Limits, state: State, lo_w: Doubles) -> None:
     gather(limits, state)
 
 
+def measure(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> None:
+    """Sets `used_w` to what the lower bounds take at every node, `range_w` to what each group can have above them."""
+    for g in range(limits.site.groups):
+        state.range_w[g] = 0.0
+    for v in range(limits.site.nodes):
+        used_w = 0.0
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            used_w += lo_w[i]
+            state.range_w[limits.group[i]] += hi_w[i] - lo_w[i]
+        state.used_w[v] = used_w
+    gather(limits, state)
+
+
 def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
     """Where the lower bounds break a limit, racks below go off whole, the highest tier first. Returns how many.
 
-    Only racks that may be moved give way, also before their minimum time has passed.
+    Only racks that may be moved give way, also before their minimum time has passed. The bounds are left measured.
     """
     count = 0
-    load(limits, state, lo_w)
+    measure(limits, state, lo_w, hi_w)
     for back in range(limits.site.nodes):
         v = limits.site.nodes - 1 - back
         room_w = limits.node_w[v] - state.reserve_w[v]
@@ -153,6 +182,8 @@ def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
                 hi_w[i] = 0.0
                 state.free_ns[i] = 0
                 count += 1
+    if count > 0:
+        measure(limits, state, lo_w, hi_w)
     return count
 
 
@@ -161,16 +192,14 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
 
     Watts; `lo_w <= hi_w`. A node whose lower bounds already exceed its limit gets nothing above them.
     """
+    measure(limits, state, lo_w, hi_w)
+    return fill(limits, state, lo_w, hi_w, total_w, out_w)
+
+
+def fill(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: float, out_w: Doubles) -> float:
+    """Does so with bounds that are measured already."""
     for g in range(limits.site.groups):
-        state.range_w[g] = 0.0
         state.group_part[g] = 0.0
-    for v in range(limits.site.nodes):
-        used_w = 0.0
-        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
-            used_w += lo_w[i]
-            state.range_w[limits.group[i]] += hi_w[i] - lo_w[i]
-        state.used_w[v] = used_w
-    gather(limits, state)
     for tier in range(limits.site.tiers):
         if state.used_w[0] >= total_w:
             break

@@ -49,7 +49,7 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
             ticks = state.dead_down[i] if down else state.dead_up[i]
             part = travelled(limits, state, ticks) / span_w if span_w > 0.0 else 1.0
             state.share_w[i] += part * (state.ahead_w[i] - state.share_w[i])
-        elif pressed(limits, state, i):
+        elif span_w > 0.0 and pressed(limits, state, i):
             state.share_w[i] = max(state.share_w[i], min(state.reach_w[i], state.hi_w[i]))
 
 
@@ -117,16 +117,21 @@ def make_up(limits: Limits, state: State, sum_w: float, total_w: float) -> float
         if up:
             return allocate(limits, state, state.share_w, state.reach_w, total_w, state.share_w)
         return allocate(limits, state, state.floor_w, state.share_w, total_w, state.share_w)
+    # A slow rack takes the room of its nodes from the start, though not yet of the total.
+    early_w = 0.0
     for i in range(limits.site.racks):
-        far_w = state.near_w[i]
-        if not (state.slow[i] and state.ours[i]):
-            far_w = state.reach_w[i] if up else state.floor_w[i]
-        state.far_w[i] = far_w
+        if state.slow[i] and state.ours[i]:
+            near_w = max(state.near_w[i], state.share_w[i])
+            early_w += near_w - state.near_w[i]
+            state.near_w[i] = near_w
+            state.far_w[i] = near_w
+        else:
+            state.far_w[i] = state.reach_w[i] if up else state.floor_w[i]
     if up:
-        sum_w = allocate(limits, state, state.near_w, state.far_w, total_w, state.near_w)
+        sum_w = allocate(limits, state, state.near_w, state.far_w, total_w + early_w, state.near_w)
     else:
-        sum_w = allocate(limits, state, state.far_w, state.near_w, total_w, state.near_w)
+        sum_w = allocate(limits, state, state.far_w, state.near_w, total_w + early_w, state.near_w)
     for i in range(limits.site.racks):
         if not (state.slow[i] and state.ours[i]):
             state.share_w[i] = state.near_w[i]
-    return sum_w
+    return sum_w - early_w

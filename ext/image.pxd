@@ -218,6 +218,7 @@ cdef struct State:              # the step's own memory
     double fall_w
     double pace_w               # how far the reference moves in a tick now
     double disturbance_w        # meter minus model: what the racks do not explain
+    double excess_w             # of that, what the last reading above the import limit showed
     double total_w              # asked of the racks in sum
     double model_w              # the racks' model in sum
     double stand_w              # what the set points that stand allow the racks to draw in sum, the least in full
@@ -243,7 +244,7 @@ cdef struct State:              # the step's own memory
     double *near_w              # [racks] what it will draw when the others can make up for it
     double *far_w               # [racks] and how far it may be moved for that
     double *next_w              # [racks] the level above the share that rounding may give it; 0: none
-    double *tier_spare_w        # [tiers] scratch of the rounding
+    double *tier_spare_w        # [2 tiers] what rounding leaves, of the slow racks in the second half
     double *past_w              # [history * racks] applied set points
     double *past_model_w        # [history] sum of the model
     double *base_w              # [BASE_SLOTS]

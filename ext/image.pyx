@@ -148,7 +148,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.near_w = <double *>take(base, &o, racks)
     x.far_w = <double *>take(base, &o, racks)
     x.next_w = <double *>take(base, &o, racks)
-    x.tier_spare_w = <double *>take(base, &o, site.tiers * 8)
+    x.tier_spare_w = <double *>take(base, &o, 2 * site.tiers * 8)
     x.past_w = <double *>take(base, &o, racks * site.history)
     x.past_model_w = <double *>take(base, &o, site.history * 8)
     x.base_w = <double *>take(base, &o, BASE_SLOTS * 8)

@@ -14,11 +14,13 @@ cdef bint room(const image.Limits *limits, const image.State *state, int64_t i, 
 cdef double give(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(i=int64_t)
 cdef void ends(const image.Limits *limits, image.State *state) noexcept nogil
-cdef double stand_or_end(const image.Limits *limits, image.State *state, int64_t tier, int64_t i) noexcept nogil
-@cython.locals(i=int64_t, scarce=bint)
+cdef double stand_or_end(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+cdef void pin(image.State *state, int64_t i, double level_w) noexcept nogil
+@cython.locals(i=int64_t, steps=int64_t, scarce=bint)
 cdef double round_down(const image.Limits *limits, image.State *state, int64_t tier) noexcept nogil
 @cython.locals(i=int64_t, has_it=bint)
-cdef double give_back(const image.Limits *limits, image.State *state, int64_t tier, double spare_w,
-                      bint held) noexcept nogil
-@cython.locals(i=int64_t)
+cdef double give_back(const image.Limits *limits, image.State *state, int64_t tier, double spare_w, double grain_w,
+                      bint held, bint slow) noexcept nogil
+@cython.locals(first=int64_t)
+cdef void deal(const image.Limits *limits, image.State *state, double grain_w, bint slow) noexcept nogil
 cdef double quantise(const image.Limits *limits, image.State *state) noexcept nogil

@@ -37,11 +37,13 @@ def changes_once(limits: Limits, i: int) -> bool:
 
 def below(limits: Limits, i: int, power_w: float) -> float:
     """The highest level of a rack that is no higher than a power; -1 where even the lowest is."""
+    quantum_w = limits.quantum_w[i]
+    if quantum_w > 0.0:
+        return quantum_w * floor(power_w / quantum_w + 1e-10)
     first = limits.level_first[i]
     last = limits.level_first[i + 1]
-    quantum_w = limits.quantum_w[i]
     if first == last:
-        return quantum_w * floor(power_w / quantum_w + 1e-10) if quantum_w > 0.0 else power_w
+        return power_w
     found_w = -1.0
     for k in range(first, last):
         if limits.level_w[k] > power_w + 1e-10 * limits.max_w[i]:
@@ -52,12 +54,10 @@ def below(limits: Limits, i: int, power_w: float) -> float:
 
 def above(limits: Limits, i: int, level_w: float) -> float:
     """The next level of a stepped rack above one that it has."""
-    first = limits.level_first[i]
-    last = limits.level_first[i + 1]
     quantum_w = limits.quantum_w[i]
-    if first == last:
+    if quantum_w > 0.0:
         return quantum_w * (floor(level_w / quantum_w + 1e-10) + 1.0)
-    for k in range(first, last):
+    for k in range(limits.level_first[i], limits.level_first[i + 1]):
         if limits.level_w[k] > level_w + 1e-10 * limits.max_w[i]:
             return limits.level_w[k]
     return ENDLESS
@@ -76,7 +76,7 @@ def room(limits: Limits, state: State, i: int, by_w: float) -> bool:
 def give(limits: Limits, state: State, i: int) -> float:
     """Takes a rack to its next level, in it and in the nodes above it; returns by how much."""
     by_w = state.next_w[i] - state.share_w[i]
-    state.share_w[i] = state.next_w[i]
+    pin(state, i, state.next_w[i])
     state.next_w[i] = 0.0
     v = limits.node[i]
     while v >= 0:
@@ -88,8 +88,8 @@ def give(limits: Limits, state: State, i: int) -> float:
 def ends(limits: Limits, state: State) -> None:
     """Sets `end_w` of racks with minimum times: the level that the goal of the ramp gives each.
 
-    What one level leaves of the goal the next rack takes up, so that their sum is right with one change of each. What the
-    envelope does not let the sum do at once, a rack does in several changes.
+    What one level leaves of the goal the next rack takes up, so that their sum is right with one change of each. What
+    the envelope does not let the sum do at once, a rack does in several changes.
     """
     site = limits.site
     up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
@@ -111,20 +111,25 @@ def ends(limits: Limits, state: State) -> None:
             state.end_w[i] = min(max(whole_w, least_w), max(most_w, state.lo_w[i]))
 
 
-def stand_or_end(limits: Limits, state: State, tier: int, i: int) -> float:
-    """Rounds a rack that changes once to the lower of where it stands and where it ends; the step between, if any."""
+def stand_or_end(limits: Limits, state: State, i: int) -> float:
+    """Of where a rack that changes once stands and where it ends the lower; `next_w` is the higher, 0: they are one."""
     share_w = state.share_w[i]
+    state.next_w[i] = 0.0
     if state.lo_w[i] >= state.hi_w[i] or (state.head_w[i] > 0.0 and share_w >= state.hi_w[i]):
-        return ENDLESS
+        return share_w
     stands_w = max(state.lo_w[i], min(state.applied_w[i], state.hi_w[i]))
     whole_w = min(stands_w, state.end_w[i])
     next_w = max(stands_w, state.end_w[i])
-    state.tier_spare_w[tier] += share_w - whole_w
-    state.share_w[i] = whole_w
-    if not whole_w < next_w <= state.reach_w[i] * (1.0 + 1e-12):
-        return ENDLESS
-    state.next_w[i] = next_w
-    return next_w - whole_w
+    if whole_w < next_w <= state.reach_w[i] * (1.0 + 1e-12):
+        state.next_w[i] = next_w
+    return whole_w
+
+
+def pin(state: State, i: int, level_w: float) -> None:
+    """A stepped rack's share is a level, and nothing moves it from there in this tick."""
+    state.share_w[i] = level_w
+    state.floor_w[i] = level_w
+    state.reach_w[i] = level_w
 
 
 def round_down(limits: Limits, state: State, tier: int) -> float:
@@ -133,60 +138,94 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
     A rack that has all it wants is left alone: its set point stands above that, see step.move.
     """
     grain_w = ENDLESS
+    spare_w = 0.0
+    slow_w = 0.0
     scarce = state.rise_w < limits.site.grain_w
-    state.tier_spare_w[tier] = 0.0
     for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
         i = limits.stepped[k]
-        state.next_w[i] = 0.0
         share_w = state.share_w[i]
         applied_w = state.applied_w[i]
+        lo_w = state.lo_w[i]
+        hi_w = state.hi_w[i]
+        whole_w = share_w
+        back_w = 0.0
         if changes_once(limits, i):
-            grain_w = min(grain_w, stand_or_end(limits, state, tier, i))
-        elif scarce and share_w > applied_w >= state.lo_w[i] and above(limits, i, applied_w) - applied_w > state.rise_w:
+            whole_w = stand_or_end(limits, state, i)
+            back_w = state.next_w[i]
+            if back_w > 0.0:
+                grain_w = min(grain_w, back_w - whole_w)
+        elif scarce and share_w > applied_w >= lo_w and above(limits, i, applied_w) - applied_w > state.rise_w:
             # Its next level is more than the sum may rise by now: others follow meanwhile.
-            state.tier_spare_w[tier] += share_w - applied_w
-            state.share_w[i] = applied_w
-        elif state.lo_w[i] < state.hi_w[i] and not (state.head_w[i] > 0.0 and share_w >= state.hi_w[i]):
-            whole_w = max(below(limits, i, share_w), state.lo_w[i])
-            next_w = above(limits, i, whole_w)
-            state.tier_spare_w[tier] += share_w - whole_w
-            state.share_w[i] = whole_w
-            if next_w <= min(state.hi_w[i], state.reach_w[i]) * (1.0 + 1e-12):
-                state.next_w[i] = next_w
+            whole_w = applied_w
+        elif lo_w < hi_w and not (state.head_w[i] > 0.0 and share_w >= hi_w):
+            whole_w = -1.0
+            next_w = 0.0
+            quantum_w = limits.quantum_w[i]
+            if quantum_w > 0.0:
+                # Both ends of an equal step come from one division.
+                steps = int(share_w / quantum_w + 1e-10)
+                whole_w = quantum_w * steps
+                next_w = quantum_w * (steps + 1)
+            if whole_w < lo_w:
+                whole_w = max(below(limits, i, share_w), lo_w)
+                next_w = above(limits, i, whole_w)
+            if next_w <= min(hi_w, state.reach_w[i]) * (1.0 + 1e-12):
+                back_w = next_w
                 grain_w = min(grain_w, next_w - whole_w)
+        if state.slow[i]:
+            slow_w += share_w - whole_w
+        else:
+            spare_w += share_w - whole_w
+        state.next_w[i] = back_w
+        pin(state, i, whole_w)
+    state.tier_spare_w[tier] = spare_w
+    state.tier_spare_w[limits.site.tiers + tier] = slow_w
     return grain_w
 
 
-def give_back(limits: Limits, state: State, tier: int, spare_w: float, held: bool) -> float:
-    """Gives levels of a tier to racks that hold them already, or to those that do not; what is then left."""
+def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: float, held: bool, slow: bool) -> float:
+    """Gives levels of a tier to racks that hold them already, or to those that do not; what is then left.
+
+    Less than half of `grain_w`, the smallest level that may be given, is left for certain.
+    """
+    if spare_w < 0.5 * grain_w:
+        return spare_w
     for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
         i = limits.stepped[k]
-        if state.next_w[i] <= 0.0:
+        if state.next_w[i] <= 0.0 or (state.slow[i] != 0) != slow:
             continue
         gap_w = state.next_w[i] - state.share_w[i]
         has_it = state.applied_w[i] >= state.next_w[i] - 0.01 * gap_w
         if has_it == held and spare_w >= 0.5 * gap_w and room(limits, state, i, gap_w):
             spare_w -= give(limits, state, i)
+            if spare_w < 0.5 * grain_w:
+                break
     return spare_w
 
 
+def deal(limits: Limits, state: State, grain_w: float, slow: bool) -> None:
+    """Gives back what rounding left of the slow racks to these, or of the others to those."""
+    first = limits.site.tiers if slow else 0
+    spare_w = 0.0
+    for tier in range(limits.site.tiers):
+        spare_w = give_back(limits, state, tier, spare_w + state.tier_spare_w[first + tier], grain_w, True, slow)
+        spare_w = give_back(limits, state, tier, spare_w, grain_w, False, slow)
+
+
 def quantise(limits: Limits, state: State) -> float:
-    """Rounds `share_w` of stepped racks and pins their bounds there; the smallest step that one may take, 0: none."""
+    """Rounds `share_w` of stepped racks and pins their bounds there; the smallest step that one may take, 0: none.
+
+    Slow ones among themselves: the others make up for what these draw, not for what they are to have.
+    """
     grain_w = ENDLESS
     if limits.site.resting:
         ends(limits, state)
     for tier in range(limits.site.tiers):
         grain_w = min(grain_w, round_down(limits, state, tier))
     if grain_w == ENDLESS:
-        grain_w = 0.0
-    else:
-        load(limits, state, state.share_w)
-        spare_w = 0.0
-        for tier in range(limits.site.tiers):
-            spare_w = give_back(limits, state, tier, spare_w + state.tier_spare_w[tier], True)
-            spare_w = give_back(limits, state, tier, spare_w, False)
-    for k in range(limits.stepped_first[limits.site.tiers]):
-        i = limits.stepped[k]
-        state.floor_w[i] = state.share_w[i]
-        state.reach_w[i] = state.share_w[i]
+        return 0.0
+    load(limits, state, state.share_w)
+    if state.slow_count:
+        deal(limits, state, grain_w, True)
+    deal(limits, state, grain_w, False)
     return grain_w

@@ -87,6 +87,7 @@ class State(ctypes.Structure):
     fall_w: float
     pace_w: float
     disturbance_w: float
+    excess_w: float
     total_w: float
     model_w: float
     stand_w: float

@@ -201,9 +201,17 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     else:
         noise(state, found_w - gain * state.past_model_w[(state.tick + history - ago) % history], now_ns)
         # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
-        error_w = stray(limits, state, state.tick, ago, found_w - state.disturbance_w, 0.6 * state.grain_w)
+        rest_w = found_w - state.disturbance_w
+        error_w = stray(limits, state, state.tick, ago, rest_w, 0.6 * state.grain_w)
         since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
-        state.disturbance_w += error_w * since_s / (limits.site.feedback_s * state.detune + since_s)
+        learnt_w = error_w * since_s / (limits.site.feedback_s * state.detune + since_s)
+        # Above the import limit what two readings in a row show is believed at once, by the lesser: one may be wild.
+        excess_w = 0.0
+        if found_w > limits.site.import_w:
+            excess_w = max(0.0, stray(limits, state, state.tick, ago, rest_w, 0.0))
+            learnt_w = max(learnt_w, min(excess_w, state.excess_w))
+        state.disturbance_w += learnt_w
+        state.excess_w = excess_w
         # Slow racks get feed-forward only: what they see of the disturbance is its mean over ten seconds.
         state.calm_w += (state.disturbance_w - state.calm_w) * since_s / (10.0 + since_s)
     state.meter_at_ns = at_ns

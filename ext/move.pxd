@@ -18,7 +18,6 @@ cdef double in_step(const image.Limits *limits, const image.State *state, int64_
 @cython.locals(barred=bint)
 cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                     int64_t i) noexcept nogil
-@cython.locals(stepped=bint)
 cdef double wanted(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(waits=bint)
 cdef bint held(const image.State *state, int64_t i) noexcept nogil
@@ -27,8 +26,10 @@ cdef bint broken(const image.Limits *limits, const image.State *state, int64_t i
 @cython.locals(v=int64_t)
 cdef double fit(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,
                 double share_w) noexcept nogil
-@cython.locals(small=bint, stopping=bint, safe=bint)
+@cython.locals(stopped=bint)
+cdef bint stopping(const image.State *state) noexcept nogil
+@cython.locals(small=bint)
 cdef void take_turn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i, bint turn,
-                    bint prompt) noexcept nogil
-@cython.locals(i=int64_t, phases=int64_t, turn=bint, begun=bint, everyone=bint, prompt=bint)
+                    bint prompt, bint safe) noexcept nogil
+@cython.locals(i=int64_t, phases=int64_t, turn=bint, begun=bint, stops=bint, everyone=bint, prompt=bint)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

@@ -147,17 +147,16 @@ def wanted(limits: Limits, state: State, i: int) -> float:
     Steps so fine that they were not rounded yet are rounded here; what one leaves the next takes up.
     """
     share_w = state.share_w[i]
-    stepped = in_steps(limits, i)
     if ACT_NO_RAISE <= state.action[i] < ACT_SAFE:
         # A step is held until the share is a step lower.
-        if stepped and below(limits, i, share_w) < share_w:
+        if in_steps(limits, i) and below(limits, i, share_w) < share_w:
             share_w = above(limits, i, below(limits, i, share_w))
         share_w = min(share_w, max(state.applied_w[i], state.lo_w[i]))
     elif share_w >= state.hi_w[i] >= limits.min_w[i] and state.hi_w[i] > 0.0 and state.action[i] < ACT_NO_RAISE:
         # Headroom grows slowly: it is a raise like any other.
         pace_w = max(0.005 * limits.max_w[i], limits.quantum_w[i])
         share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
-        if stepped:
+        if in_steps(limits, i):
             share_w = max(state.lo_w[i], below(limits, i, share_w))
     elif limits.quantum_w[i] > 0.0 and state.lo_w[i] < share_w < state.hi_w[i]:
         near_w = min(share_w + state.left_w + 0.5 * limits.quantum_w[i], state.hi_w[i])
@@ -210,11 +209,14 @@ def fit(inputs: Inputs, limits: Limits, state: State, i: int, share_w: float) ->
     return share_w
 
 
-def take_turn(inputs: Inputs, limits: Limits, state: State, i: int, turn: bool, prompt: bool) -> None:
+def stopping(state: State) -> bool:
+    """Whether every rack goes down without waiting for its turn or for others."""
+    stopped = state.verb == ESTOP or state.envelope == EMERGENCY or state.shedding != 0
+    return stopped or state.site_why == SITE_IMPORT
+
+
+def take_turn(inputs: Inputs, limits: Limits, state: State, i: int, turn: bool, prompt: bool, safe: bool) -> None:
     """Moves one rack towards its share, or, when it is not its turn, down for safety."""
-    stopping = state.verb == ESTOP or state.envelope == EMERGENCY or state.shedding != 0
-    stopping = stopping or state.site_why == SITE_IMPORT
-    safe = stopping or state.action[i] >= ACT_DERATE
     share_w = wanted(limits, state, i)
     if not (safe or prompt or state.fault_hold):
         share_w = in_step(limits, state, i, share_w)
@@ -244,10 +246,11 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
     for i in range(limits.site.racks):
         state.asked_w[i] = state.applied_w[i]
     begun = state.taken_tick == state.tick and state.slow_count > 0
+    stops = stopping(state)
     everyone = state.urgent != 0 or begun or state.envelope == EMERGENCY
     i = 0 if everyone else (phases - state.tick % phases) % phases
     while i < limits.site.racks:
-        turn = (state.tick + i) % phases == 0
+        turn = not everyone or (state.tick + i) % phases == 0
         prompt = begun and pressed(limits, state, i)
         if inputs.rack_state[i] == MANUAL:
             state.asked_w[i] = in_hand(inputs, limits, state, i)
@@ -260,6 +263,6 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
         ):
             if not state.share_w[i] >= 0.0 or state.share_w[i] > limits.max_w[i] * (1.0 + 1e-9):
                 return FAULT_SETPOINT
-            take_turn(inputs, limits, state, i, turn, prompt)
+            take_turn(inputs, limits, state, i, turn, prompt, stops or state.action[i] >= ACT_DERATE)
         i += 1 if everyone else phases
     return FAULT_NONE

@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.allocate cimport allocate, give_way
+from rampd.ext.allocate cimport fill, give_way
 from rampd.ext.ballast cimport standing
 from rampd.ext.bounds cimport bounds
 from rampd.ext.bridge cimport ahead, expect, make_up

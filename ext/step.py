@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.allocate import allocate, give_way
+    from rampd.ext.allocate import fill, give_way
     from rampd.ext.ballast import standing
     from rampd.ext.bounds import bounds
     from rampd.ext.bridge import ahead, expect, make_up
@@ -138,7 +138,7 @@ def crowd(limits: Limits, state: State) -> None:
 def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
     give_way(limits, state, state.lo_w, state.hi_w)
-    fair_w = allocate(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
+    fair_w = fill(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
     crowd(limits, state)
     if state.slow_count:
         ahead(limits, state, room(limits, state))
@@ -147,18 +147,15 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     while i < limits.site.racks:
         explain(limits, state, i)
         i += phases
-    sum_w = 0.0
     for i in range(limits.site.racks):
-        if state.lo_w[i] == state.hi_w[i]:
-            state.floor_w[i] = state.hi_w[i]
-            state.reach_w[i] = state.hi_w[i]
-        else:
-            state.floor_w[i] = min(max(state.floor_w[i], state.lo_w[i]), state.hi_w[i])
-            state.reach_w[i] = max(min(state.reach_w[i], state.hi_w[i]), state.lo_w[i])
-        state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
-        sum_w += state.share_w[i]
-    if state.slow_count:
-        sum_w = expect(limits, state)
+        lo_w = state.lo_w[i]
+        hi_w = state.hi_w[i]
+        floor_w = min(max(state.floor_w[i], lo_w), hi_w)
+        reach_w = max(min(state.reach_w[i], hi_w), lo_w)
+        state.floor_w[i] = floor_w
+        state.reach_w[i] = reach_w
+        state.share_w[i] = min(max(state.share_w[i], floor_w), reach_w)
+    sum_w = expect(limits, state)
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, sum_w, fair_w)
     grain_w = quantise(limits, state)

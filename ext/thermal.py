@@ -54,11 +54,25 @@ def derated(inputs: Inputs, limits: Limits, loop: int) -> float:
     return max(0.0, (limits.trip_c[loop] - supply_c) / (limits.trip_c[loop] - limits.derate_c[loop]))
 
 
+def carried(limits: Limits, state: State) -> bool:
+    """Whether no loop is too warm and each carries the upper bounds of all its racks, the most that they could take."""
+    for loop in range(limits.site.loops):
+        state.loop_load_w[loop] = 0.0
+    for i in range(limits.site.racks):
+        state.loop_load_w[limits.loop[i]] += state.hi_w[i]
+    for loop in range(limits.site.loops):
+        if state.loop_load_w[loop] > state.loop_w[loop] or state.loop_action[loop] == ACT_DERATE:
+            return False
+    return True
+
+
 def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
     """Lowers the racks' upper bounds so that no loop's sum exceeds its cap, each by the same share of its range.
 
     Stepped racks get whole levels of it.
     """
+    if carried(limits, state):
+        return
     for loop in range(limits.site.loops):
         state.loop_load_w[loop] = 0.0
         state.loop_floor_w[loop] = 0.0

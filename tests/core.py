@@ -205,7 +205,7 @@ class World:
             | dict.fromkeys(zones, site.zones)
             | {"zone_until_ns": site.zones * codes.REASONS, "reason_racks": int(codes.REASONS)}
             | {"past_w": site.history * site.racks, "past_model_w": site.history, "range_w": site.groups}
-            | {"group_part": site.groups, "vetoes": int(codes.VETOES), "tier_spare_w": site.tiers}
+            | {"group_part": site.groups, "vetoes": int(codes.VETOES), "tier_spare_w": 2 * site.tiers}
             | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows}
             | dict.fromkeys(["firm_w", "firm_mean_w", "firm_var", "firm_vague_w"], int(codes.FIRMS))
             | dict.fromkeys(["lump_p", "lump_w"], int(codes.LUMPS))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
+from rampd.daemon import restart
 from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
 from rampd.daemon.journal import Journal
@@ -106,7 +107,7 @@ def kept(office: Office) -> Callable[..., Office]:
         made = Office(composed, clock, Journal.open(journal.path))
         made.silent = silent
         made.out.power_w = made.out.reference_w = made.out.goal_w = power_w
-        made.desk.resume()
+        restart.resume(made.desk)
         made.tick()
         made.silent = False
         return made

@@ -177,6 +177,49 @@ def test_half_a_step_of_miners_is_let_stand() -> None:
     assert compare(made, 108.0) == 31.0
 
 
+JUMPS = {
+    # readings in kW, the limit is 110 kW -> disturbance in kW; each teaches a tenth of what it shows, 30 kW is known
+    "below the limit":                ((108.0, 108.0), 31.52),
+    "one above it may be wild":       ((900.0,), 110.0),
+    "two in a row are believed":      ((150.0, 150.0), 80.0),
+    "not in a row":                   ((150.0, 100.0, 150.0), 39.05),
+    "by the lesser of the two":       ((150.0, 300.0), 85.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("readings_kw", "disturbance_kw"), JUMPS.values(), ids=JUMPS.keys())
+def test_what_two_readings_show_above_the_import_limit_waits_for_no_filter(
+    readings_kw: tuple[float, ...], disturbance_kw: float
+) -> None:
+    made = one(Rack(), cap_kw=70, import_w=110e3, feedback_s=9.0)
+    made.state.model_w = 70e3
+    compare(made, 100.0)
+    for reading_kw in readings_kw:
+        found_kw = compare(made, reading_kw)
+    assert found_kw == pytest.approx(disturbance_kw, abs=0.1)
+
+
+@pytest.mark.parametrize("feedback_s", [0.5, 5.0, 60.0])
+def test_other_load_that_breaks_the_import_limit_is_made_room_for_at_once(feedback_s: float) -> None:
+    made = world(
+        [Rack(min_w=0.0, dead_down_s=0.2)] * 4, phases=10, max_w=450e3, default_w=450e3, import_w=450e3,
+        feedback_s=feedback_s,
+    )  # fmt: skip
+    made.command(codes.TRACK, 450e3, lease_s=600.0)
+    above = 0
+    for t in range(400):
+        for i in range(4):
+            made.rack(i, made.state.power_w[i] if t else 90e3, made.state.applied_w[i] if t else 90e3)
+        made.cool(0)
+        purchase_w = (sum(made.state.power_w[:4]) if t else 360e3) + (150e3 if t >= 200 else 40e3)
+        made.meter(purchase_w)
+        made.tick()
+        above += t >= 200 and purchase_w > 450e3 * 1.001
+    # Its turn comes within half a second, and it answers in two tenths.
+    assert above <= 16
+    assert purchase_w == pytest.approx(450e3, rel=0.01)
+
+
 def test_a_rack_that_wants_less_than_its_least_counts_with_what_it_draws() -> None:
     made = world([Rack(min_w=30e3), Rack()], max_w=200e3, default_w=150e3, import_w=300e3)
     made.rack(0, 5e3, 30e3)

@@ -129,3 +129,15 @@ def test_the_racks_alone_stay_within_the_import_limit(generation_w: float, racks
         assert tick < 100 or sum(racks) * 1e3 <= 1.001 * racks_w
     assert made.reasons() == ["import"]
     assert sum(racks) * 1e3 == pytest.approx(racks_w, rel=0.01)
+
+
+def test_a_default_below_the_racks_least_is_held_while_there_is_generation() -> None:
+    """They need 80; 60 are generated, then nothing is: the purchase is more then, and no rack goes below its least."""
+    made = hall(generation_w=60e3, default_w=40e3)
+    racks = HALF
+    for generated_kw, racks_kw in ((60.0, 100.0), (0.0, 80.0), (60.0, 100.0)):
+        for _ in range(1200):
+            play(made, [P(0.05, sum(racks) - generated_kw, racks)])
+            racks = tuple(w / 1e3 for w in made.state.applied_w[:4])
+            assert min(racks) >= 20.0
+        assert sum(racks) == pytest.approx(racks_kw, rel=0.01), generated_kw

@@ -6,62 +6,45 @@ from there on the reference stays below where it was. RAMPD_LONG=1 tries ten tim
 
 from __future__ import annotations
 
-import json
 import os
 import random
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from rampd.daemon import answers, commands, halls, journal, sitecheck
+from rampd.daemon import commands, halls, restart, sitecheck
 from rampd.daemon.answers import Reply
 from rampd.daemon.arbitrate import Mode, Source
-from rampd.daemon.commands import Desk
 from rampd.daemon.config import Config
 from rampd.daemon.journal import Journal
 from rampd.ext import codes, views
-from tests.closed_loop import NS, ClosedLoop
+from tests.closed_loop import ClosedLoop
+from tests.desk_loop import DeskLoop
 
 PATHS = 60 if os.environ.get("RAMPD_LONG") == "1" else 6
 STEPS = 40
-WALL_S = 1_800_000_000.0
 SLACK_W = 1.0
 FREE_W = 1e12
 
 
-class Site:
-    """A hall under a desk, on one clock. Without a reason the reference stays below `ceiling_w`.
+class Site(DeskLoop):
+    """A hall under a desk. Without a reason the reference stays below `ceiling_w`.
 
     None: where the core finds the site after a restart. `fixed`: intervals that begin are no reason either.
     """
 
-    def __init__(self, config: Config, folder: Path, seed: int) -> None:
-        self.loop = ClosedLoop(config, seed)
+    def __init__(self, config: Config, folder: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(ClosedLoop(config, seed), monkeypatch)
         self.path = folder / "commands.json"
-        self.silent = self.fixed = False
+        self.fixed = False
         self.ceiling_w: float | None = FREE_W
         self.interval = self.away = -1
-        self.count = 0
         self.ends: dict[str, int] = {}
-        self.open()
+        self.begin()
 
-    def open(self) -> None:
-        self.desk = Desk(self.loop.composed, self.loop.inputs, Journal.open(self.path), self.heard)
-        self.desk.resume()
-
-    def monotonic_ns(self) -> int:
-        return round(self.loop.now_s * NS)
-
-    def monotonic(self) -> float:
-        return self.loop.now_s
-
-    def time(self) -> float:
-        return WALL_S + self.loop.now_s
-
-    def stamp(self, seconds: float) -> str:
-        return datetime.fromtimestamp(self.time() + seconds, UTC).isoformat()
+    def begin(self) -> None:
+        self.open(Journal.open(self.path))
+        restart.resume(self.desk)
 
     def heard(self, reply: Reply) -> None:
         stage, code = reply.payload["stage"], reply.payload["code"]
@@ -73,12 +56,6 @@ class Site:
                 self.ceiling_w = views.outputs(self.loop.out).reference_w
                 self.fixed = self.fixed or code == "channel_lost"
 
-    def send(self, verb: str, **fields: Any) -> None:
-        self.count += 1
-        self.desk.channel.heard(self.monotonic_ns())
-        made = {"id": f"p{self.count}", "issued_at": self.stamp(0), "expires_at": self.stamp(30)} | fields
-        self.desk.receive(verb, json.dumps(made).encode())
-
     def restart(self, away_s: float) -> None:
         """Killed, and started again while the plant goes on."""
         self.desk.journal.save()
@@ -87,7 +64,7 @@ class Site:
             self.loop.plant.step(self.loop.now_s)
         self.loop.tick = round((self.loop.now_s - 1000.0) / self.loop.dt_s)
         self.loop.restart()
-        self.open()
+        self.begin()
         plan, live = self.desk.agenda.plan, self.desk.live
         now = -1 if plan is None else plan.at(self.time())
         self.away = -1 if now is None or now == self.interval else now
@@ -98,16 +75,15 @@ class Site:
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds * 10)):
             before = self.desk.live
-            out = self.loop.run(0.1)
-            if out.started and self.ceiling_w is None:
-                self.ceiling_w = out.reference_w
-            if not self.silent:
-                self.desk.channel.heard(self.monotonic_ns())
-            self.desk.tick(out, self.monotonic_ns())
+            out = self.tick()
             self.follow(before, out)
             if out.started and self.ceiling_w is not None:
                 assert out.reference_w <= self.ceiling_w + SLACK_W
             self.lawful()
+
+    def before_desk(self, out: views.Outputs) -> None:
+        if out.started and self.ceiling_w is None:
+            self.ceiling_w = out.reference_w
 
     def follow(self, before: commands.Live | None, out: views.Outputs) -> None:
         """Intervals that begin are reasons; one that ends is none."""
@@ -169,9 +145,7 @@ def test_nothing_rises_without_a_reason(tmp_path: Path, monkeypatch: pytest.Monk
         assert text.count(old) == 1
         text = text.replace(old, new)
     path.write_text(text, encoding="utf-8")
-    site = Site(sitecheck.load(path), tmp_path, seed)
-    for module in (answers, commands, journal):
-        monkeypatch.setattr(module, "time", site)
+    site = Site(sitecheck.load(path), tmp_path, seed, monkeypatch)
     site.run(5)
     dice = random.Random(seed)
     for _ in range(STEPS):
@@ -182,9 +156,8 @@ def test_nothing_rises_without_a_reason(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_journal_that_is_spoilt_raises_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed at half power, and started again with a file that nobody can read: the site stays where it is."""
-    site = Site(sitecheck.load(halls.write(halls.Hall("paths", halls.SMALLEST), tmp_path)), tmp_path, 1)
-    for module in (answers, commands, journal):
-        monkeypatch.setattr(module, "time", site)
+    config = sitecheck.load(halls.write(halls.Hall("paths", halls.SMALLEST), tmp_path))
+    site = Site(config, tmp_path, 1, monkeypatch)
     site.run(5)
     site.send("setpoint", percent=50, ramp_s=5)
     site.run(20)
@@ -192,7 +165,7 @@ def test_a_journal_that_is_spoilt_raises_nothing(tmp_path: Path, monkeypatch: py
     site.desk.journal.save()
     site.path.write_text("{", encoding="utf-8")
     site.loop.restart()
-    site.open()
+    site.begin()
     site.ceiling_w = None
     site.run(60)
     assert site.desk.mode is Mode.HAND

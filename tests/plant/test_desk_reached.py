@@ -5,66 +5,43 @@ The purchase stands there by the same measure as in the demo: its mean over a se
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from rampd.daemon import answers, commands, halls, journal, sitecheck
+from rampd.daemon import halls, sitecheck
 from rampd.daemon.answers import Reply
-from rampd.daemon.commands import Desk
 from rampd.daemon.journal import Journal
 from rampd.drivers.sim.spec import PlantSpec
-from rampd.ext import views
-from tests.closed_loop import NS, ClosedLoop, hall
+from tests.closed_loop import ClosedLoop, hall
+from tests.desk_loop import DeskLoop
 
-WALL_S = 1_800_000_000.0
 SAID_WITHIN_S = 1.5
 """After the mean has arrived it is watched for a second; the desk looks ten times a second."""
 NOISY_S = 12.0
 
 
-class Site:
-    """A desk on the compiled core and a plant, on one clock."""
+class Site(DeskLoop):
+    """A hall under a desk, and what the desk said when."""
 
     def __init__(self, loop: ClosedLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.loop = loop
-        for module in (answers, commands, journal):
-            monkeypatch.setattr(module, "time", self)
+        super().__init__(loop, monkeypatch)
         self.said: list[tuple[float, str, float]] = []  # when, stage, what the purchase was then
-        self.desk = Desk(loop.composed, loop.inputs, Journal(None), self.heard)
-        self.count = 0
-
-    def monotonic_ns(self) -> int:
-        return round(self.loop.now_s * NS)
-
-    def monotonic(self) -> float:
-        return self.loop.now_s
-
-    def time(self) -> float:
-        return WALL_S + self.loop.now_s
+        self.open(Journal(None))
 
     def heard(self, reply: Reply) -> None:
         self.said.append((self.loop.now_s, reply.payload["stage"], self.loop.mean_w(1.0)))
 
-    def send(self, power_w: float, ramp_s: float) -> float:
+    def ask(self, power_w: float, ramp_s: float) -> float:
         """A set point; when it was sent."""
-        now = datetime.fromtimestamp(self.time(), UTC)
-        self.count += 1
         self.said.clear()
-        made = {"id": f"r{self.count}", "issued_at": now, "expires_at": datetime.fromtimestamp(self.time() + 30, UTC)}
-        payload = made | {"power_w": power_w, "ramp_s": ramp_s, "lease_s": 900}
-        self.desk.receive("setpoint", json.dumps(payload, default=datetime.isoformat).encode())
+        self.send("setpoint", power_w=power_w, ramp_s=ramp_s, lease_s=900)
         return self.loop.now_s
 
-    def run(self, seconds: float) -> views.Outputs:
+    def run(self, seconds: float) -> None:
         for _ in range(round(seconds * 10)):
-            out = self.loop.run(0.1)
-            self.desk.channel.heard(self.monotonic_ns())
-            self.desk.tick(out, self.monotonic_ns())
-        return out
+            self.tick()
 
     def when(self, stage: str) -> float | None:
         return next((at_s for at_s, said, _ in self.said if said == stage), None)
@@ -87,7 +64,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Site]
 def test_reached_is_said_when_the_meter_has_settled(site: Callable[..., Site], racks: int, seed: int) -> None:
     stand = site(racks, seed)
     max_w = stand.desk.site.max_mw * 1e6
-    begun_s, from_w, target_w = stand.send(0.4 * max_w, 5.0), stand.loop.mean_w(1.0), 0.4 * max_w
+    begun_s, from_w, target_w = stand.ask(0.4 * max_w, 5.0), stand.loop.mean_w(1.0), 0.4 * max_w
     stand.run(20)
     settled_s = stand.loop.settled_s(begun_s, target_w, max(0.01 * abs(target_w - from_w), 0.0025 * max_w))
     reached_s = stand.when("reached")
@@ -105,10 +82,10 @@ def test_the_noise_of_a_small_hall_does_not_hide_that_it_is_there(
     """Four racks whose jobs wander by more than the band of a small step."""
     stand = site(4, 3, noise=noise, utilisation=0.9)
     max_w = stand.desk.site.max_mw * 1e6
-    stand.send(0.7 * max_w, 5.0)
+    stand.ask(0.7 * max_w, 5.0)
     stand.run(40)
     target_w, from_w = (0.7 + 0.01 * by_percent) * max_w, stand.loop.mean_w(1.0)
-    begun_s = stand.send(target_w, 5.0)
+    begun_s = stand.ask(target_w, 5.0)
     stand.run(20)
     reached_s = stand.when("reached")
     assert reached_s is not None
@@ -121,7 +98,7 @@ def test_a_hall_that_cannot_get_there_does_not_say_so(site: Callable[..., Site])
     """Miners that stay where they are: their part of the step is missing, and is no noise."""
     stand = site(4, 1)
     stand.loop.deaf |= {rack.id for rack in stand.loop.composed.racks if rack.kind == "asic"}
-    stand.send(0.4 * stand.desk.site.max_mw * 1e6, 5.0)
+    stand.ask(0.4 * stand.desk.site.max_mw * 1e6, 5.0)
     stand.run(60)
     assert stand.when("reached") is None
     assert stand.when("partial") is not None

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import aiomqtt
 import pytest
 
 from rampd.daemon import cli, client, messages
@@ -89,3 +90,36 @@ def test_the_words_of_rampd_set(words: str, fields: dict[str, Any], source: Sour
     command = messages.parse("setpoint", json.dumps(made).encode())
     assert {name: getattr(command, name) for name in fields} == fields
     assert asked_by(command.who) is source
+
+
+GOOD: dict[str, Any] = {
+    "id": "a", "at": "2026-12-01T06:00:00.000Z", "stage": "reached", "code": "ok", "message": "", "power_w": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("payload", "good"),
+    [
+        (json.dumps(GOOD), True),
+        (json.dumps(GOOD | {"power_w": None, "more": 1}).encode(), True),
+        (json.dumps(GOOD | {"stage": 7}), False),
+        (json.dumps(GOOD | {"power_w": "4"}), False),
+        (json.dumps({"stage": "reached"}), False),
+        (b"hello", False),
+        (b"\xff\xfe\x00", False),
+        (b"[1]", False),
+        (b"[" * 50_000, False),
+        (b"", False),
+        (7, False),
+        (None, False),
+    ],
+)
+def test_what_rampd_says_is_told_from_what_somebody_else_does(payload: Any, good: bool) -> None:
+    assert GOOD.keys() == messages.ack("a", "reached", power_w=None).keys()
+    message = aiomqtt.Message("rampd/v1/hall/ack/a", payload, 1, False, 1, None)
+    if good:
+        assert client.said(message, client.ACK)["stage"] == "reached"
+    else:
+        with pytest.raises(client.Unavailable, match=r"^rampd/v1/hall/ack/a: no answer of this rampd: ") as error:
+            client.said(message, client.ACK)
+        assert len(str(error.value)) < 400

@@ -29,12 +29,12 @@ def told(queue: Events, most: int = 10_000) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     while len(found) < most and (entry := queue.first()) is not None:
         found.append(entry)
-        queue.delivered(entry["seq"])
+        queue.delivered(entry.get("seq"))
     return found
 
 
 def numbers(found: list[dict[str, Any]]) -> list[int]:
-    return [one["seq"] for one in found]
+    return [one["seq"] for one in found if "seq" in one]
 
 
 def note(queue: Events, count: int) -> None:
@@ -243,15 +243,44 @@ def test_what_was_told_without_a_disk_is_not_told_again(path: Path) -> None:
     assert numbers(told(Events.open(path))) == [3]
 
 
-def test_nothing_is_told_before_the_disk_has_taken_anything(path: Path) -> None:
+def test_a_disk_that_never_took_anything_is_told_from_memory(path: Path) -> None:
+    """No number is set aside, so that none may be given: what is told has none, and is told once."""
     path.parent.write_text("a file where the folder should be", encoding="utf-8")
     queue = Events.open(path)
     note(queue, 2)
+    assert told(queue) == [], "it may yet be written"
+    write(queue)
+    (alarm,) = told(queue)
+    assert set(alarm) == {"at", "type", *events.TYPES["unwritable"][1].split(", ")}
+    assert (alarm["type"], alarm["durable"], alarm["waiting"]) == ("unwritable", False, 2)
+    assert str(path.parent) in alarm["message"]
+    note(queue, 1)
     write(queue)
     assert told(queue) == []
     path.parent.unlink()
     write(queue)
-    assert numbers(told(queue)) == [1, 2]
+    assert numbers(told(queue)) == [1, 2, 3]
+
+
+def test_so_is_one_that_has_taken_nothing_for_long_and_every_time(path: Path) -> None:
+    queue = Events.open(path)
+    for _ in range(2):
+        note(queue, 1)
+        write(queue)
+        told(queue)
+        aside = path.rename(path.with_suffix(".aside"))
+        path.mkdir()
+        said: list[dict[str, Any]] = []
+        for _ in range(2 * events.AHEAD // 100):
+            note(queue, 100)
+            write(queue)
+            said += told(queue)
+        assert [one["type"] for one in said if "seq" not in one] == ["unwritable"]
+        assert said[-1]["type"] == "unwritable"
+        path.rmdir()
+        aside.rename(path)
+        write(queue)
+        told(queue)
 
 
 def test_a_disk_that_stalls_makes_no_endless_queue(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

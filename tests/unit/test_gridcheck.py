@@ -65,6 +65,19 @@ def test_every_step_is_told_at_its_own_line(tmp_path: Path) -> None:
     assert "site.nominal_hz" in problem.remedy
 
 
+@pytest.mark.parametrize("tier", [1, 2, 3, 8])
+def test_a_step_has_racks_to_shed(tmp_path: Path, tier: int) -> None:
+    """The racks of the example have the tiers 1 and 2; a step sheds its own tier and higher ones."""
+    found = said(tmp_path, (SITE, "[fleet]", STEP.format(hz=59.5).replace("tier = 1", f"tier = {tier}")))
+    if tier <= 2:
+        assert found == []
+    else:
+        assert found == [
+            f"[[under]]: [[under]] has no effect: under.tier {tier}, but no rack has that tier or a higher one, they "
+            "have 1, 2"
+        ]
+
+
 def test_steps_need_a_meter_that_tells_the_frequency(tmp_path: Path) -> None:
     folder = tmp_path / "maps"
     folder.mkdir()
@@ -77,16 +90,40 @@ def test_steps_need_a_meter_that_tells_the_frequency(tmp_path: Path) -> None:
     assert one == "[[under]]: [[under]] has no effect: map mine of meter poi tells no frequency"
 
 
-@pytest.mark.parametrize(("default_mw", "taken"), [(0.01, False), (0.199, False), (0.2, True)])
-def test_racks_can_be_held_at_the_default(tmp_path: Path, default_mw: float, taken: bool) -> None:
-    """The five GPU racks of the example need 40 kW each."""
-    found = said(tmp_path, (SITE, "default_mw = 1.46", f"default_mw = {default_mw}"))
-    if taken:
+@pytest.mark.parametrize(
+    ("default_mw", "generation_mw", "refused"),
+    [
+        (0.01, 0.0, "0.2 MW"),
+        (0.199, 0.0, "0.2 MW"),
+        (0.2, 0.0, None),
+        (0.1, 0.099, "0.2 MW, less generation_mw, 0.101 MW"),
+        (0.1, 0.1, None),
+        (0.001, 0.3, None),
+    ],
+)
+def test_racks_can_be_held_at_the_default(
+    tmp_path: Path, default_mw: float, generation_mw: float, refused: str | None
+) -> None:
+    """The five GPU racks of the example need 40 kW each. What is generated behind the meter is not bought."""
+    edit = (SITE, "default_mw = 1.46", f"default_mw = {default_mw}\ngeneration_mw = {generation_mw}")
+    found = said(tmp_path, edit)
+    if refused is None:
         assert found == []
     else:
-        assert found == [
-            f"[site]: limits contradict: default_mw {default_mw:g} is below what the racks' min_kw add up to, 0.2 MW"
-        ]
+        told = f"[site]: limits contradict: default_mw {default_mw:g} is below what the racks' min_kw add up to, "
+        assert found == [told + refused]
+
+
+@pytest.mark.parametrize(
+    ("default_mw", "shown"),
+    [
+        (0.2, "default 0.2 MW"),
+        (0.05, "default 0.05 MW only while 0.15 MW are generated behind the meter; without, 0.2 MW"),
+    ],
+)
+def test_what_a_default_hangs_on_is_told(tmp_path: Path, default_mw: float, shown: str) -> None:
+    edit = (SITE, "default_mw = 1.46", f"default_mw = {default_mw}\ngeneration_mw = 0.2")
+    assert summary.lines(compose(sitecheck.load(site(tmp_path, edit))))[0].endswith(shown)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,9 @@ def test_a_change_is_one_line_in_the_log(core: Core, caplog: pytest.LogCaptureFi
     assert caplog.messages[1:] == ["127.23.0.9:1502: common_loss has ended"]
 
 
-def test_what_waits_for_a_reset_is_said_kept_and_restored(core: Core, tmp_path: Path) -> None:
+@pytest.mark.parametrize("readable", [True, False])
+def test_what_waits_for_a_reset_is_said_kept_and_restored(core: Core, tmp_path: Path, readable: bool) -> None:
+    """Also where the file of what stands cannot be read: the trail knows of it."""
     core.values["gpu-loop-1", "leak_bits"] = 1.0
     core.run(1.0)
     core.values.clear()
@@ -103,6 +105,8 @@ def test_what_waits_for_a_reset_is_said_kept_and_restored(core: Core, tmp_path: 
     journal.save()
     journal.latch(held)
     assert not journal.dirty
+    if not readable:
+        (tmp_path / "kept.json").write_text("{", encoding="utf-8")
     again = Core(tmp_path)
     ladder.restore(again.composed, again.inputs, Journal.open(tmp_path / "kept.json").latched)
     assert again.lines(again.run(15.0)) == [("gpu-loop-1", "leak", 0)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rampd.daemon.metrics import LATE_BINS, RACK_STATES, Family, _histogram, label
+from rampd.daemon.metrics import RACK_STATES, Family, label
+from rampd.daemon.sitemetrics import LATE_BINS, histogram
 from rampd.ext import codes
 
 NASTY = ['plain', 'quo"te', "back\\slash", "new\nline", "\\n", 'all\\"\n', "ünïcode", ""]  # fmt: skip
@@ -41,7 +42,7 @@ def test_a_row_that_is_not_shown_has_no_series_and_values_are_exact() -> None:
 def test_a_count_is_in_every_bucket_from_its_own_on(k: int) -> None:
     bins = [0] * 32
     bins[k] = 3
-    buckets = {s.labels["le"]: s.value for s in _histogram("h", "H.", bins, 0.5).samples if s.name == "h_bucket"}
+    buckets = {s.labels["le"]: s.value for s in histogram("h", "H.", bins, 0.5).samples if s.name == "h_bucket"}
     assert buckets["+Inf"] == 3
     assert list(buckets.values()) == sorted(buckets.values())
     for bound, count in buckets.items():
@@ -52,7 +53,7 @@ def test_a_count_is_in_every_bucket_from_its_own_on(k: int) -> None:
 
 def test_sum_and_count() -> None:
     bins = [1] * 32
-    found = {s.name: s.value for s in _histogram("h", "H.", bins, 12.5).samples if s.name != "h_bucket"}
+    found = {s.name: s.value for s in histogram("h", "H.", bins, 12.5).samples if s.name != "h_bucket"}
     assert found == {"h_count": 32.0, "h_sum": 12.5}
 
 

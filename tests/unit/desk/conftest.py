@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rampd.daemon import answers, commands, halls, journal, sitecheck
+from rampd.daemon import answers, commands, halls, journal, restart, sitecheck
 from rampd.daemon.journal import Journal
 from rampd.daemon.site import Composed, compose
 from tests.office import Clock, Office
@@ -15,7 +15,7 @@ from tests.office import Clock, Office
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    for module in (answers, commands, journal):
+    for module in (answers, commands, journal, restart):
         monkeypatch.setattr(module, "time", made)
     return made
 

@@ -114,11 +114,11 @@ def test_whatever_was_handled_is_known_by_its_last_stage(office: Office, compose
     for verb, fields in asked.items():
         command = office.send(verb, who="operator", **fields)
         office.run(3)
-        assert office.desk.journal.seen[command][1] == office.stages(command)[-1], verb
+        assert office.desk.journal.last_stage(command) == office.stages(command)[-1], verb
     waits = office.send("setpoint", percent=50, interval=later)
-    assert office.desk.journal.seen[waits][1] == "accepted"
+    assert office.desk.journal.last_stage(waits) == "accepted"
     office.send("setpoint", power_w=9e9, id=waits)
-    assert office.desk.journal.seen[waits][1] == "accepted", "what was refused of it is no stage"
+    assert office.desk.journal.last_stage(waits) == "accepted", "what was refused of it is no stage"
 
 
 def test_a_mode_with_too_long_a_lease_changes_nothing(office: Office) -> None:

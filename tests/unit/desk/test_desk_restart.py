@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from rampd.daemon import restart
 from rampd.daemon.arbitrate import Mode
 from rampd.daemon.journal import Journal
 from rampd.daemon.mqtt import Bus
@@ -110,12 +111,12 @@ def test_a_live_command_that_makes_no_sense_is_dropped(
     sound = Journal(None)
     sound.live = SOUND
     followed = Office(composed, clock, sound)
-    followed.desk.resume()
+    restart.resume(followed.desk)
     assert followed.slot()[:3] == (1, codes.TRACK, 248e3)
     found = Journal(None)
     found.live = live
     office = Office(composed, clock, found)
-    office.desk.resume()
+    restart.resume(office.desk)
     assert office.slot()[0] == 0
     assert "not usable" in caplog.text
     assert not math.isnan(office.out.power_w)
@@ -142,7 +143,7 @@ def test_a_journal_with_a_number_that_is_none_stops_no_start(
     text = json.dumps({"live": SOUND | live, "rest": rest})
     path.write_text(text.replace('"X"', number), encoding="utf-8")
     office = Office(composed, clock, Journal.open(path))
-    office.desk.resume()
+    restart.resume(office.desk)
     office.tick()
     assert not math.isnan(office.out.power_w)
     assert office.slot()[1] in (codes.STAND, codes.TRACK)
@@ -153,7 +154,7 @@ def test_a_stop_outlasts_numbers_that_are_none(composed: Composed, clock: Clock,
     path = tmp_path / "commands.json"
     path.write_text('{"live": {"verb": 3, "until": NaN, "stopped_by": 1e999}, "rest": {"lid": [1, Infinity]}}')
     office = Office(composed, clock, Journal.open(path))
-    office.desk.resume()
+    restart.resume(office.desk)
     assert office.slot()[1] == codes.ESTOP
 
 
@@ -162,7 +163,7 @@ def test_a_stop_that_does_not_say_whose_it_was_stays_one(composed: Composed, clo
     found = Journal(None)
     found.live = SOUND | {"verb": 3, "stopped_by": by, "until": 0.0}
     office = Office(composed, clock, found)
-    office.desk.resume()
+    restart.resume(office.desk)
     assert office.slot()[1] == codes.ESTOP
     assert office.last(office.send("reset")) == ("rejected", "authority")
     assert office.last(office.send("reset", who="operator")) == ("accepted", "ok")
@@ -173,7 +174,7 @@ def test_a_stop_holds_whatever_else_of_it_is_legible(composed: Composed, clock: 
     found = Journal(None)
     found.live = {key: value for key, value in (SOUND | {"verb": 3}).items() if key != lost}
     office = Office(composed, clock, found)
-    office.desk.resume()
+    restart.resume(office.desk)
     assert office.slot()[1] == codes.ESTOP
     assert office.last(office.send("setpoint", percent=50)) == ("rejected", "estop")
 
@@ -190,6 +191,49 @@ def test_what_was_missed_is_said_once(office: Office, composed: Composed, clock:
     assert third.stages(missed) == []
     assert [one.command.id for one in third.desk.waiting.items] == [waits]
     assert third.last(third.send("setpoint", percent=50, id=missed)) == ("rejected", "repeated")
+
+
+def test_what_an_id_is_remembered_for_outlasts_a_restart(office: Office, composed: Composed, clock: Clock) -> None:
+    """Until its command has expired; a stop is never refused for its id, so that it stands in nobody's way."""
+    live = office.send("setpoint", percent=50)
+    stop = office.send("estop")
+    expected = [clock.wall_s + 30, clock.wall_s]
+    again = kept(office)(composed, clock)
+    for one in (office, again):
+        seen = [one.desk.journal.ids.find(name, clock.wall_s) for name in (live, stop)]
+        assert [known.expires_s for known in seen if known is not None] == pytest.approx(expected, abs=1e-3)
+    assert again.last(again.send("setpoint", percent=50, id=live)) == ("rejected", "repeated")
+
+
+def test_answers_are_told_apart_after_a_restart_as_before(office: Office, composed: Composed, clock: Clock) -> None:
+    """By the correlation data that their sender gave them; the journal does not keep what is far too long."""
+    place = {"topic": "over/there", "correlation": b"\x00\xff-1"}
+    live = office.send("setpoint", percent=50, lease_s=30, **place)
+    waits = office.send("hold", lease_s=10, interval={"start": clock.stamp(40)}, **place)
+    missed = office.send("hold", lease_s=10, interval={"start": clock.stamp(15)}, **place)
+    long = office.send("hold", lease_s=5, interval={"start": clock.stamp(80)}, **place | {"correlation": b"7" * 65535})
+    again = kept(office)
+    clock.wall_s += 20
+    second = again(composed, clock)
+    third = kept(second)(composed, clock)
+    third.run(100)
+    answers = {(r.payload["id"], r.topic, r.correlation) for r in (*second.said, *third.said)}
+    assert answers == {
+        (live, *place.values()), (waits, *place.values()), (missed, *place.values()), (long, "over/there", None),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("correlation", [7, "x", "0", ["00"], None, "00" * 100_000])
+def test_correlation_data_that_somebody_wrote_into_the_file_does_no_harm(
+    composed: Composed, clock: Clock, correlation: Any
+) -> None:
+    found = Journal(None)
+    found.live = SOUND | {"topic": "over/there", "correlation": correlation}
+    office = Office(composed, clock, found)
+    restart.resume(office.desk)
+    office.run(2, power_w=248e3)
+    assert office.stages("a") == ["started", "reached"]
+    assert {len(r.correlation or b"") for r in office.said} <= {0, 1024}
 
 
 POISON = [
@@ -217,7 +261,7 @@ def test_a_topic_that_somebody_wrote_into_the_file_does_no_harm(
     assert text.count('"topic": "over/there"') == len(ids)
     path.write_text(text.replace('"over/there"', json.dumps(poison)), encoding="utf-8")
     again = Office(composed, clock, Journal.open(path))
-    again.desk.resume()
+    restart.resume(again.desk)
     again.run(100)
     assert {r.payload["id"] for r in again.said if r.payload["stage"] in ("reached", "ended")} == ids
     assert {r.topic for r in again.said} == {None}
@@ -228,7 +272,7 @@ def test_nor_does_one_beside_a_stop(composed: Composed, clock: Clock, poison: st
     found = Journal(None)
     found.live = SOUND | {"verb": 3, "topic": poison}
     office = Office(composed, clock, found)
-    office.desk.resume()
+    restart.resume(office.desk)
     office.run(2, power_w=95e3)
     assert office.slot()[1] == codes.ESTOP
     assert office.stages("a") == ["started", "reached"]
@@ -239,7 +283,7 @@ def test_an_id_that_is_no_level_of_a_topic_is_answered_as_invalid(composed: Comp
     found = Journal(None)
     found.live = SOUND | {"id": "a/#"}
     office = Office(composed, clock, found)
-    office.desk.resume()
+    restart.resume(office.desk)
     office.run(2, power_w=248e3)
     bus = Bus(composed.config.mqtt, "desk", Show(composed, office.inputs, office.desk), lambda: office.out, 30)
     assert office.stages("a/#") == ["started", "reached"]
@@ -263,7 +307,7 @@ def test_an_unreadable_journal_starts_in_hand_and_holds(
 ) -> None:
     office.send("setpoint", percent=50)
     again = Office(composed, clock, broken(office))
-    again.desk.resume()
+    restart.resume(again.desk)
     assert again.desk.mode is Mode.HAND
     assert again.slot()[1] == codes.HOLD
     assert "in hand and held where the site stands" in caplog.text
@@ -277,13 +321,13 @@ def test_an_unreadable_journal_starts_in_hand_and_holds(
 def test_the_trail_knows_of_a_stop(office: Office, composed: Composed, clock: Clock) -> None:
     office.send("estop", who="iso")
     again = Office(composed, clock, broken(office))
-    again.desk.resume()
+    restart.resume(again.desk)
     assert again.slot()[1] == codes.ESTOP
     assert again.last(again.send("setpoint", percent=90, who="operator")) == ("rejected", "estop")
     assert again.last(again.send("reset", who="iso")) == ("rejected", "authority"), "whose it was is not known"
     again.send("reset", who="operator")
     third = Office(composed, clock, broken(again))
-    third.desk.resume()
+    restart.resume(third.desk)
     assert third.slot()[1] == codes.HOLD, "it was reset"
 
 
@@ -294,11 +338,11 @@ def test_the_trail_knows_of_racks_that_nobody_may_touch(office: Office, composed
         office.tick()
     office.send(f"rack/{second}", use="auto", who="operator")
     again = Office(composed, clock, broken(office))
-    again.desk.resume()
+    restart.resume(again.desk)
     assert [use.rack for use in again.desk.hands.uses.values()] == [first]
 
 
 def test_a_site_without_a_journal_starts_as_usual(composed: Composed, clock: Clock, tmp_path: Path) -> None:
     fresh = Office(composed, clock, Journal.open(tmp_path / "none" / "commands.json"))
-    fresh.desk.resume()
+    restart.resume(fresh.desk)
     assert (fresh.desk.mode, fresh.slot()[0]) == (Mode.REMOTE, 0)

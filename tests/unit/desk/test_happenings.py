@@ -127,6 +127,20 @@ def test_devices_that_fall_silent_together_are_one_event(watched: Watched) -> No
     assert told == [("lost", ["rack-1", "rack-2"], 2), ("back", ["rack-2"], 1)]
 
 
+def test_a_device_that_flaps_is_an_event_a_minute(watched: Watched) -> None:
+    """Twenty minutes of a plug that is half out: down and up every four seconds, and then it is put right."""
+    for _ in range(300):
+        for up in (False, True):
+            watched.up["rack-1"] = up
+            watched.run(2)
+    watched.run(120)
+    first, second, *sums = watched.told("device")
+    assert [(one["state"], "falls" in one) for one in (first, second)] == [("lost", False), ("back", False)]
+    assert len(sums) == pytest.approx(20, abs=1)
+    assert 1 + sum(one["falls"] for one in sums) == 300
+    assert sums[-1]["state"] == "back"
+
+
 def test_a_state_directory_that_takes_nothing(watched: Watched) -> None:
     journal = watched.office.desk.journal
     assert journal.path is not None
