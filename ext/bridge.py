@@ -73,14 +73,39 @@ def take_over(limits: Limits, state: State, total_w: float) -> None:
             state.ahead_w[i] = state.near_w[i]
 
 
+def turned(state: State, i: int, up: int, down: int, goal_w: float) -> float:
+    """A set point that acts, or the turn in the quicker direction that has arrived since: the slower way back has not.
+
+    `up` and `down` are the ticks until a rise and a fall arrive.
+    """
+    if up == down or state.edge_tick[i] == 0:
+        return goal_w
+    since = state.tick - state.edge_tick[i]
+    if down <= since < up:
+        return min(goal_w, state.edge_w[i])
+    return max(goal_w, state.edge_w[i]) if up <= since < down else goal_w
+
+
+def turn(state: State, i: int) -> None:
+    """Remembers where a rack was sent in the direction that it answers quicker to; the farthest while that counts."""
+    now_w = state.applied_w[i]
+    before_w = state.edge_w[i]
+    if state.edge_tick[i] == 0 or state.tick - state.edge_tick[i] >= max(state.dead_up[i], state.dead_down[i]):
+        before_w = now_w
+    state.edge_w[i] = min(before_w, now_w) if state.dead_down[i] < state.dead_up[i] else max(before_w, now_w)
+    state.edge_tick[i] = state.tick
+
+
 def arriving(limits: Limits, state: State, i: int) -> float:
     """What a slow rack will draw `bridge_ticks` from now, by the set points that it was given."""
     racks = limits.site.racks
     history = limits.site.history
     row = state.tick % history
     cap_w = state.cap_w[i]
-    up = row - max(0, state.dead_up[i] - limits.site.bridge_ticks)
-    down = row - max(0, state.dead_down[i] - limits.site.bridge_ticks)
+    dead_up = max(0, state.dead_up[i] - limits.site.bridge_ticks)
+    dead_down = max(0, state.dead_down[i] - limits.site.bridge_ticks)
+    up = row - dead_up
+    down = row - dead_down
     # The set point of this tick is not known yet: the one before it stands for it.
     if up == row:
         up -= 1
@@ -89,6 +114,7 @@ def arriving(limits: Limits, state: State, i: int) -> float:
     up_w = state.past_w[(up if up >= 0 else up + history) * racks + i]
     down_w = state.past_w[(down if down >= 0 else down + history) * racks + i]
     goal_w = min(up_w, down_w) if state.dead_down[i] <= state.dead_up[i] else max(up_w, down_w)
+    goal_w = turned(state, i, dead_up, dead_down, goal_w)
     time_s = limits.site.bridge_ticks * limits.site.period_ns * 1e-9
     cap_w = min(max(goal_w, cap_w - state.down_w_per_s[i] * time_s), cap_w + state.up_w_per_s[i] * time_s)
     return min(cap_w, max(state.demand_w[i], limits.min_w[i]))

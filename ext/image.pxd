@@ -231,6 +231,8 @@ cdef struct State:              # the step's own memory
     double *asked_w             # [racks] set points of this tick, before the guard
     double *applied_w           # [racks] set points after the guard
     double *cap_w               # [racks] the cap as it must be acting now
+    double *edge_w              # [racks] where it was sent last in the direction that it answers quicker to
+    int64_t *edge_tick          # [racks] and when; 0: never
     double *power_w             # [racks] model power
     double *demand_w
     double *lo_w

@@ -135,6 +135,8 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.asked_w = <double *>take(base, &o, racks)
     x.applied_w = <double *>take(base, &o, racks)
     x.cap_w = <double *>take(base, &o, racks)
+    x.edge_w = <double *>take(base, &o, racks)
+    x.edge_tick = <int64_t *>take(base, &o, racks)
     x.power_w = <double *>take(base, &o, racks)
     x.demand_w = <double *>take(base, &o, racks)
     x.lo_w = <double *>take(base, &o, racks)

@@ -100,6 +100,8 @@ class State(ctypes.Structure):
     asked_w: Doubles
     applied_w: Doubles
     cap_w: Doubles
+    edge_w: Doubles
+    edge_tick: Longs
     power_w: Doubles
     demand_w: Doubles
     lo_w: Doubles

@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.ballast cimport watch
-from rampd.ext.bridge cimport arriving
+from rampd.ext.bridge cimport arriving, turn, turned
 from rampd.ext.codes cimport AVAILABLE, EXCURSION_UP, WINDOW_SLOTS
 from rampd.ext.identify cimport moved, take
 from rampd.ext.window cimport noise

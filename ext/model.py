@@ -15,7 +15,7 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.ballast import watch
-    from rampd.ext.bridge import arriving
+    from rampd.ext.bridge import arriving, turn, turned
     from rampd.ext.codes import AVAILABLE, EXCURSION_UP, WINDOW_SLOTS
     from rampd.ext.identify import moved, take
     from rampd.ext.window import noise
@@ -31,9 +31,8 @@ def delayed(limits: Limits, state: State, i: int, row: int) -> float:
     down = row - state.dead_down[i]
     up_w = state.past_w[(up if up >= 0 else up + history) * racks + i]
     down_w = state.past_w[(down if down >= 0 else down + history) * racks + i]
-    if state.dead_down[i] <= state.dead_up[i]:
-        return min(up_w, down_w)
-    return max(up_w, down_w)
+    goal_w = min(up_w, down_w) if state.dead_down[i] <= state.dead_up[i] else max(up_w, down_w)
+    return turned(state, i, state.dead_up[i], state.dead_down[i], goal_w)
 
 
 def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
@@ -244,4 +243,6 @@ def record(limits: Limits, state: State) -> None:
     for i in range(racks):
         if applied_w[i] != past_w[before + i] and state.known[i] and state.tick > 1:
             moved(limits, state, i, past_w[before + i])
+            if (applied_w[i] < past_w[before + i]) == (state.dead_down[i] < state.dead_up[i]):
+                turn(state, i)
         past_w[row + i] = applied_w[i]

@@ -8,7 +8,7 @@ from rampd.ext.bridge cimport ahead, expect, make_up
 from rampd.ext.codes cimport (
     ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SITE_ESTOP, SITE_FAULT,
     SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_DEMAND, WHY_MAX, WHY_MIN,
-    WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED)
+    WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe

@@ -41,6 +41,7 @@ if not cython.compiled:
         WHY_RATE,
         WHY_SHARE,
         WHY_SHED,
+        WHY_STALE,
     )
     from rampd.ext.failsafe import judge
     from rampd.ext.firm import firm, span
@@ -176,8 +177,11 @@ def share(limits: Limits, state: State, total_w: float) -> None:
 
 def stand(inputs: Inputs, limits: Limits, state: State) -> None:
     """While the hall is not under control yet its racks stay where they are, but for what safety or a stop demands."""
+    if not state.started:
+        state.site_why = SITE_METER
     for i in range(limits.site.racks):
         state.asked_w[i] = state.applied_w[i]
+        state.why[i] = WHY_STALE
         down = state.action[i] >= ACT_SAFE or inputs.command.verb == ESTOP
         if down and state.known[i] and inputs.rack_state[i] == AVAILABLE:
             state.asked_w[i] = min(state.applied_w[i], limits.min_w[i])

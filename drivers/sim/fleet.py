@@ -60,6 +60,7 @@ class Fleet:
         self.wander = np.zeros(count)
         self.dead = np.zeros(count, dtype=bool)
         self.past_w = np.tile(self.max_w, (int(max(self.dead_up.max(), self.dead_down.max())) + 2, 1))
+        self.acting_w = self.max_w.copy()
         self.cap_w = self.max_w.copy()
         self.power_w = self.max_w.copy()
         self.random = random
@@ -80,15 +81,33 @@ class Fleet:
         true_s = np.array(seconds) * random.uniform(1 - off, 1 + off, len(seconds))
         return np.maximum(1, np.round(true_s / self.dt_s)).astype(np.int64)
 
+    def _acting(self) -> Floats:
+        """The set points that act: the farthest in the quicker direction of all between the two dead times.
+
+        A slow rise that a faster fall has overtaken does not come, and none arrives before its own dead time.
+        """
+        rows = len(self.past_w)
+        quick = np.where(self.dead_down <= self.dead_up, 1.0, -1.0)
+        far = np.maximum(self.dead_up, self.dead_down)
+        span = np.abs(self.dead_up - self.dead_down)
+        newest_w = self.past_w[(self.tick - far + span) % rows, self.every]
+        oldest_w = self.past_w[(self.tick - far) % rows, self.every]
+        left_w = self.past_w[(self.tick - far - 1) % rows, self.every]
+        self.acting_w = quick * np.minimum(quick * self.acting_w, quick * newest_w)
+        # Where a way back arrives, all that came after it counts.
+        back = np.nonzero(quick * oldest_w > quick * left_w)[0]
+        if len(back):
+            later = np.minimum(np.arange(int(span.max()) + 1), span[back, None])
+            window_w = self.past_w[(self.tick - far[back, None] + later) % rows, back[:, None]]
+            self.acting_w[back] = quick[back] * (quick[back, None] * window_w).min(axis=1)
+        return self.acting_w
+
     def step(self, setpoint_w: Floats) -> None:
         """One tick: the set points are given now and act when their dead time has passed."""
         self.tick += 1
         rows = len(self.past_w)
         self.past_w[self.tick % rows] = setpoint_w
-        up_w = self.past_w[(self.tick - self.dead_up) % rows, self.every]
-        down_w = self.past_w[(self.tick - self.dead_down) % rows, self.every]
-        # A slow rise that a faster fall has overtaken does not come.
-        goal_w = np.where(self.dead_down <= self.dead_up, np.minimum(up_w, down_w), np.maximum(up_w, down_w))
+        goal_w = self._acting()
         whole_w = np.floor(goal_w / np.where(self.quantum_w > 0.0, self.quantum_w, 1.0) + 1e-6) * self.quantum_w
         goal_w = np.where(self.quantum_w > 0.0, whole_w, goal_w)
         goal_w = np.where(goal_w <= 0.0, 0.0, np.clip(goal_w, self.min_w, self.max_w))

@@ -57,6 +57,7 @@ class Racks:
         self._wander = [r.gauss(0.0, s.noise) for s, r in zip(specs, draws, strict=True)]
         self._goal_w = [self._goal(i, w) for i, w in enumerate(self.limit_w)]
         self._asked_w = list(self._goal_w)
+        self._rise_s = [0.0] * len(self._goal_w)
         self._cap_w = list(self._goal_w)
         self._expires_s = [math.inf] * len(specs)
         self._due: list[tuple[float, int, int, float]] = []
@@ -124,8 +125,15 @@ class Racks:
         if goal_w != asked_w:
             self._asked_w[rack] = goal_w
             self._order += 1
-            dead_s = self._dead_up_s[rack] if goal_w > asked_w else self._dead_down_s[rack]
-            heappush(self._due, (now_s + dead_s, self._order, rack, goal_w))
+            if goal_w > asked_w:
+                due_s = now_s + self._dead_up_s[rack]
+                self._rise_s[rack] = due_s
+            else:
+                due_s = now_s + self._dead_down_s[rack]
+                if goal_w > self._goal_w[rack]:
+                    # Less of a rise that is on its way is still a rise.
+                    due_s = max(due_s, self._rise_s[rack])
+            heappush(self._due, (due_s, self._order, rack, goal_w))
 
     def _arm(self, rack: int, now_s: float) -> None:
         deadman_s = self.deadman_s[rack]

@@ -56,6 +56,30 @@ def test_response(row: tuple[Rack, float, float, list[float]]) -> None:
     assert [advance(made) for _ in expected] == expected
 
 
+TURNS = {
+    # rack, from kW, set points in kW one tick after the other -> power in the ticks after the first
+    "down and half back":   (Rack(dead_up_s=0.4, dead_down_s=0.1), 100, (50, 70), [100, 50, 50, 50, 50, 70]),
+    "down and back":        (Rack(dead_up_s=0.4, dead_down_s=0.1), 100, (50, 100), [100, 50, 50, 50, 50, 100]),
+    "down in two parts":    (Rack(dead_up_s=0.4, dead_down_s=0.1), 100, (70, 50, 90), [100, 70, 50, 50, 50, 50, 90]),
+    "up and half back":     (Rack(dead_up_s=0.1, dead_down_s=0.4), 50, (100, 70), [50, 100, 100, 100, 100, 70]),
+    "up before it is down": (Rack(dead_up_s=0.4, dead_down_s=0.1), 50, (100, 40), [50, 50, 40, 40, 40, 40]),
+    "equally quick":        (Rack(dead_up_s=0.2, dead_down_s=0.2), 100, (50, 70), [100, 100, 50, 70]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", TURNS.values(), ids=TURNS.keys())
+def test_a_rack_that_is_sent_back_comes_no_sooner_than_it_answers(
+    row: tuple[Rack, float, tuple[float, ...], list[float]],
+) -> None:
+    rack, begin_kw, sent_kw, expected = row
+    made = one(rack, cap_kw=begin_kw)
+    for _ in range(10):
+        advance(made)
+    found = [advance(made, kw) for kw in sent_kw]
+    found += [advance(made) for _ in range(len(expected) - len(found) + 1)]
+    assert found == [begin_kw, *expected]
+
+
 def test_the_power_is_the_smaller_of_cap_and_demand() -> None:
     made = one(Rack(), cap_kw=100)
     made.state.demand_w[0] = 70e3

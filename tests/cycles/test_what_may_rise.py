@@ -64,6 +64,18 @@ def test_a_stop_and_a_trip_act_also_while_the_meter_was_never_read(what: str) ->
     assert made.state.applied_w[:2] == [made.limits.min_w[0]] * 2
 
 
+def test_until_the_meter_is_read_the_meter_is_why() -> None:
+    made = world([Rack(), Rack()], max_w=200e3, default_w=200e3, import_w=300e3)
+    made.meter(0.0, quality=codes.NEVER)
+    for _ in range(40):
+        made.cool(0)
+        for i in (0, 1):
+            made.rack(i, 80e3, 80e3)
+        made.tick()
+    assert made.state.site_why == codes.SITE_METER
+    assert made.state.why[:2] == [codes.WHY_STALE] * 2
+
+
 def test_racks_whose_readings_are_lost_are_not_switched_off() -> None:
     """They count at their rating whatever they are given: their node is beyond its limit, and stays it."""
     made = world(

@@ -118,6 +118,17 @@ def test_a_fast_command_down_overtakes_a_slow_one_up() -> None:
     assert max(w for _, w in run(racks, 15.0, 5.1)) <= 30e3
 
 
+def test_less_of_a_rise_that_is_on_its_way_is_still_a_rise() -> None:
+    racks = Racks([ASIC], 1)
+    racks.set_limit(0, 30e3, 0.0)
+    run(racks, 5.0)
+    racks.set_limit(0, 109e3, 5.0)
+    racks.set_limit(0, 60e3, 5.1)
+    after = run(racks, 25.0, 5.1)
+    assert all(w <= 30e3 for now_s, w in after if now_s < 5.0 + 0.7 * ASIC.dead_up_s)
+    assert after[-1][1] == pytest.approx(60e3, abs=ASIC.max_w / ASIC.miners)
+
+
 def test_the_dead_man_falls_back_and_every_write_arms_it() -> None:
     racks = Racks([GPU], 1)
     racks.set_fallback(0, 50e3, 0.0)
