@@ -25,7 +25,6 @@ cdef double give(image.State *state, int64_t place, double room_w, double slope_
                  double sure) noexcept nogil
 @cython.locals(v=int64_t, place=int64_t, k=int64_t, nodes=int64_t)
 cdef void weigh(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
-cdef int64_t slices(const image.Limits *limits) noexcept nogil
 @cython.locals(v=int64_t, out=int64_t, lost=bint)
 cdef void losses(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(v=int64_t, i=int64_t)
@@ -38,5 +37,5 @@ cdef void conclude(const image.Inputs *inputs, const image.Limits *limits, image
                    int64_t at) noexcept nogil
 @cython.locals(v=int64_t, i=int64_t)
 cdef void span(const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(turn=int64_t, parts=int64_t, k=int64_t, v=int64_t, i=int64_t)
+@cython.locals(turn=int64_t, phases=int64_t, k=int64_t, v=int64_t, i=int64_t)
 cdef void firm(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

@@ -206,11 +206,6 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
             state.firm_node_vague_w[place] += min(given_w, max(0.0, power_w + given_w - state.peak_w[i]))
 
 
-def slices(limits: Limits) -> int:
-    """Ticks in which every rack is weighed once: three turns of a rack, so that a round takes about two seconds."""
-    return 3 * limits.site.phases
-
-
 def losses(limits: Limits, state: State) -> None:
     """Which nodes have lost most of their racks at once, and how likely that is therefore held to be elsewhere.
 
@@ -219,7 +214,7 @@ def losses(limits: Limits, state: State) -> None:
     usual_p = 0.004
     if state.loss_p == 0.0:
         state.loss_p = usual_p
-    round_s = (slices(limits) + FIRMS) * limits.site.period_ns * 1e-9
+    round_s = (limits.site.phases + FIRMS) * limits.site.period_ns * 1e-9
     state.loss_p += (usual_p - state.loss_p) * round_s / 3600.0
     for v in range(limits.site.nodes):
         out = state.node_out[v]
@@ -342,7 +337,7 @@ def span(limits: Limits, state: State) -> None:
 
 def firm(inputs: Inputs, limits: Limits, state: State) -> None:
     """One tick's part of the round: some racks, or one of the figures."""
-    parts = slices(limits)
+    phases = limits.site.phases
     turn = state.firm_turn
     if turn == 0:
         for k in range(FIRMS * limits.site.nodes):
@@ -352,11 +347,11 @@ def firm(inputs: Inputs, limits: Limits, state: State) -> None:
         for v in range(limits.site.nodes):
             state.node_in[v] = 0
             state.node_out[v] = 0
-    if turn < parts:
-        for i in range(turn * limits.site.racks // parts, (turn + 1) * limits.site.racks // parts):
+    if turn < phases:
+        for i in range(turn * limits.site.racks // phases, (turn + 1) * limits.site.racks // phases):
             weigh(inputs, limits, state, i)
-        if turn == parts - 1:
+        if turn == phases - 1:
             losses(limits, state)
     else:
-        conclude(inputs, limits, state, turn - parts)
-    state.firm_turn = turn + 1 if turn + 1 < parts + FIRMS else 0
+        conclude(inputs, limits, state, turn - phases)
+    state.firm_turn = turn + 1 if turn + 1 < phases + FIRMS else 0

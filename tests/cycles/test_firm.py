@@ -42,7 +42,7 @@ def standing(racks: list[Rack], nodes: int = 1, **site: Any) -> World:
 
 def firm(made: World) -> list[float]:
     """All figures after one round, kW."""
-    for _ in range(interpreted.firm.slices(made.limits) + codes.FIRMS):
+    for _ in range(made.limits.site.phases + codes.FIRMS):
         interpreted.firm.firm(made.inputs, made.limits, made.state)
     return [round(w / 1e3, 3) for w in made.state.firm_w[: codes.FIRMS]]
 
