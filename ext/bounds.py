@@ -200,7 +200,7 @@ def arrived(inputs: Inputs, limits: Limits, state: State, i: int) -> bool:
 def keep_free(limits: Limits, state: State) -> None:
     """What nodes keep free, with the racks below: what is still to fall there keeps others from rising, no more.
 
-    `flow_w` is what lowered racks have not given up yet, `used_w` what the set points take.
+    `flow_w` is what lowered racks have not given up yet, `used_w` what the set points take; `late_w` of it passes soon.
     """
     for back in range(limits.site.nodes):
         v = limits.site.nodes - 1 - back
@@ -211,7 +211,6 @@ def keep_free(limits: Limits, state: State) -> None:
             state.flow_w[parent] += state.flow_w[v]
             state.used_w[parent] += state.used_w[v]
         room_w = limits.node_w[v] - state.reserve_w[v] - state.used_w[v]
-        late_w = min(state.flow_w[v], max(0.0, room_w))
-        state.used_w[v] = late_w
+        state.late_w[v] = min(state.flow_w[v], max(0.0, room_w))
     for v in range(limits.site.nodes):
-        state.reserve_w[v] += state.used_w[v]
+        state.reserve_w[v] += state.late_w[v]

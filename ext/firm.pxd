@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
     ACT_NO_RAISE, AVAILABLE, FIRMS, HORIZONS, LUMPS, WHY_COOLING, WHY_DEMAND, WHY_MAX, WHY_SWING)
+from rampd.ext.levels cimport changes_once
 from rampd.ext.model cimport aligned
 
 cdef double horizon(int64_t k) noexcept nogil
@@ -20,16 +21,21 @@ cdef bint counts(const image.Inputs *inputs, const image.Limits *limits, const i
                  int64_t i) noexcept nogil
 @cython.locals(why=int64_t, free=bint)
 cdef double above(const image.Limits *limits, const image.State *state, int64_t i, bint far) noexcept nogil
-cdef double give(image.State *state, int64_t at, int64_t place, double room_w, double slope_w, double time_s,
-                 double loose_s, double sure) noexcept nogil
-@cython.locals(v=int64_t, at=int64_t, k=int64_t, nodes=int64_t)
+cdef double give(image.State *state, int64_t place, double room_w, double slope_w, double time_s, double loose_s,
+                 double sure) noexcept nogil
+@cython.locals(v=int64_t, place=int64_t, k=int64_t, nodes=int64_t)
 cdef void weigh(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(v=int64_t, out=int64_t, lost=bint)
 cdef void losses(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(v=int64_t, i=int64_t)
+cdef void rooms(const image.Limits *limits, image.State *state) noexcept nogil
+cdef double capped(double mean_w, double var, double room_w) noexcept nogil
+@cython.locals(v=int64_t, nodes=int64_t, base=int64_t, parent=int64_t)
+cdef void gather(const image.Limits *limits, image.State *state, int64_t at) noexcept nogil
 @cython.locals(up=bint, ago=int64_t, past=int64_t)
 cdef void conclude(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t at) noexcept nogil
-@cython.locals(i=int64_t)
+@cython.locals(v=int64_t, i=int64_t)
 cdef void span(const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(turn=int64_t, phases=int64_t, at=int64_t, k=int64_t, v=int64_t, i=int64_t)
+@cython.locals(turn=int64_t, phases=int64_t, k=int64_t, v=int64_t, i=int64_t)
 cdef void firm(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

@@ -4,8 +4,8 @@
 
 Each rack gives what its room, dead time and slope allow in that time; it may not obey, and all racks of a node may be
 lost together. The sum of the racks is taken as normal (mean and variance of independent racks), a lost node as a
-mixture of such sums, and the 5 % quantile of that is the figure. The work is spread: a slice of the racks a tick, then
-one direction and horizon a tick.
+mixture of such sums, and the 5 % quantile of that is the figure. What racks add upward is no more than the nodes above
+them carry. The work is spread: a slice of the racks a tick, then one direction and horizon a tick.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if not cython.compiled:
         WHY_MAX,
         WHY_SWING,
     )
+    from rampd.ext.levels import changes_once
     from rampd.ext.model import aligned
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -148,10 +149,8 @@ def above(limits: Limits, state: State, i: int, far: bool) -> float:
     return (min(most_w, state.low_w[i]) if state.swings[i] else most_w) - state.power_w[i]
 
 
-def give(
-    state: State, at: int, place: int, room_w: float, slope_w: float, time_s: float, loose_s: float, sure: float
-) -> float:
-    """Adds what one rack gives in one direction and horizon, to the sum and to its node's place; what that is.
+def give(state: State, place: int, room_w: float, slope_w: float, time_s: float, loose_s: float, sure: float) -> float:
+    """Adds what one rack gives in one direction and horizon to its node's place; what that is.
 
     Slope and dead time, of which `loose_s` is not sure, are known to a tenth or so; that matters where they bind.
     """
@@ -160,9 +159,8 @@ def give(
     if given_w > room_w:
         off_w = max(0.0, room_w - given_w + 2.0 * off_w)
         given_w = room_w
-    state.firm_mean_w[at] += sure * given_w
-    state.firm_var[at] += sure * (1.0 - sure) * given_w * given_w + off_w * off_w
     state.firm_node_w[place] += sure * given_w
+    state.firm_node_var[place] += sure * (1.0 - sure) * given_w * given_w + off_w * off_w
     return given_w
 
 
@@ -179,6 +177,9 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     period_s = limits.site.period_ns * 1e-9
     # One that answers late begins with the call, the others at their turn.
     wait_s = 0.0 if state.slow[i] else 0.5 * limits.site.phases * period_s
+    if changes_once(limits, i):
+        # Such racks change one after the other: this one, on average, half-way through a ramp of five seconds.
+        wait_s += 0.5 * max(horizon(0) - limits.site.lead_s, 0.25 * horizon(0))
     begin_s = max(wait_s, (state.free_ns[i] - state.now_ns) * 1e-9)
     power_w = state.power_w[i]
     sure = state.success[i]
@@ -189,7 +190,7 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         for k in range(HORIZONS):
             time_s = horizon(k) - dead_s - begin_s
             if time_s > 0.0:
-                give(state, k, k * nodes + v, room_w, state.down_w_per_s[i], time_s, loose_s, sure)
+                give(state, k * nodes + v, room_w, state.down_w_per_s[i], time_s, loose_s, sure)
     near_w = above(limits, state, i, False)
     far_w = above(limits, state, i, True)
     if near_w <= 0.0 and far_w <= 0.0:
@@ -200,9 +201,9 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         room_w = far_w if k > 0 else near_w
         time_s = horizon(k) - dead_s - begin_s
         if room_w > 0.0 and time_s > 0.0:
-            at = HORIZONS + k
-            given_w = give(state, at, at * nodes + v, room_w, state.up_w_per_s[i], time_s, loose_s, sure)
-            state.firm_vague_w[at] += min(given_w, max(0.0, power_w + given_w - state.peak_w[i]))
+            place = (HORIZONS + k) * nodes + v
+            given_w = give(state, place, room_w, state.up_w_per_s[i], time_s, loose_s, sure)
+            state.firm_node_vague_w[place] += min(given_w, max(0.0, power_w + given_w - state.peak_w[i]))
 
 
 def losses(limits: Limits, state: State) -> None:
@@ -223,8 +224,65 @@ def losses(limits: Limits, state: State) -> None:
         state.node_lost[v] = lost
 
 
+def rooms(limits: Limits, state: State) -> None:
+    """Sets `slope_w` to how much more the racks below each node may draw: its limit less what it keeps free.
+
+    What racks that were lowered have still to give up is not kept free for long, so it does not count.
+    """
+    for v in range(limits.site.nodes):
+        state.slope_w[v] = 0.0
+    for back in range(limits.site.nodes):
+        v = limits.site.nodes - 1 - back
+        power_w = state.slope_w[v]
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            power_w += state.power_w[i]
+        if v > 0:
+            state.slope_w[limits.node_parent[v]] += power_w
+        state.slope_w[v] = max(0.0, limits.node_w[v] - state.reserve_w[v] + state.late_w[v] - power_w)
+
+
+def capped(mean_w: float, var: float, room_w: float) -> float:
+    """The least mean that a sum of this mean and variance has within a room, whatever its distribution (Scarf 1958)."""
+    beyond_w = mean_w - room_w
+    return max(0.0, mean_w - 0.5 * (sqrt(var + beyond_w * beyond_w) + beyond_w))
+
+
+def gather(limits: Limits, state: State, at: int) -> None:
+    """Sums one direction and horizon over the nodes, upward within the room of each; reduces `firm_node_w` so.
+
+    Where a node is full its racks each count for a part: below the mean that is less than what others would take over.
+    Of what the racks were never seen to draw a tenth is held to be missing, give or take as much.
+    """
+    nodes = limits.site.nodes
+    base = at * nodes
+    for v in range(nodes):
+        vague_w = 0.1 * state.firm_node_vague_w[base + v]
+        state.flow_w[v] = state.firm_node_w[base + v] - vague_w
+        state.full_w[v] = state.firm_node_var[base + v] + vague_w * vague_w
+        state.fill[v] = 1.0
+    for back in range(nodes - 1):
+        v = nodes - 1 - back
+        if at >= HORIZONS and state.flow_w[v] > 0.0:
+            state.fill[v] = capped(state.flow_w[v], state.full_w[v], state.slope_w[v]) / state.flow_w[v]
+        parent = limits.node_parent[v]
+        state.flow_w[parent] += state.fill[v] * state.flow_w[v]
+        state.full_w[parent] += state.fill[v] * state.fill[v] * state.full_w[v]
+    state.firm_mean_w[at] = state.flow_w[0]
+    state.firm_var[at] = 0.0
+    state.firm_vague_w[at] = 0.0
+    for v in range(nodes):
+        if v > 0:
+            state.fill[v] *= state.fill[limits.node_parent[v]]
+        state.firm_node_w[base + v] *= state.fill[v]
+        state.firm_var[at] += state.fill[v] * state.fill[v] * state.firm_node_var[base + v]
+        state.firm_vague_w[at] += 0.1 * state.fill[v] * state.firm_node_vague_w[base + v]
+
+
 def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
-    """The figure of one direction and horizon: the quantile, within what envelope, site and import limit leave."""
+    """The figure of one direction and horizon: the quantile, within what envelope, site, import limit and main leave.
+
+    It leaves `firm_node_w` reduced, so it comes once a round.
+    """
     site = limits.site
     gain = 1.0 + site.loss_ratio
     up = at >= HORIZONS
@@ -235,9 +293,11 @@ def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
         ago = aligned(inputs, limits, state.now_ns)
         past = (state.tick + site.history - ago) % site.history
         noise_w = inputs.value[site.power_slot] - state.disturbance_w - gain * state.past_model_w[past]
-    # Of what the racks were never seen to draw, a tenth is held to be missing, give or take as much.
-    vague_w = 0.1 * gain * state.firm_vague_w[at]
-    mean_w = gain * state.firm_mean_w[at] - vague_w
+    if up:
+        rooms(limits, state)
+    gather(limits, state, at)
+    vague_w = gain * state.firm_vague_w[at]
+    mean_w = gain * state.firm_mean_w[at]
     loose_w = 0.25 * state.noise_w + 0.002 * site.max_w
     sd_w = sqrt(max(0.0, gain * gain * state.firm_var[at] + loose_w * loose_w + vague_w * vague_w)) + 1.0
     found_w = gain * quantile(limits, state, at, mean_w / gain, sd_w / gain)
@@ -245,7 +305,7 @@ def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
     lag_s = (site.bridge_ticks + site.align_ticks // 2) * site.period_ns * 1e-9
     found_w = min(found_w, rate * max(0.0, horizon(at - HORIZONS if up else at) - lag_s))
     if up:
-        most_w = min(site.max_w, site.import_w) - level_w
+        most_w = min(min(site.max_w, site.import_w) - level_w, gain * state.slope_w[0])
         found_w = min(found_w, most_w - 1.645 * loose_w) - noise_w
     else:
         found_w = min(found_w, level_w - site.min_w) + noise_w
@@ -253,15 +313,26 @@ def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
 
 
 def span(limits: Limits, state: State) -> None:
-    """What the meter could be brought to, given time."""
-    least_w = 0.0
-    most_w = 0.0
-    for i in range(limits.site.racks):
-        least_w += state.lo_w[i]
-        most_w += min(state.hi_w[i], state.reach_w[i]) if state.action[i] >= ACT_NO_RAISE else state.hi_w[i]
+    """What the meter could be brought to, given time: by every rack's bounds, and upward by what each node carries."""
+    for v in range(limits.site.nodes):
+        state.used_w[v] = 0.0
+        state.flow_w[v] = 0.0
+    for back in range(limits.site.nodes):
+        v = limits.site.nodes - 1 - back
+        least_w = state.used_w[v]
+        most_w = state.flow_w[v]
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            least_w += state.lo_w[i]
+            most_w += min(state.hi_w[i], state.reach_w[i]) if state.action[i] >= ACT_NO_RAISE else state.hi_w[i]
+        most_w = min(most_w, max(least_w, limits.node_w[v] - state.reserve_w[v] + state.late_w[v]))
+        state.used_w[v] = least_w
+        state.flow_w[v] = most_w
+        if v > 0:
+            state.used_w[limits.node_parent[v]] += least_w
+            state.flow_w[limits.node_parent[v]] += most_w
     gain = 1.0 + limits.site.loss_ratio
-    state.least_w = gain * (least_w - state.idle_w) + state.disturbance_w
-    state.most_w = min(gain * (most_w - state.idle_w) + state.disturbance_w, limits.site.import_w)
+    state.least_w = gain * (state.used_w[0] - state.idle_w) + state.disturbance_w
+    state.most_w = min(gain * (state.flow_w[0] - state.idle_w) + state.disturbance_w, limits.site.import_w)
 
 
 def firm(inputs: Inputs, limits: Limits, state: State) -> None:
@@ -269,12 +340,10 @@ def firm(inputs: Inputs, limits: Limits, state: State) -> None:
     phases = limits.site.phases
     turn = state.firm_turn
     if turn == 0:
-        for at in range(FIRMS):
-            state.firm_mean_w[at] = 0.0
-            state.firm_var[at] = 0.0
-            state.firm_vague_w[at] = 0.0
         for k in range(FIRMS * limits.site.nodes):
             state.firm_node_w[k] = 0.0
+            state.firm_node_var[k] = 0.0
+            state.firm_node_vague_w[k] = 0.0
         for v in range(limits.site.nodes):
             state.node_in[v] = 0
             state.node_out[v] = 0

@@ -242,6 +242,7 @@ cdef struct State:              # the step's own memory
     double *floor_w             # [racks] what capability lets the set point reach in this move, down and up
     double *reach_w
     double *ahead_w             # [racks] fair share of what the reference will be
+    double *end_w               # [racks] where a rack with minimum times goes in one change
     double *near_w              # [racks] what it will draw when the others can make up for it
     double *far_w               # [racks] and how far it may be moved for that
     double *next_w              # [racks] the level above the share that rounding may give it; 0: none
@@ -265,11 +266,14 @@ cdef struct State:              # the step's own memory
     double *fill
     double *worst_w             # [nodes] what its racks may draw by the set points that stand, as the guard counts
     double *reserve_w           # [nodes] what may still be drawn beyond the set points
+    double *late_w              # [nodes] and what of that passes when lowered racks have fallen
     double *firm_w              # [FIRMS] firm capacity: three horizons down, then three up
     double *firm_mean_w         # [FIRMS] scratch of its round: the racks' sum
     double *firm_var            # [FIRMS] and its variance
     double *firm_vague_w        # [FIRMS] what of it nobody has seen drawn yet
-    double *firm_node_w         # [FIRMS * nodes] a node's part of it
+    double *firm_node_w         # [FIRMS * nodes] a node's part of the sum
+    double *firm_node_var       # [FIRMS * nodes] of its variance
+    double *firm_node_vague_w   # [FIRMS * nodes] and of what nobody has seen
     double *lump_p              # [LUMPS] lost nodes by size: chance
     double *lump_w              # [LUMPS] and mean size
     int64_t *node_in            # [nodes] racks that can be counted on

@@ -2,15 +2,19 @@ cimport cython
 from libc.math cimport floor
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.allocate cimport load
-from rampd.ext.codes cimport ENDLESS
+from rampd.ext.allocate cimport allocate, load
+from rampd.ext.codes cimport DISPATCHED, ENDLESS
 
 cdef bint in_steps(const image.Limits *limits, int64_t i) noexcept nogil
+cdef bint changes_once(const image.Limits *limits, int64_t i) noexcept nogil
 cdef double below(const image.Limits *limits, int64_t i, double power_w) noexcept nogil
 cdef double above(const image.Limits *limits, int64_t i, double level_w) noexcept nogil
 cdef bint room(const image.Limits *limits, const image.State *state, int64_t i, double by_w) noexcept nogil
 @cython.locals(v=int64_t)
 cdef double give(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(i=int64_t)
+cdef void ends(const image.Limits *limits, image.State *state) noexcept nogil
+cdef double stand_or_end(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 cdef void pin(image.State *state, int64_t i, double level_w) noexcept nogil
 @cython.locals(i=int64_t, steps=int64_t, scarce=bint)
 cdef double round_down(const image.Limits *limits, image.State *state, int64_t tier) noexcept nogil

@@ -5,6 +5,9 @@
 Every share is rounded down; what that leaves of a tier goes back level by level, first to racks that already have
 theirs, so that a target between two steps moves one rack and not all. A level is given only where every node above has
 room for it. What is left over, at most half a step, goes to the next tier.
+
+A rack with minimum times has two levels only: where it stands, and where the goal of the ramp takes it. So it changes
+once, when half of that is due, and not with the first part of a ramp that it would then sit out.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ import cython
 if not cython.compiled:
     from math import floor
 
-    from rampd.ext.allocate import load
-    from rampd.ext.codes import ENDLESS
+    from rampd.ext.allocate import allocate, load
+    from rampd.ext.codes import DISPATCHED, ENDLESS
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
 
@@ -25,6 +28,11 @@ if TYPE_CHECKING:
 def in_steps(limits: Limits, i: int) -> bool:
     """Whether a rack takes only some set points: equal steps, or a list of levels."""
     return limits.quantum_w[i] > 0.0 or limits.level_first[i] < limits.level_first[i + 1]
+
+
+def changes_once(limits: Limits, i: int) -> bool:
+    """Whether a rack stays for a minimum time after a change: it changes once in the course of a ramp."""
+    return limits.on_ns[i] + limits.off_ns[i] > 0
 
 
 def below(limits: Limits, i: int, power_w: float) -> float:
@@ -77,6 +85,46 @@ def give(limits: Limits, state: State, i: int) -> float:
     return by_w
 
 
+def ends(limits: Limits, state: State) -> None:
+    """Sets `end_w` of racks with minimum times: the level that the goal of the ramp gives each.
+
+    What one level leaves of the goal the next rack takes up, so that their sum is right with one change of each. What
+    the envelope does not let the sum do at once, a rack does in several changes.
+    """
+    site = limits.site
+    up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    move_s = min(1.0, 2.0 * site.phases * site.period_ns * 1e-9)
+    total_w = (state.goal_w + state.response_w - state.disturbance_w) / (1.0 + site.loss_ratio) + state.idle_w
+    allocate(limits, state, state.lo_w, state.hi_w, max(0.0, total_w), state.end_w)
+    left_w = 0.0
+    for k in range(limits.stepped_first[site.tiers]):
+        i = limits.stepped[k]
+        if changes_once(limits, i) and state.lo_w[i] < state.hi_w[i]:
+            share_w = state.end_w[i] + left_w
+            whole_w = state.hi_w[i]
+            if share_w < whole_w:
+                whole_w = max(below(limits, i, share_w), state.lo_w[i])
+            left_w = share_w - whole_w
+            applied_w = state.applied_w[i]
+            most_w = max(above(limits, i, applied_w), below(limits, i, applied_w + 1.2 * up * move_s))
+            least_w = below(limits, i, applied_w - 1.2 * site.dispatched_down * move_s)
+            state.end_w[i] = min(max(whole_w, least_w), max(most_w, state.lo_w[i]))
+
+
+def stand_or_end(limits: Limits, state: State, i: int) -> float:
+    """Of where a rack that changes once stands and where it ends the lower; `next_w` is the higher, 0: they are one."""
+    share_w = state.share_w[i]
+    state.next_w[i] = 0.0
+    if state.lo_w[i] >= state.hi_w[i] or (state.head_w[i] > 0.0 and share_w >= state.hi_w[i]):
+        return share_w
+    stands_w = max(state.lo_w[i], min(state.applied_w[i], state.hi_w[i]))
+    whole_w = min(stands_w, state.end_w[i])
+    next_w = max(stands_w, state.end_w[i])
+    if whole_w < next_w <= state.reach_w[i] * (1.0 + 1e-12):
+        state.next_w[i] = next_w
+    return whole_w
+
+
 def pin(state: State, i: int, level_w: float) -> None:
     """A stepped rack's share is a level, and nothing moves it from there in this tick."""
     state.share_w[i] = level_w
@@ -101,7 +149,12 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
         hi_w = state.hi_w[i]
         whole_w = share_w
         back_w = 0.0
-        if scarce and share_w > applied_w >= lo_w and above(limits, i, applied_w) - applied_w > state.rise_w:
+        if changes_once(limits, i):
+            whole_w = stand_or_end(limits, state, i)
+            back_w = state.next_w[i]
+            if back_w > 0.0:
+                grain_w = min(grain_w, back_w - whole_w)
+        elif scarce and share_w > applied_w >= lo_w and above(limits, i, applied_w) - applied_w > state.rise_w:
             # Its next level is more than the sum may rise by now: others follow meanwhile.
             whole_w = applied_w
         elif lo_w < hi_w and not (state.head_w[i] > 0.0 and share_w >= hi_w):
@@ -165,6 +218,8 @@ def quantise(limits: Limits, state: State) -> float:
     Slow ones among themselves: the others make up for what these draw, not for what they are to have.
     """
     grain_w = ENDLESS
+    if limits.site.resting:
+        ends(limits, state)
     for tier in range(limits.site.tiers):
         grain_w = min(grain_w, round_down(limits, state, tier))
     if grain_w == ENDLESS:

@@ -111,6 +111,7 @@ class State(ctypes.Structure):
     floor_w: Doubles
     reach_w: Doubles
     ahead_w: Doubles
+    end_w: Doubles
     near_w: Doubles
     far_w: Doubles
     next_w: Doubles
@@ -134,11 +135,14 @@ class State(ctypes.Structure):
     fill: Doubles
     worst_w: Doubles
     reserve_w: Doubles
+    late_w: Doubles
     firm_w: Doubles
     firm_mean_w: Doubles
     firm_var: Doubles
     firm_vague_w: Doubles
     firm_node_w: Doubles
+    firm_node_var: Doubles
+    firm_node_vague_w: Doubles
     lump_p: Doubles
     lump_w: Doubles
     node_in: Longs

@@ -28,9 +28,18 @@ if not cython.compiled:
         WHY_NODE,
     )
     from rampd.ext.failsafe import fresh, level
-    from rampd.ext.levels import above, below, in_steps
+    from rampd.ext.levels import above, below, changes_once, in_steps
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
+
+
+def most(limits: Limits, state: State, up: bool) -> float:
+    """The most that the set points may rise or fall at once in sum; W."""
+    site = limits.site
+    if not up:
+        return 1.2 * max(site.dispatched_down, site.jump_w)
+    rate = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    return 1.2 * max(rate, 0.1 * site.dispatched_up, site.jump_w)
 
 
 def refill(limits: Limits, state: State) -> None:
@@ -40,10 +49,9 @@ def refill(limits: Limits, state: State) -> None:
     """
     site = limits.site
     up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
-    down = site.dispatched_down
     dt_s = site.period_ns * 1e-9
-    state.rise_w = min(state.rise_w + 1.2 * up * dt_s, 1.2 * max(up, 0.1 * site.dispatched_up, site.jump_w))
-    state.fall_w = min(state.fall_w + 1.2 * down * dt_s, 1.2 * max(down, site.jump_w))
+    state.rise_w = min(state.rise_w + 1.2 * up * dt_s, most(limits, state, True))
+    state.fall_w = min(state.fall_w + 1.2 * site.dispatched_down * dt_s, most(limits, state, False))
 
 
 def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> float:
@@ -54,6 +62,9 @@ def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> 
         not rises and applied_w - share_w > state.fall_w and not safe
     ):
         if min(share_w, applied_w) < limits.min_w[i]:
+            return applied_w
+        if changes_once(limits, i) and abs(share_w - applied_w) <= most(limits, state, rises):
+            # It waits for all of its one change.
             return applied_w
         part_w = state.rise_w if rises else -state.fall_w
         share_w = applied_w + (0.0 if abs(part_w) < 0.001 * limits.max_w[i] else part_w)
@@ -86,7 +97,8 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
         room_w = max(0.0, max(state.stand_w - slack_w, min(state.stand_w, state.model_w)) - state.total_w)
     else:
         room_w = max(0.0, state.total_w + slack_w - state.stand_w)
-    if abs(way_w) <= room_w or state.slow[i]:
+    # One that changes once does so whole: its change is due when half of it is.
+    if abs(way_w) <= room_w or state.slow[i] or changes_once(limits, i):
         return share_w
     stepped = in_steps(limits, i)
     # Of a step the nearer end will do, also of the one between off and the least.

@@ -183,7 +183,7 @@ class World:
         racks = [
             "asked_w", "applied_w", "cap_w", "edge_w", "edge_tick", "power_w", "demand_w", "lo_w", "hi_w",
             "share_w", "head_w",
-            "floor_w", "reach_w", "ahead_w", "near_w", "far_w", "low_w", "bound_ns", "slack_ns", "swings",
+            "floor_w", "reach_w", "ahead_w", "end_w", "near_w", "far_w", "low_w", "bound_ns", "slack_ns", "swings",
             "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "stale",
             "action", "usual", "bound_why", "why", "last_w", "vetoed", "least_w", "heard_w", "heard_ns",
         ]  # fmt: skip
@@ -194,8 +194,8 @@ class World:
             "slow", "excursion", "passed",
         ]  # fmt: skip
         nodes = [
-            "used_w", "flow_w", "slope_w", "full_w", "fill", "worst_w", "reserve_w", "sum_w", "over_ns", "breach",
-            "node_in", "node_out", "node_lost",
+            "used_w", "flow_w", "slope_w", "full_w", "fill", "worst_w", "reserve_w", "late_w", "sum_w", "over_ns",
+            "breach", "node_in", "node_out", "node_lost",
         ]  # fmt: skip
         loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_action"]
         zones = ["zone_action", "zone_reasons", "zone_latched", "zone_lost", "zone_burst", "zone_burst_ns"]
@@ -210,7 +210,7 @@ class World:
             | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows}
             | dict.fromkeys(["firm_w", "firm_mean_w", "firm_var", "firm_vague_w"], int(codes.FIRMS))
             | dict.fromkeys(["lump_p", "lump_w"], int(codes.LUMPS))
-            | {"firm_node_w": codes.FIRMS * site.nodes}
+            | dict.fromkeys(["firm_node_w", "firm_node_var", "firm_node_vague_w"], codes.FIRMS * site.nodes)
             | dict.fromkeys(["noise_low_w", "noise_high_w", "swing_low_w", "swing_high_w"], int(codes.WINDOW_SLOTS))
             | dict.fromkeys(["window_low_w", "window_high_w"], site.windows * codes.WINDOW_SLOTS)
         )

@@ -154,6 +154,74 @@ def test_what_the_site_may(row: tuple[dict[str, float], int, float]) -> None:
     assert 0.9 * most_kw <= firm(made)[at] <= most_kw
 
 
+def in_a_tree(limits_kw: dict[int, float]) -> World:
+    """A hundred racks on feeders 1 and 2 below the main 0; each feeder carries 3000 kW now, and could 5000."""
+    made = standing([Rack(node=1 + k // 50) for k in range(100)], 2)
+    for v, limit_kw in limits_kw.items():
+        made.limits.node_w[v] = limit_kw * 1e3
+    return made
+
+
+NODES = {
+    # limits, kW -> kW at most upward
+    "no limit":                        ({}, 4000.0),
+    "both feeders":                    ({1: 3600.0, 2: 3600.0}, 1200.0),
+    "one feeder":                      ({1: 3200.0}, 2200.0),
+    "the main":                        ({0: 7000.0}, 1000.0),
+    "feeders more than the main":      ({0: 6800.0, 1: 3300.0, 2: 3300.0}, 600.0),
+    "the main more than feeders":      ({0: 6500.0, 1: 3600.0, 2: 3600.0}, 500.0),
+    "a feeder that is full":           ({1: 3000.0}, 2000.0),
+    "one with more than it may carry": ({1: 2900.0}, 2000.0),
+    "all of them full":                ({1: 3000.0, 2: 3000.0}, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", NODES.values(), ids=NODES.keys())
+def test_what_racks_add_is_what_the_nodes_above_them_carry(row: tuple[dict[int, float], float]) -> None:
+    limits_kw, most_kw = row
+    made, free = in_a_tree(limits_kw), in_a_tree({})
+    found = firm(made)
+    for at in (UP_5, UP_60, UP_600):
+        assert 0.93 * most_kw - 40.0 <= found[at] <= most_kw, at
+    assert found[DOWN_5] == firm(free)[DOWN_5], "it limits nothing downward"
+
+
+def test_what_a_node_keeps_free_is_not_there_but_what_falls_is_soon() -> None:
+    made = in_a_tree({1: 3600.0, 2: 3000.0})
+    made.state.reserve_w[1] = 400e3
+    assert 100.0 <= firm(made)[UP_60] <= 200.0
+    made.state.late_w[1] = 300e3
+    assert 400.0 <= firm(made)[UP_60] <= 500.0
+
+
+@pytest.mark.parametrize("room_kw", [100.0, 250.0, 385.0, 410.0])
+def test_the_quantile_below_full_nodes_is_no_more_than_that_of_a_lottery(room_kw: float) -> None:
+    made = standing([Rack(node=1 + k // 10) for k in range(400)], 40)
+    for v in range(1, 41):
+        made.limits.node_w[v] = 600e3 + room_kw * 1e3
+    random = np.random.default_rng(1)
+    given_kw = 40.0 * random.binomial(10, SURE, size=(50_000, 40)) * (random.random((50_000, 40)) >= 0.004)
+    drawn_kw = float(np.quantile(np.minimum(given_kw, room_kw).sum(axis=1), 0.05))
+    assert 0.93 * drawn_kw <= firm(made)[UP_60] <= 1.002 * drawn_kw
+
+
+def test_what_the_meter_could_be_brought_to_is_within_the_tree() -> None:
+    made = in_a_tree({0: 8000.0, 1: 3600.0})
+    interpreted.firm.span(made.limits, made.state)
+    assert made.state.most_w == pytest.approx(8000e3)
+    made.limits.node_w[0] = 1e12
+    interpreted.firm.span(made.limits, made.state)
+    assert made.state.most_w == pytest.approx(3600e3 + 5000e3)
+    made.state.reserve_w[1], made.state.late_w[1] = 500e3, 200e3
+    interpreted.firm.span(made.limits, made.state)
+    assert made.state.most_w == pytest.approx(3300e3 + 5000e3)
+    for i in range(50):
+        made.state.lo_w[i] = 80e3
+    interpreted.firm.span(made.limits, made.state)
+    assert made.state.most_w == pytest.approx(4000e3 + 5000e3), "what stands there stands"
+    assert made.state.least_w == pytest.approx(4000e3)
+
+
 def test_nothing_upward_without_the_meter_nor_where_nothing_may_rise() -> None:
     made = standing([Rack()] * 10)
     made.state.meter_good = 0
@@ -196,6 +264,15 @@ def test_a_rack_that_rests_between_steps_counts_when_it_is_free() -> None:
     found = firm(made)
     assert (found[DOWN_5], found[UP_5]) == (0.0, 0.0)
     assert found[DOWN_60] > 1800.0
+
+
+def test_racks_that_change_one_after_the_other_count_from_half_the_ramp() -> None:
+    together, quick = (Rack(up_w_per_s=8e3), Rack(up_w_per_s=8e3, on_s=60.0)), (Rack(), Rack(off_s=60.0))
+    one, once = (firm(standing([rack] * 200)) for rack in together)
+    assert 0.5 * one[UP_5] <= once[UP_5] <= 0.65 * one[UP_5], "half a ramp, less the meter's lag"
+    assert once[UP_60] == one[UP_60]
+    one, once = (firm(standing([rack] * 200)) for rack in quick)
+    assert once[DOWN_5] == one[DOWN_5]
 
 
 def test_what_the_meter_shows_beyond_the_model_is_there_to_lose() -> None:

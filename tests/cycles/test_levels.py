@@ -73,6 +73,46 @@ def test_its_least_is_a_level_of_a_rack() -> None:
     assert made.state.share_w[0] == 32.0
 
 
+ONCE = Rack(min_w=0.0, max_w=100.0, quantum_w=10.0, on_s=60.0, off_s=60.0)
+CHANGES = {
+    # goal of the sum, share on the way, applied -> share
+    "down, not due yet":          (0.0, [80.0, 80.0], [100.0, 100.0], [100.0, 100.0]),
+    "down, half of it is due":    (0.0, [70.0, 70.0], [100.0, 100.0], [100.0, 0.0]),
+    "down, the other as well":    (0.0, [20.0, 20.0], [100.0, 100.0], [0.0, 0.0]),
+    "down to the goal's level":   (100.0, [70.0, 70.0], [100.0, 100.0], [100.0, 50.0]),
+    "and not below it":           (100.0, [40.0, 40.0], [100.0, 100.0], [50.0, 50.0]),
+    "the sum at the goal":        (90.0, [45.0, 45.0], [100.0, 100.0], [40.0, 50.0]),
+    "up, not due yet":            (200.0, [20.0, 20.0], [0.0, 0.0], [0.0, 0.0]),
+    "up, half of it is due":      (200.0, [30.0, 30.0], [0.0, 0.0], [100.0, 0.0]),
+    "up, the other as well":      (200.0, [80.0, 80.0], [100.0, 0.0], [100.0, 100.0]),
+    "who is there stays there":   (100.0, [60.0, 60.0], [100.0, 50.0], [50.0, 50.0]),
+    "a goal between two levels":  (104.0, [52.0, 52.0], [50.0, 50.0], [50.0, 50.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", CHANGES.values(), ids=CHANGES.keys())
+def test_a_rack_that_rests_after_a_change_goes_where_the_goal_takes_it_when_half_of_that_is_due(
+    row: tuple[float, list[float], list[float], list[float]],
+) -> None:
+    goal_w, share, applied, expected = row
+    made = world([ONCE, ONCE], loss_ratio=0.0)
+    placed(made, share, applied)
+    made.state.goal_w = goal_w
+    interpreted.levels.quantise(made.limits, made.state)
+    assert made.state.share_w[:2] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("down_w, expected", [(400e3, 0.0), (40.0, 50.0), (1.0, 90.0)])
+def test_what_the_envelope_does_not_let_the_sum_do_at_once_a_rack_does_in_several_changes(
+    down_w: float, expected: float
+) -> None:
+    made = world([ONCE], loss_ratio=0.0, dispatched_down=down_w)
+    made.limits.site.phases = 20
+    placed(made, [40.0 if down_w > 100.0 else expected], [100.0])
+    interpreted.levels.quantise(made.limits, made.state)
+    assert made.state.share_w[0] == expected
+
+
 SWITCH = Rack(min_w=0.0, max_w=100e3, levels_w=(0.0, 100e3), on_s=60.0, off_s=30.0)
 
 

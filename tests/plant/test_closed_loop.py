@@ -311,6 +311,30 @@ def test_a_target_above_what_the_site_may_is_held_at_its_most(config: Config) ->
     nothing_broken(loop)
 
 
+@pytest.mark.parametrize("feeder_kw", [500.0, 600.0])
+def test_below_tight_feeders_the_published_most_and_firm_capacity_are_what_a_call_brings(feeder_kw: float) -> None:
+    config = example("bench-12")
+    nodes = tuple(
+        node.model_copy(update={"rating_kw": feeder_kw / node.derating} if node.kind == "feeder" else {})
+        for node in config.nodes
+    )
+    loop = ClosedLoop(config.model_copy(update={"nodes": nodes}))
+    for part in (0.3, 1.0, 0.3):
+        loop.run(30.0)
+        loop.command(part * full_w(loop), ramp_s=5.0)
+    out = loop.run(30.0)
+    before_w, most_w, firm_up_w = loop.mean_w(5.0), out.most_w, out.firm_up_60_w
+    loop.command(full_w(loop), ramp_s=5.0)
+    out = loop.run(60.0)
+    # The flow has fallen with the racks: what it will carry again is not counted before it does.
+    assert before_w + firm_up_w < 1.01 * loop.mean_w(5.0)
+    assert most_w < 1.01 * loop.mean_w(5.0)
+    assert out.most_w == pytest.approx(loop.mean_w(5.0), rel=0.005)
+    assert 0.85 * (loop.mean_w(5.0) - before_w) <= firm_up_w
+    assert out.firm_up_60_w <= 0.01 * full_w(loop), "every feeder is full"
+    assert out.site_why == codes.SITE_ROOM
+
+
 def test_a_lease_ends_and_the_default_comes_at_the_normal_rate(config: Config) -> None:
     loop = ClosedLoop(config)
     loop.run(15.0)

@@ -46,6 +46,38 @@ def test_what_is_off_comes_back(coarse: dict[str, dict[str, object]], percents: 
     assert views.outputs(loop.out).fault == codes.FAULT_NONE
 
 
+def changes(loop: ClosedLoop, racks: list[int], seconds: float) -> list[int]:
+    """How often the set points of some racks change."""
+    found = dict.fromkeys(racks, 0)
+    last_w = list(views.outputs(loop.out).setpoint_w[: len(loop.composed.racks)])
+    for _ in range(round(seconds / loop.dt_s)):
+        out = loop.run(loop.dt_s)
+        for i in racks:
+            found[i] += out.setpoint_w[i] != last_w[i]
+            last_w[i] = out.setpoint_w[i]
+    return list(found.values())
+
+
+@pytest.mark.parametrize("percent", (0.0, 25.0, 50.0))
+@pytest.mark.parametrize("gpu", ({}, {"min_kw": 60.0, "max_kw": 60.0}), ids=("GPUs follow", "GPUs fixed"))
+def test_miners_with_minimum_times_change_once_and_bring_what_firm_capacity_says(
+    gpu: dict[str, object], percent: float
+) -> None:
+    """A miner that spent its change on the first part of the ramp would sit the rest of it out."""
+    loop = ClosedLoop(bench({"asic": {"min_on_s": 120.0, "min_off_s": 120.0}, "gpu": gpu}))
+    loop.run(180.0)
+    before_w, firm_w = loop.mean_w(5.0), views.outputs(loop.out).firm_down_w
+    miners = [i for i, rack in enumerate(loop.composed.racks) if rack.kind == "asic"]
+    loop.command(percent / 100.0 * loop.config.site.max_mw * 1e6, ramp_s=5.0)
+    within_5_s = changes(loop, miners, 5.5)
+    brought_w = before_w - loop.mean_w(0.5)
+    later = changes(loop, miners, 60.0)
+    # Half of the last miner's change may not be due.
+    assert brought_w >= min(firm_w, before_w - loop.config.site.max_mw * 1e4 * percent - 0.5 * 109e3)
+    assert max(a + b for a, b in zip(within_5_s, later, strict=True)) == 1
+    assert max(loop.over_w.values()) <= 0.0
+
+
 @pytest.mark.parametrize("levels", ((), (0.0, 36.0, 72.0, 109.0)), ids=("equal steps", "levels"))
 @pytest.mark.parametrize("percent", (38.0, 46.0, 52.0, 63.0, 74.0))
 def test_at_a_constant_target_no_level_is_switched_for_ever(percent: float, levels: tuple[float, ...]) -> None:
