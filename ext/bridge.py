@@ -87,7 +87,7 @@ def turned(state: State, i: int, up: int, down: int, goal_w: float) -> float:
 
 
 def turn(state: State, i: int) -> None:
-    """Remembers where a rack was sent in the direction that it answers quicker to, unless it was sent farther lately."""
+    """Remembers where a rack was sent in the direction that it answers quicker to, unless it went farther lately."""
     edge_w = state.edge_w[i]
     now_w = state.applied_w[i]
     farther = now_w <= edge_w if state.dead_down[i] < state.dead_up[i] else now_w >= edge_w
