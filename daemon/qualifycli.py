@@ -39,8 +39,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _hours(text: str) -> float:
     hours = float(text.encode("ascii"))
-    if not 0.1 <= hours <= 48.0:
-        raise argparse.ArgumentTypeError("0.1 to 48 hours")
+    if not 0.25 <= hours <= 48.0:
+        raise argparse.ArgumentTypeError("0.25 to 48 hours: no score of regulation takes less than a quarter of one")
     return hours
 
 

@@ -55,6 +55,7 @@ def run(*arguments: str | Path) -> int:
         ["set", "40%", "--in", "\u0665s"], ["set", "40%", "--in", "nan"], ["set", "40%", "--lease", "1_0s"],
         ["set", "\u0661MW", "--config", "x"], ["demo", "--racks", "\u00b2\u2070"], ["demo", "--racks", "\u0661\u0662"],
         ["probe", "h", "--unit", "\u0661"], ["probe", "h", "--timeout", "\u0661"], ["qualify", "--step", "\u0661"],
+        ["qualify", "--hours", "0.2"],
         ["status", "--watch", "now"], ["maps", "show", "no-such-map"], ["release"],
     ],
     ids=" ".join,
