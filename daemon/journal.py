@@ -100,8 +100,8 @@ class Journal:
                 continue
             self._look_back(entry, stage)
             if at_s + KEEP_S > now_s:
-                stops = entry.get("verb") == "estop"
-                self.ids.note(name, stage, at_s, at_s if stops else _moment_s(entry.get("expires_at")))
+                expires_s = _moment_s(entry.get("expires_at"))
+                self.ids.note(name, stage, at_s, expires_s, stop=entry.get("verb") == "estop")
 
     def _take_up(self, entry: dict[str, Any]) -> None:
         """What stood when the trail said so last; what came after it follows in the trail."""
@@ -123,9 +123,9 @@ class Journal:
         elif kind == "rack" and stage in ("accepted", "ended"):
             self._untouched.pop(rack, None)
 
-    def remember(self, command_id: str, stage: Stage, expires_s: float | None = None) -> None:
-        """Notes an id with its latest stage, and with the first one when its command expires."""
-        self.ids.note(command_id, stage, time.time(), expires_s)
+    def remember(self, command_id: str, stage: Stage, expires_s: float | None = None, *, stop: bool = False) -> None:
+        """Notes an id with its latest stage, and with the first one when its command expires or that it is a stop."""
+        self.ids.note(command_id, stage, time.time(), expires_s, stop=stop)
 
     def expires_at(self, command_id: str) -> str | None:
         """When the command of an id expires, for the trail; None where there is nothing to remember it for."""
