@@ -58,6 +58,7 @@ class Journal:
     _untouched: dict[str, Any] = field(default_factory=dict)
     _latched: dict[str, list[str]] = field(default_factory=dict)
     _full: int = 0  # files of the trail since the start, as of the last word on what stands
+    _overflowed: int = 0  # lines of it that were too many, as of then
     _problem: str = ""
     _writing: threading.Lock = field(default_factory=threading.Lock)  # the last write may find one that is under way
 
@@ -181,6 +182,10 @@ class Journal:
 
     def take(self) -> Work:
         """What is to be written: lines of the trail, and the file when something in it changed."""
+        if self._overflowed != self.trail.overflowed:
+            # What stands may have stood in those that are gone.
+            self._restate()
+            self._overflowed = self.trail.overflowed
         text = json.dumps({"live": self.live, "rest": self.rest}) if self.dirty else None
         self.dirty = False
         return Work(self.trail.take(), text)
@@ -227,6 +232,8 @@ class Journal:
         The first write tells whether the disk takes any, before there is something that a restart must know.
         """
         self.dirty = True
+        # A trail that another version or a last write has left may not say it.
+        self._restate()
         while True:
             await asyncio.sleep(pause_s)
             if self.pending:
