@@ -56,7 +56,9 @@ class Watch:
         elif topic == "tele/site":
             now_s = time.monotonic()
             for name, into in (("power_w", self.samples), ("reference_w", self.references)):
-                if (value := payload["values"].get(name, {}).get("v")) is not None:
+                said_of_it = payload["values"].get(name)
+                value = said_of_it.get("v") if isinstance(said_of_it, dict) else None
+                if isinstance(value, int | float):
                     into.append((now_s, float(value)))
         else:
             self.acks.append(payload)
@@ -68,7 +70,7 @@ def objection(config: Config, watch: Watch, step_w: float) -> str:
     state = watch.state
     if watch.status.get("state") != "online":
         return f"rampd is {watch.status.get('state', 'not there')}"
-    if state["power_w"] is None or not state["compliant"]:
+    if state["power_w"] is None or state["reference_w"] is None or not state["compliant"]:
         return "the purchase does not stand on its reference"
     if state["command_id"] is not None or state["mode"] != "default":
         return f"somebody commands the site (mode {state['mode']}): release that first"
