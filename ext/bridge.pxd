@@ -12,6 +12,7 @@ cdef void ahead(const image.Limits *limits, image.State *state, double cap_w) no
 cdef void take_over(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 @cython.locals(since=int64_t)
 cdef double turned(const image.State *state, int64_t i, int64_t up, int64_t down, double goal_w) noexcept nogil
+@cython.locals(farther=bint, age=int64_t)
 cdef void turn(image.State *state, int64_t i) noexcept nogil
 @cython.locals(up=int64_t, down=int64_t, dead_up=int64_t, dead_down=int64_t)
 cdef double arriving(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil

@@ -87,13 +87,14 @@ def turned(state: State, i: int, up: int, down: int, goal_w: float) -> float:
 
 
 def turn(state: State, i: int) -> None:
-    """Remembers where a rack was sent in the direction that it answers quicker to; the farthest while that counts."""
+    """Remembers where a rack was sent in the direction that it answers quicker to, unless it went farther lately."""
+    edge_w = state.edge_w[i]
     now_w = state.applied_w[i]
-    before_w = state.edge_w[i]
-    if state.edge_tick[i] == 0 or state.tick - state.edge_tick[i] >= max(state.dead_up[i], state.dead_down[i]):
-        before_w = now_w
-    state.edge_w[i] = min(before_w, now_w) if state.dead_down[i] < state.dead_up[i] else max(before_w, now_w)
-    state.edge_tick[i] = state.tick
+    farther = now_w <= edge_w if state.dead_down[i] < state.dead_up[i] else now_w >= edge_w
+    age = state.tick - state.edge_tick[i]
+    if state.edge_tick[i] == 0 or farther or age >= max(state.dead_up[i], state.dead_down[i]):
+        state.edge_w[i] = now_w
+        state.edge_tick[i] = state.tick
 
 
 def arriving(limits: Limits, state: State, i: int) -> float:

@@ -3,7 +3,7 @@ from libc.math cimport floor
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, load
-from rampd.ext.codes cimport DISPATCHED, ENDLESS
+from rampd.ext.codes cimport DISPATCHED, ENDLESS, WHY_NODE
 
 cdef bint in_steps(const image.Limits *limits, int64_t i) noexcept nogil
 cdef bint changes_once(const image.Limits *limits, int64_t i) noexcept nogil

@@ -20,7 +20,7 @@ if not cython.compiled:
     from math import floor
 
     from rampd.ext.allocate import allocate, load
-    from rampd.ext.codes import DISPATCHED, ENDLESS
+    from rampd.ext.codes import DISPATCHED, ENDLESS, WHY_NODE
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
 
@@ -94,17 +94,19 @@ def ends(limits: Limits, state: State) -> None:
     site = limits.site
     up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
     move_s = min(1.0, 2.0 * site.phases * site.period_ns * 1e-9)
-    total_w = (state.goal_w + state.response_w - state.disturbance_w) / (1.0 + site.loss_ratio) + state.idle_w
+    rest_w = max(state.disturbance_w, -site.generation_w)
+    total_w = (min(state.goal_w + state.response_w, site.import_w) - rest_w) / (1.0 + site.loss_ratio) + state.idle_w
     allocate(limits, state, state.lo_w, state.hi_w, max(0.0, total_w), state.end_w)
     left_w = 0.0
     for k in range(limits.stepped_first[site.tiers]):
         i = limits.stepped[k]
         if changes_once(limits, i) and state.lo_w[i] < state.hi_w[i]:
-            share_w = state.end_w[i] + left_w
+            # Below a full node a rack takes up nothing that others left.
+            share_w = state.end_w[i] if state.bound_why[i] == WHY_NODE else state.end_w[i] + left_w
             whole_w = state.hi_w[i]
             if share_w < whole_w:
                 whole_w = max(below(limits, i, share_w), state.lo_w[i])
-            left_w = share_w - whole_w
+            left_w += state.end_w[i] - whole_w
             applied_w = state.applied_w[i]
             most_w = max(above(limits, i, applied_w), below(limits, i, applied_w + 1.2 * up * move_s))
             least_w = below(limits, i, applied_w - 1.2 * site.dispatched_down * move_s)

@@ -22,7 +22,9 @@ cdef void shift(const image.Inputs *inputs, const image.Limits *limits, image.St
 @cython.locals(ours=bint, row=int64_t)
 cdef void advance(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t now_ns,
                   double dt_s) noexcept nogil
-@cython.locals(ago=int64_t, k=int64_t)
+@cython.locals(i=int64_t, k=int64_t, longest=int64_t, since=int64_t)
+cdef double excess(const image.Limits *limits, const image.State *state, int64_t ago, double rest_w) noexcept nogil
+@cython.locals(ago=int64_t, k=int64_t, strange=bint)
 cdef void compare(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil
 cdef void rest(const image.Limits *limits, image.State *state, int64_t i, bint risen) noexcept nogil

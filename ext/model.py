@@ -114,6 +114,7 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
     for k in range(WINDOW_SLOTS):
         state.noise_low_w[k] -= gain * by_w
         state.noise_high_w[k] -= gain * by_w
+    state.excess_w = 0.0
     one_w = state.disturbance_w
     other_w = one_w - gain * by_w
     if not state.meter_good:
@@ -175,14 +176,35 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
     state.past_model_w[row] = total_w
 
 
+def excess(limits: Limits, state: State, ago: int, rest_w: float) -> float:
+    """How far a reading above the import limit, less the disturbance, lies beyond what is on its way down; W.
+
+    That is the most that the model passed in the longest dead time and a second before: racks may answer later than
+    they were said to, and what they were told already is not to be told twice.
+    """
+    longest = 0
+    for i in range(limits.site.racks):
+        longest = max(longest, state.dead_down[i])
+    since = ago + limits.site.align_ticks + longest + 1_000_000_000 // limits.site.period_ns
+    most_w = state.model_w
+    for k in range(min(since, limits.site.history - 1, state.tick) + 1):
+        most_w = max(most_w, state.past_model_w[(state.tick + limits.site.history - k) % limits.site.history])
+    return max(0.0, rest_w - (1.0 + limits.site.loss_ratio) * most_w)
+
+
 def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """Updates the disturbance from a new meter reading; one that the model passed around its time teaches nothing."""
+    """Updates the disturbance from a new meter reading; one that the model passed around its time teaches nothing.
+
+    Above the import limit what two readings in a row show is believed at once, by the lesser: one may be wild.
+    """
     slot = limits.site.power_slot
     at_ns = inputs.at_ns[slot]
-    if not state.meter_good or at_ns == state.meter_at_ns or (state.fault_hold and state.started):
+    # While it shows less than the racks, or does not move as they do, it teaches nothing.
+    strange = state.started and (state.short or abs(state.own_w) > 0.1 * limits.site.freeze_w)
+    if not state.meter_good or (state.fault_hold and state.started) or strange:
+        state.excess_w = 0.0
         return
-    if state.started and (state.short or abs(state.own_w) > 0.1 * limits.site.freeze_w):
-        # It shows less than the racks, or does not move as they do: until it does, it teaches nothing.
+    if at_ns == state.meter_at_ns:
         return
     history = limits.site.history
     ago = aligned(inputs, limits, now_ns)
@@ -204,13 +226,11 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         error_w = stray(limits, state, state.tick, ago, rest_w, 0.6 * state.grain_w)
         since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
         learnt_w = error_w * since_s / (limits.site.feedback_s * state.detune + since_s)
-        # Above the import limit what two readings in a row show is believed at once, by the lesser: one may be wild.
-        excess_w = 0.0
-        if found_w > limits.site.import_w:
-            excess_w = max(0.0, stray(limits, state, state.tick, ago, rest_w, 0.0))
+        excess_w = excess(limits, state, ago, rest_w) if found_w > limits.site.import_w else 0.0
+        if min(excess_w, state.excess_w) > 0.0:
             learnt_w = max(learnt_w, min(excess_w, state.excess_w))
+        state.excess_w = max(0.0, excess_w - max(0.0, learnt_w))
         state.disturbance_w += learnt_w
-        state.excess_w = excess_w
         # Slow racks get feed-forward only: what they see of the disturbance is its mean over ten seconds.
         state.calm_w += (state.disturbance_w - state.calm_w) * since_s / (10.0 + since_s)
     state.meter_at_ns = at_ns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rampd.ext import codes
@@ -177,6 +179,27 @@ def test_a_level_that_the_sum_may_not_rise_by_yet_is_left_to_others() -> None:
     made.state.rise_w = 19.0
     interpreted.levels.quantise(made.limits, made.state)
     assert made.state.share_w[:3] == [40.0, 50.0, 50.0]
+
+
+@pytest.mark.parametrize("rest_s", [0.0, 60.0])
+def test_a_rack_with_minimum_times_leaves_a_node_that_carries_less(rest_s: float) -> None:
+    """What rounding left of a rack elsewhere does not hold it above its own node's limit."""
+    rack = Rack(min_w=50e3, levels_w=(0.0, 50e3, 100e3), on_s=rest_s, off_s=rest_s)
+    made = world(
+        [replace(rack, node=1), replace(rack, node=2)], [Node(), Node(90e3, 0), Node(1e6, 0)], max_w=200e3,
+        default_w=200e3, import_w=300e3,
+    )  # fmt: skip
+    for t in range(3000):
+        if t == 2000:
+            made.limits.node_w[2] = 70e3
+        stands = made.state.applied_w[:2] if t else [50e3, 100e3]
+        for i in (0, 1):
+            made.rack(i, stands[i], stands[i])
+        made.cool(0)
+        made.meter(sum(stands))
+        made.tick()
+    assert made.state.applied_w[:2] == [50e3, 50e3]
+    assert made.vetoes() == {}
 
 
 def test_what_rises_slowly_saves_up_for_a_step() -> None:
