@@ -165,7 +165,8 @@ async def run(config: Config, *, percent: float, confirm: Callable[[str], bool])
             up = await _step(bus, watch, config, f"{name}-up", stood_w - step_w, stood_w, band)
         finally:
             await _release(bus, watch, config)
-        await until(lambda: watch.state["command_id"] not in watch.sent, 30.0, watch, "the release")
+        # The release holds by its own id until the site has come to its default.
+        await until(lambda: not str(watch.state["command_id"]).startswith(name), 30.0, watch, "the release")
     found = {
         "id": config.site.id, "step_w": step_w, "band_ratio": round(band, 4), "noise_w": round(noise_w, 1),
         "down": down, "up": up, "failsafe": watch.state["failsafe"],
