@@ -37,6 +37,13 @@ def check(command: Envelope, seen: Stage | None, *, retained: bool, now_s: float
         raise Rejected("clock", f"issued {early_s:.0f} s in the future: check the clocks", command.id)
 
 
+def check_room(command_id: str, *, full: bool) -> None:
+    """No id is forgotten before its command has expired, so that another may have none. Raises Rejected."""
+    if full:
+        found = "too many commands were accepted that have not expired"
+        raise Rejected("busy", f"{found}: let commands expire sooner after they were issued", command_id)
+
+
 def check_stop(stop: Stop, *, holds: bool, retained: bool) -> None:
     """A stop is refused where it was kept by the broker, or `holds` already. Raises Rejected."""
     _fresh(stop, retained=retained)

@@ -33,10 +33,12 @@ class Trail:
     path: Path | None = None
     seq: int = 0
     lost: int = 0  # lines that could not be kept since the last one that was
-    full: int = 0  # files since the start
+    full: int = 0  # files since the start that began after one that was full
+    overflowed: int = 0  # lines since the start that waited for the disk and were too many
     pending: deque[str] = field(default_factory=deque)
     _budget: float = BURST
     _budget_s: float = 0.0
+    _begins: bool = False  # whether the file was found empty
 
     def before(self) -> Path | None:
         """The file that was full."""
@@ -73,6 +75,7 @@ class Trail:
         if len(self.pending) >= MOST_PENDING:
             self.pending.popleft()
             self.lost += 1
+            self.overflowed += 1
         self.pending.append(json.dumps(entry))
 
     def take(self) -> str:
@@ -84,7 +87,9 @@ class Trail:
     def put_back(self, text: str) -> None:
         """What could not be written comes before what was noted since."""
         lines = [*text.splitlines(), *self.pending]
-        self.lost += max(0, len(lines) - MOST_PENDING)
+        too_many = max(0, len(lines) - MOST_PENDING)
+        self.lost += too_many
+        self.overflowed += too_many
         self.pending = deque(lines[-MOST_PENDING:])
 
     def write(self, text: str) -> None:
@@ -95,11 +100,14 @@ class Trail:
         size = self.path.stat().st_size if self.path.is_file() else 0
         if size + len(text) > LARGEST and size:
             durable.rename(self.path, before)
-            self.full += 1
             size = 0
+        # Also one that an attempt that failed has made room for.
+        self._begins = self._begins or (not size and before.is_file())
         # A crash in the middle of a line spoils that line only.
         data = text.encode() if not size or _ends_a_line(self.path) else b"\n" + text.encode()
         durable.append(self.path, data)
+        self.full += self._begins
+        self._begins = False
 
 
 def _ends_a_line(path: Path) -> bool:

@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     sim.set_defaults(handler=_sim)
 
     show = commands.add_parser(
-        "demo", help="a simulated hall, a broker, the daemon and a dispatch: 100 % -> 40 % -> 100 %"
+        "demo", help="a simulated hall, a broker, the daemon and a dispatch: 100 %% -> 40 %% -> 100 %%"
     )
     show.add_argument("--racks", type=_racks, default=12, help="size of the hall (default 12)")
     show.add_argument("--seconds", type=_seconds, default=90.0, help="length of the dispatch (default 90)")

@@ -21,18 +21,26 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from rampd.daemon import sitecheck
+from rampd.daemon import finite, sitecheck
 from rampd.daemon.config import Config
+from rampd.daemon.metrics import RACK_STATES
 from rampd.daemon.mqtt import connect
 from rampd.ext.reasons import TABLE
 
 FAILED: Final = 1
 ANSWER_S: Final = 5.0
-Needs = Mapping[str, type | UnionType]
-ACK: Final[Needs] = {"at": str, "stage": str, "code": str, "message": str, "power_w": float | int | None}
-STATE: Final[Needs] = dict.fromkeys(("at", "mode", "envelope", "binding", "source", "control", "channel"), str) | {
-    "racks": dict, "failsafe": list,
-}  # fmt: skip
+Kind = type | UnionType | list[Any] | Mapping[str, Any]
+Needs = Mapping[str, Kind]
+"""What stands where: a type, an object that needs something itself, or a list of what its one item says."""
+NUMBER: Final = float | int | None
+ACK: Final[Needs] = dict.fromkeys(("id", "at", "stage", "code", "message"), str) | {"power_w": NUMBER}
+STATE: Final[Needs] = (
+    dict.fromkeys(("at", "mode", "envelope", "binding", "source", "control", "channel"), str)
+    | dict.fromkeys(("power_w", "reference_w", "requested_w", "frequency_hz"), NUMBER)
+    | dict.fromkeys(("min_w", "max_w", "firm_down_5s_w", "firm_up_5s_w"), float | int)
+    | {"command_id": str | None, "compliant": bool, "racks": dict.fromkeys(RACK_STATES, int)}
+    | {"failsafe": [{"scope": str, "reason": str, "action": str}]}
+)
 Result = TypeVar("Result")
 
 
@@ -48,15 +56,23 @@ def said(message: aiomqtt.Message, needs: Needs) -> dict[str, Any]:
     """What rampd says there: a JSON object that has what it `needs`. Raises Unavailable on anything else."""
     payload = message.payload if isinstance(message.payload, bytes | bytearray | str) else b""
     try:
-        found = json.loads(payload)
+        found = finite.loads(payload)
     except (ValueError, RecursionError):
         found = None
-    if isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in needs.items()):
+    if isinstance(found, dict) and _fits(found, needs):
         return found
     raise Unavailable(
         f"{message.topic}: no answer of this rampd: {payload[:60]!r}; is it another version, or does somebody else "
         "publish there?"
     )
+
+
+def _fits(found: Any, kind: Kind) -> bool:
+    if isinstance(kind, Mapping):
+        return isinstance(found, dict) and all(name in found and _fits(found[name], kind[name]) for name in kind)
+    if isinstance(kind, list):
+        return isinstance(found, list) and all(_fits(one, kind[0]) for one in found)
+    return isinstance(found, kind)
 
 
 def power(text: str) -> dict[str, float]:

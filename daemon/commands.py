@@ -72,7 +72,9 @@ class Desk:
                 return
             if sender.topic is not None and self.answers.place(sender.topic) is None:
                 raise Rejected("malformed", admit.NO_PLACE, command_id)
-            admit.check(command, self.journal.last_stage(command_id), retained=retained, now_s=time.time())
+            now_s = time.time()
+            admit.check(command, self.journal.last_stage(command_id), retained=retained, now_s=now_s)
+            admit.check_room(command_id, full=self.journal.ids.full(now_s))
             self.journal.remember(command_id, "received", command.expires_at.timestamp())
             self.answers.say(verb, command_id, "received", sender)
             self._take(verb, command, sender)
@@ -91,7 +93,7 @@ class Desk:
         lost = sender.topic is not None and self.answers.place(sender.topic) is None
         sender = replace(sender, topic=None if lost else sender.topic)
         # No stop is refused for its id: there is nothing to keep it for.
-        self.journal.remember(stop.id, "received", time.time())
+        self.journal.remember(stop.id, "received", stop=True)
         self.answers.say("estop", stop.id, "received", sender)
         self.stopped_by = max(sender.source, self.stopped_by or sender.source)
         self._hold(

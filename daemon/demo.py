@@ -177,8 +177,9 @@ class Dispatch:
     async def listen(self, bus: aiomqtt.Client) -> None:
         """State and acknowledgements, as any client sees them."""
         async for message in bus.messages:
-            payload = client.said(message, {})
-            if str(message.topic).endswith("/state"):
+            is_state = str(message.topic).endswith("/state")
+            payload = client.said(message, client.STATE if is_state else client.ACK)
+            if is_state:
                 self.state = payload
                 if payload["reference_w"] is not None:
                     self.reference.append((time.monotonic(), payload["reference_w"]))

@@ -177,15 +177,19 @@ class Events:
         if self._gap is not None:
             first, last = self._gap
             if last > self._ceiling:
-                return self._alarm()
+                return self._alarm(last)
             return {"seq": last, "at": stamp(time.time()), "type": "dropped", "first": first, "count": last - first + 1}
-        if self._pending and self._pending[0]["seq"] <= self._safe:
-            return self._pending[0]
-        return self._alarm()
+        if not self._pending:
+            return None
+        oldest = self._pending[0]
+        return oldest if oldest["seq"] <= self._safe else self._alarm(oldest["seq"])
 
-    def _alarm(self) -> Entry | None:
-        """What is told of events that wait for a disk that takes nothing: not kept there, and without a number."""
-        if not self.count or not self._problem or self._alarmed:
+    def _alarm(self, seq: int) -> Entry | None:
+        """What is told where the next number is none that was set aside, and the disk takes nothing: without a number.
+
+        What may have its number waits for the next attempt to write only.
+        """
+        if seq <= self._ceiling or not self._problem or self._alarmed:
             return None
         facts = {"durable": False, "waiting": self.count, "message": self._problem}
         return {"at": stamp(time.time()), "type": "unwritable"} | facts

@@ -58,6 +58,7 @@ class Journal:
     _untouched: dict[str, Any] = field(default_factory=dict)
     _latched: dict[str, list[str]] = field(default_factory=dict)
     _full: int = 0  # files of the trail since the start, as of the last word on what stands
+    _overflowed: int = 0  # lines of it that were too many, as of then
     _problem: str = ""
     _writing: threading.Lock = field(default_factory=threading.Lock)  # the last write may find one that is under way
 
@@ -100,8 +101,8 @@ class Journal:
                 continue
             self._look_back(entry, stage)
             if at_s + KEEP_S > now_s:
-                stops = entry.get("verb") == "estop"
-                self.ids.note(name, stage, at_s, at_s if stops else _moment_s(entry.get("expires_at")))
+                expires_s = _moment_s(entry.get("expires_at"))
+                self.ids.note(name, stage, at_s, expires_s, stop=entry.get("verb") == "estop")
 
     def _take_up(self, entry: dict[str, Any]) -> None:
         """What stood when the trail said so last; what came after it follows in the trail."""
@@ -123,9 +124,9 @@ class Journal:
         elif kind == "rack" and stage in ("accepted", "ended"):
             self._untouched.pop(rack, None)
 
-    def remember(self, command_id: str, stage: Stage, expires_s: float | None = None) -> None:
-        """Notes an id with its latest stage, and with the first one when its command expires."""
-        self.ids.note(command_id, stage, time.time(), expires_s)
+    def remember(self, command_id: str, stage: Stage, expires_s: float | None = None, *, stop: bool = False) -> None:
+        """Notes an id with its latest stage, and with the first one when its command expires or that it is a stop."""
+        self.ids.note(command_id, stage, time.time(), expires_s, stop=stop)
 
     def expires_at(self, command_id: str) -> str | None:
         """When the command of an id expires, for the trail; None where there is nothing to remember it for."""
@@ -181,6 +182,10 @@ class Journal:
 
     def take(self) -> Work:
         """What is to be written: lines of the trail, and the file when something in it changed."""
+        if self._overflowed != self.trail.overflowed:
+            # What stands may have stood in those that are gone.
+            self._restate()
+            self._overflowed = self.trail.overflowed
         text = json.dumps({"live": self.live, "rest": self.rest}) if self.dirty else None
         self.dirty = False
         return Work(self.trail.take(), text)
@@ -227,6 +232,8 @@ class Journal:
         The first write tells whether the disk takes any, before there is something that a restart must know.
         """
         self.dirty = True
+        # A trail that another version or a last write has left may not say it.
+        self._restate()
         while True:
             await asyncio.sleep(pause_s)
             if self.pending:

@@ -32,7 +32,7 @@ SIGMAS: Final = 4.0  # telemetry has one sample a second, no mean
 
 
 class Refused(Exception):
-    """The hall is not in a state to be tested, or nobody confirmed; nothing was sent."""
+    """The hall is not in a state to be tested, or nobody confirmed; or it refused or ended the step."""
 
 
 @dataclass
@@ -44,6 +44,7 @@ class Watch:
     samples: list[tuple[float, float]] = field(default_factory=list)
     references: list[tuple[float, float]] = field(default_factory=list)
     acks: list[dict[str, Any]] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)  # the ids of set points, whatever became of them
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     wrong: Unavailable | None = None  # what ended the listening
 
@@ -56,7 +57,9 @@ class Watch:
         elif topic == "tele/site":
             now_s = time.monotonic()
             for name, into in (("power_w", self.samples), ("reference_w", self.references)):
-                if (value := payload["values"].get(name, {}).get("v")) is not None:
+                said_of_it = payload["values"].get(name)
+                value = said_of_it.get("v") if isinstance(said_of_it, dict) else None
+                if isinstance(value, int | float):
                     into.append((now_s, float(value)))
         else:
             self.acks.append(payload)
@@ -68,7 +71,7 @@ def objection(config: Config, watch: Watch, step_w: float) -> str:
     state = watch.state
     if watch.status.get("state") != "online":
         return f"rampd is {watch.status.get('state', 'not there')}"
-    if state["power_w"] is None or not state["compliant"]:
+    if state["power_w"] is None or state["reference_w"] is None or not state["compliant"]:
         return "the purchase does not stand on its reference"
     if state["command_id"] is not None or state["mode"] != "default":
         return f"somebody commands the site (mode {state['mode']}): release that first"
@@ -91,18 +94,19 @@ async def session(config: Config, name: str) -> AsyncIterator[tuple[aiomqtt.Clie
     watch = Watch()
     try:
         async with connect(config.mqtt, name=f"rampd-qualify-{name[:8]}") as (bus, _):
-            topics = ("status", "state", "tele/site", f"ack/{name}-down", f"ack/{name}-up", f"ack/{name}-end")
+            topics = ("status", "state", "tele/site", f"ack/{name}-down", f"ack/{name}-up")
             await bus.subscribe([(f"{root}/{topic}", 1) for topic in topics])
 
             async def listen() -> None:
-                async for message in bus.messages:
-                    topic = str(message.topic).removeprefix(f"{root}/")
-                    try:
+                try:
+                    async for message in bus.messages:
+                        topic = str(message.topic).removeprefix(f"{root}/")
                         watch.take(topic, said(message, NEEDS.get(topic, ACK)))
-                    except Unavailable as error:
-                        watch.wrong = error
-                        watch.changed.set()
-                        return
+                except Unavailable as error:
+                    watch.wrong = error
+                except aiomqtt.MqttError as error:
+                    watch.wrong = Unavailable(f"broker {config.mqtt.host}:{config.mqtt.port}: {error}")
+                watch.changed.set()
 
             listening = asyncio.create_task(listen())
             try:
@@ -126,6 +130,13 @@ async def until(done: Callable[[], object], within_s: float, watch: Watch, what:
         raise Unavailable(f"not within {within_s:g} s: {what}") from None
 
 
+async def pause(seconds: float, watch: Watch) -> None:
+    """Lets the site go on. Raises Unavailable where it was not heard to the end: what it said last is not now."""
+    await asyncio.sleep(seconds)
+    if watch.wrong is not None:
+        raise watch.wrong
+
+
 async def run(config: Config, *, percent: float, confirm: Callable[[str], bool]) -> tuple[dict[str, Any], Watch]:
     """Figures of the step and what was heard. Raises Refused, Unavailable."""
     step_w = percent / 100 * config.site.max_mw * 1e6
@@ -143,7 +154,7 @@ async def run(config: Config, *, percent: float, confirm: Callable[[str], bool])
         if not await asyncio.to_thread(confirm, plan):
             raise Refused("not confirmed; nothing was sent")
         # Noise from before the step, with nobody's hand on it.
-        await asyncio.sleep(BEFORE_S)
+        await pause(BEFORE_S, watch)
         if why := objection(config, watch, step_w):
             raise Refused(f"{config.site.id}: {why}; nothing was sent")
         before = [w for _, w in watch.samples[-round(BEFORE_S) :]]
@@ -153,10 +164,9 @@ async def run(config: Config, *, percent: float, confirm: Callable[[str], bool])
             down = await _step(bus, watch, config, f"{name}-down", stood_w, stood_w - step_w, band)
             up = await _step(bus, watch, config, f"{name}-up", stood_w - step_w, stood_w, band)
         finally:
-            # Ours only: whoever has taken the site meanwhile keeps it. And the lease ends it in any case.
-            if watch.state["command_id"] in (f"{name}-down", f"{name}-up"):
-                await _send(bus, config, "release", f"{name}-end", {})
-        await until(lambda: watch.state["command_id"] is None, 30.0, watch, "the release")
+            await _release(bus, watch, config)
+        # The release holds by its own id until the site has come to its default.
+        await until(lambda: not str(watch.state["command_id"]).startswith(name), 30.0, watch, "the release")
     found = {
         "id": config.site.id, "step_w": step_w, "band_ratio": round(band, 4), "noise_w": round(noise_w, 1),
         "down": down, "up": up, "failsafe": watch.state["failsafe"],
@@ -169,17 +179,31 @@ async def _send(bus: aiomqtt.Client, config: Config, verb: str, name: str, field
     await bus.publish(f"{config.mqtt.prefix}/{config.site.id}/cmd/{verb}", json.dumps(payload), qos=1)
 
 
+async def _release(bus: aiomqtt.Client, watch: Watch, config: Config) -> None:
+    """Ends what was sent and is not known to be over, by its id: whoever has taken the site meanwhile keeps it.
+
+    Whatever does not arrive, the lease ends it.
+    """
+    over = {ack["id"] for ack in watch.acks if ack["stage"] in ("rejected", "ended")}
+    for name in watch.sent:
+        if name not in over:
+            await _send(bus, config, "release", f"{name}-end", {"command_id": name})
+
+
 async def _step(
     bus: aiomqtt.Client, watch: Watch, config: Config, name: str, from_w: float, target_w: float, band: float
 ) -> dict[str, Any]:
-    """One command and its score, at the second that telemetry has. Raises Refused where the site refuses it."""
+    """One command and its score, at the second that telemetry has. Raises Refused where the site refuses or ends it."""
     begun_s = time.monotonic()
     fields = {"power_w": target_w, "ramp_s": RAMP_S, "lease_s": LEASE_S, "envelope": "dispatched"}
+    watch.sent.append(name)
     await _send(bus, config, "setpoint", name, fields)
     await until(lambda: any(ack["id"] == name for ack in watch.acks), ANSWER_S, watch, "an acknowledgement")
-    await asyncio.sleep(RAMP_S + HOLD_S)
+    await pause(RAMP_S + HOLD_S, watch)
     acks = [ack for ack in watch.acks if ack["id"] == name]
     if refused := [ack for ack in acks if ack["stage"] == "rejected"]:
         raise Refused(f"{config.site.id} rejects the step: {refused[0]['code']}: {refused[0]['message']}")
+    if ended := [ack for ack in acks if ack["stage"] == "ended"]:
+        raise Refused(f"{config.site.id} has ended the step: {ended[0]['code']}: {ended[0]['message']}")
     found = asdict(judge.score(watch.samples, begun_s, from_w, target_w, band=band))
     return found | {"stages": [ack["stage"] for ack in acks]}

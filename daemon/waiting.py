@@ -29,6 +29,12 @@ class Later:
     command: Command
     topic: str | None
     correlation: bytes | None = None
+    record: dict[str, Any] = field(init=False, repr=False)
+    """As the journal has it, made once: a hundred take milliseconds."""
+
+    def __post_init__(self) -> None:
+        facts = {"start_s": self.start_s, "verb": self.verb, "command": self.command.model_dump(mode="json")}
+        object.__setattr__(self, "record", facts | place_kept(self.topic, self.correlation))
 
     @property
     def sender(self) -> Sender:
@@ -76,24 +82,14 @@ class Waiting:
 
     def due(self, now_s: float) -> Iterator[Later]:
         """Those whose time has come, earliest first; each waits no longer."""
+        before = len(self.items)
         while self.items and self.items[0].start_s <= now_s:
-            one = self.items.pop(0)
+            yield self.items.pop(0)
+        if len(self.items) != before:
             self._stand()
-            yield one
 
     def _stand(self) -> None:
-        self.journal.stand(
-            waiting=[
-                {
-                    "start_s": one.start_s,
-                    "verb": one.verb,
-                    "command": one.command.model_dump(mode="json"),
-                }
-                | place_kept(one.topic, one.correlation)
-                for one in self.items
-            ]
-            or None
-        )
+        self.journal.stand(waiting=[one.record for one in self.items] or None)
 
     def restore(self, records: Any, now_s: float) -> None:
         """Takes up what waited before a restart. What should have begun meanwhile does not any more: that is said."""

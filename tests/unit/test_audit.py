@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from datetime import datetime
 from pathlib import Path
@@ -93,3 +94,33 @@ def test_what_waits_for_the_disk_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert [json.loads(line)["id"] for line in trail.take().splitlines()] == ["c2", "c3", "c4"]
     trail.note(NOW_S, id="next")
     assert json.loads(trail.take())["left_out"] == 1
+
+
+@pytest.mark.parametrize("fails", ["rename", "append"])
+def test_a_file_that_begins_is_counted_also_where_its_first_write_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """The name was changed, or the line written, and the disk failed after it."""
+    monkeypatch.setattr(audit, "LARGEST", 300)
+    trail = Trail(tmp_path / "audit.jsonl")
+    trail.note(NOW_S, id="a", message="x" * 200)
+    trail.write(trail.take())
+    assert trail.full == 0
+    done = getattr(audit.durable, fails)
+
+    def fail(*given: Any) -> None:
+        done(*given)
+        raise OSError(errno.EIO, "the disk")
+
+    trail.note(NOW_S, id="b", message="x" * 100)
+    text = trail.take()
+    monkeypatch.setattr(audit.durable, fails, fail)
+    with pytest.raises(OSError, match="the disk"):
+        trail.write(text)
+    monkeypatch.setattr(audit.durable, fails, done)
+    assert trail.full == 0, "it may not have begun"
+    trail.write(text)
+    assert trail.full == 1
+    trail.note(NOW_S, id="c")
+    trail.write(trail.take())
+    assert trail.full == 1

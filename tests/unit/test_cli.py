@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,20 @@ def run(*arguments: str | Path) -> int:
         return cli.main([str(argument) for argument in arguments])
     except SystemExit as ended:
         return int(ended.code or 0)
+
+
+def parsers(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """It and all below it."""
+    yield top
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from parsers(below)
+
+
+@pytest.mark.parametrize("parser", list(parsers(cli.parser())), ids=lambda parser: parser.prog)
+def test_every_command_has_its_help(parser: argparse.ArgumentParser) -> None:
+    assert parser.format_help().startswith(f"usage: {parser.prog}")
 
 
 # Usage: 2, with a word on stderr and nothing on stdout.

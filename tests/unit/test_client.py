@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiomqtt
 import pytest
 
-from rampd.daemon import cli, client, messages
+from rampd.daemon import cli, client, messages, onsite, sitecheck
 from rampd.daemon.arbitrate import Source, asked_by
+from rampd.daemon.metrics import RACK_STATES
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,8 @@ GOOD: dict[str, Any] = {
         (json.dumps(GOOD | {"power_w": None, "more": 1}).encode(), True),
         (json.dumps(GOOD | {"stage": 7}), False),
         (json.dumps(GOOD | {"power_w": "4"}), False),
+        (json.dumps(GOOD | {"power_w": 10**400}), False),
+        (json.dumps({name: GOOD[name] for name in GOOD if name != "power_w"}), False),
         (json.dumps({"stage": "reached"}), False),
         (b"hello", False),
         (b"\xff\xfe\x00", False),
@@ -123,3 +127,54 @@ def test_what_rampd_says_is_told_from_what_somebody_else_does(payload: Any, good
         with pytest.raises(client.Unavailable, match=r"^rampd/v1/hall/ack/a: no answer of this rampd: ") as error:
             client.said(message, client.ACK)
         assert len(str(error.value)) < 400
+
+
+CONFIG = sitecheck.load(Path(__file__).resolve().parents[2] / "examples" / "bench-12" / "site.toml")
+REASON = {"scope": "cdu-1", "reason": "cooling", "action": "derate", "racks": 3, "needs_reset": False}
+STATE: dict[str, Any] = (
+    dict.fromkeys(("at", "mode", "envelope", "binding", "source", "control", "channel"), "x")
+    | dict.fromkeys(("power_w", "reference_w", "requested_w", "min_w", "max_w"), 1e6)
+    | {"firm_down_5s_w": 0.0, "firm_up_5s_w": 1, "frequency_hz": 50.0, "command_id": "c-1", "compliant": True}
+    | {"racks": dict.fromkeys(RACK_STATES, 12), "failsafe": [REASON]}
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "good"),
+    [
+        ({}, True),
+        (dict.fromkeys(("power_w", "reference_w", "requested_w", "frequency_hz", "command_id")), True),
+        ({"failsafe": [], "more": [1]}, True),
+        ({"power_w": "8 MW"}, False),
+        ({"frequency_hz": "50"}, False),
+        ({"firm_up_5s_w": None}, False),
+        ({"min_w": None}, False),
+        ({"reference_w": [1]}, False),
+        ({"max_w": 10**400}, False),
+        ({"command_id": 7}, False),
+        ({"compliant": "yes"}, False),
+        ({"failsafe": ["leak"]}, False),
+        ({"failsafe": [REASON, {"reason": "x"}]}, False),
+        ({"failsafe": [REASON | {"action": 7}]}, False),
+        ({"racks": [1]}, False),
+        ({"racks": dict.fromkeys(RACK_STATES)}, False),
+    ],
+)
+def test_a_state_is_shown_or_said_to_be_none(changes: dict[str, Any], good: bool) -> None:
+    """What passes is read to the end: the table of `rampd status`, and what `rampd qualify --site` objects to."""
+    message = aiomqtt.Message("rampd/v1/hall/state", json.dumps(STATE | changes).encode(), 1, False, 1, None)
+    if not good:
+        with pytest.raises(client.Unavailable, match=r"^rampd/v1/hall/state: no answer of this rampd: "):
+            client.said(message, client.STATE)
+        return
+    found = client.said(message, client.STATE)
+    assert client.table(CONFIG, {"state": found, "status": {}}).row_count >= 9
+    for calm in ({}, {"mode": "default", "command_id": None, "failsafe": []}):
+        assert onsite.objection(CONFIG, onsite.Watch(state=found | calm, status={"state": "online"}), 1e5) != ""
+
+
+@pytest.mark.parametrize("key", STATE)
+def test_a_state_that_lacks_something_is_none(key: str) -> None:
+    payload = json.dumps({name: STATE[name] for name in STATE if name != key}).encode()
+    with pytest.raises(client.Unavailable):
+        client.said(aiomqtt.Message("rampd/v1/hall/state", payload, 1, False, 1, None), client.STATE)

@@ -283,6 +283,31 @@ def test_so_is_one_that_has_taken_nothing_for_long_and_every_time(path: Path) ->
         told(queue)
 
 
+def test_events_that_only_wait_for_the_next_attempt_raise_no_alarm(path: Path) -> None:
+    """Numbers are left for what is noted while another is on its way; the alarm is for when there are none."""
+    queue = Events.open(path)
+    note(queue, 1)
+    write(queue)
+    told(queue)
+    write(queue)
+    path.unlink()
+    path.mkdir()
+    note(queue, 1)
+    write(queue)
+    on_its_way = queue.first()
+    assert on_its_way is not None
+    note(queue, 1)
+    queue.delivered(on_its_way["seq"])
+    assert told(queue) == []
+    said: list[dict[str, Any]] = []
+    for _ in range(2 * events.AHEAD // 100):
+        note(queue, 100)
+        write(queue)
+        said += told(queue)
+    assert [one["type"] for one in said if "seq" not in one] == ["unwritable"]
+    assert said[-1]["type"] == "unwritable"
+
+
 def test_a_disk_that_stalls_makes_no_endless_queue(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MOST", 10)
     queue = Events.open(path)

@@ -14,9 +14,22 @@ DAY_S = 86400.0
 NOW_S = 1_800_000_000.0
 
 
-def take(known: Ids, name: str, now_s: float = NOW_S, valid_s: float = 30.0) -> None:
-    """A command that was followed."""
+def take(known: Ids, name: str, now_s: float = NOW_S, valid_s: float = 30.0) -> bool:
+    """A command that was followed; False: it was refused, as there is no room."""
+    if known.full(now_s):
+        return False
     known.note(name, "received", now_s, now_s + valid_s)
+    follow(known, name, now_s)
+    return True
+
+
+def stop(known: Ids, name: str, now_s: float = NOW_S) -> None:
+    """A stop; nobody asks whether there is room."""
+    known.note(name, "received", now_s, stop=True)
+    follow(known, name, now_s)
+
+
+def follow(known: Ids, name: str, now_s: float) -> None:
     for stage in ("accepted", "started", "reached"):
         known.note(name, stage, now_s)
 
@@ -55,23 +68,73 @@ def test_no_refusals_push_out_what_was_accepted(monkeypatch: pytest.MonkeyPatch)
     ]  # fmt: skip
 
 
-def test_what_could_be_followed_again_is_forgotten_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_its_bound_only_what_has_expired_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids, "MOST", 3)
     known = Ids()
     take(known, "long", valid_s=3600)
     for k in range(5):
-        take(known, f"short{k}", NOW_S + 31 * k)
+        assert take(known, f"short{k}", NOW_S + 31 * k)
     assert stages(known, "long", "short2", "short3", "short4") == ["reached", None, "reached", "reached"]
 
 
-def test_stops_push_out_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is ever refused to be a stop, so that its id protects nothing."""
+@pytest.mark.parametrize("valid_s", [30.0, DAY_S])
+def test_where_none_has_expired_nothing_is_accepted(monkeypatch: pytest.MonkeyPatch, valid_s: float) -> None:
+    """However soon the new one would expire: its duplicate would be taken at once."""
     monkeypatch.setattr(ids, "MOST", 3)
     known = Ids()
-    take(known, "a")
+    for name in "abc":
+        assert take(known, name, valid_s=3600)
+    assert not take(known, "d", valid_s=valid_s)
+    assert stages(known, *"abc") == ["reached"] * 3
+    assert take(known, "d", NOW_S + 3601, valid_s=valid_s)
+
+
+def test_stops_push_out_nothing_and_are_never_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is ever refused to be a stop, so that its id protects nothing."""
+    monkeypatch.setattr(ids, "MOST", 3)
+    monkeypatch.setattr(ids, "MOST_STOPS", 3)
+    known = Ids()
+    for name in "abc":
+        take(known, name)
     for k in range(10):
-        take(known, f"stop{k}", NOW_S + 0.1 * k, valid_s=0.0)
-    assert stages(known, "a", "stop9") == ["reached", "reached"]
+        stop(known, f"stop{k}", NOW_S + 0.1 * k)
+    assert stages(known, *"abc", "stop6", "stop7", "stop9") == [*["reached"] * 3, None, "reached", "reached"]
+
+
+def test_a_stop_under_a_used_id_leaves_its_protection() -> None:
+    known = Ids()
+    take(known, "a", valid_s=3600)
+    refuse(known, "b")
+    for name in "ab":
+        stop(known, name)
+    assert stages(known, "a", "b") == ["reached", "reached"]
+    found = known.find("a", NOW_S)
+    assert found is not None
+    assert found.expires_s == NOW_S + 3600
+
+
+def test_a_late_stage_of_what_was_forgotten_takes_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a command that holds long after it expired."""
+    monkeypatch.setattr(ids, "MOST", 3)
+    known = Ids()
+    for name in "abc":
+        take(known, name, valid_s=3600)
+    known.note("long ago", "ended", NOW_S)
+    assert stages(known, *"abc", "long ago") == [*["reached"] * 3, None]
+    for k in range(5):
+        known.note(f"old{k}", "ended", NOW_S + 3601)
+        assert take(known, f"new{k}", NOW_S + 3601 + k, valid_s=0.5)
+
+
+def test_after_the_clock_was_set_back_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "MOST", 10)
+    known = Ids()
+    for k in range(10):
+        take(known, f"a{k}", valid_s=DAY_S)
+        known.note(f"a{k}", "ended", NOW_S - 3600)
+    for k in range(100):
+        take(known, f"b{k}", NOW_S + DAY_S + k, valid_s=1.0)
+    assert sum(map(len, known._accepted)) == len(known._soonest) == 10
 
 
 @pytest.mark.parametrize("stage", ["received", "rejected"])
@@ -90,20 +153,20 @@ def test_an_id_that_is_used_again_after_its_day_has_one_place(monkeypatch: pytes
         take(known, "a", now_s)
         assert stages(known, "a", now_s=now_s) == ["reached"]
     for name in "bcd":
-        take(known, name, now_s, valid_s=60.0)
+        take(known, name, now_s + 31, valid_s=60.0)
     assert stages(known, *"abcd", now_s=now_s) == [None, "reached", "reached", "reached"]
 
 
 def test_at_its_bounds_nothing_takes_long() -> None:
-    """All unexpired: none of them can go for nothing. One takes some 10 us; to look through all, milliseconds."""
+    """Half refuse what comes, half make room for it. One takes some 10 us; to look through all, milliseconds."""
     known = Ids()
-    for k in range(ids.MOST + 10):
-        take(known, f"accepted-{k:020d}", valid_s=DAY_S - k)
+    for k in range(ids.MOST):
+        assert take(known, f"accepted-{k:020d}", valid_s=DAY_S - k)
     count = 2 * ids.MOST_REFUSED
     began_ns = time.thread_time_ns()
     for k in range(count):
         refuse(known, f"junk-{k:020d}")
-        take(known, f"more-{k:020d}", valid_s=DAY_S)
+        assert take(known, f"more-{k:020d}", NOW_S + DAY_S * (k % 2), valid_s=DAY_S) == bool(k % 2)
     assert time.thread_time_ns() - began_ns < 500_000 * count
     found = stages(known, *(f"junk-{k:020d}" for k in range(count)))
     assert ids.MOST_REFUSED - 1 <= count - found.count(None) <= ids.MOST_REFUSED

@@ -136,6 +136,65 @@ def test_the_trail_says_what_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     }  # fmt: skip
 
 
+async def follow_a_while(journal: Journal) -> None:
+    """As a process does from its start, until its first line is on disk."""
+    first = f'"seq": {journal.trail.seq + 1},'
+    place = journal.trail.path
+    assert place is not None
+    follow = asyncio.create_task(journal.follow(0.01))
+    await until(lambda: place.is_file() and first in place.read_text(encoding="utf-8"))
+    follow.cancel()
+    await asyncio.gather(follow, return_exceptions=True)
+
+
+async def test_the_trail_says_it_from_the_start(tmp_path: Path) -> None:
+    """Where it never did: a file of another version."""
+    path = tmp_path / "commands.json"
+    found = {"live": STANDS["live"], "rest": {"latched": STANDS["latched"]}}
+    path.write_text(json.dumps(found), encoding="utf-8")
+    await follow_a_while(Journal.open(path))
+    path.write_text("{", encoding="utf-8")
+    again = Journal.open(path)
+    assert (again.unreadable, again.live, again.latched) == (True, STANDS["live"], STANDS["latched"])
+
+
+async def test_the_trail_says_it_however_often_a_last_write_filled_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "LARGEST", 2000)
+    path = tmp_path / "commands.json"
+    journal = Journal.open(path)
+    journal.latch(STANDS["latched"])
+    save(journal)
+    for _ in range(3):
+        journal = Journal.open(path)
+        await follow_a_while(journal)
+        while not journal.trail.full:
+            journal.trail.note(module.time.time(), id="x", stage="reached", message="y" * 300)
+            save(journal)
+    path.write_text("{", encoding="utf-8")
+    assert Journal.open(path).latched == STANDS["latched"]
+
+
+@pytest.mark.parametrize("attempts", [0, 3])
+def test_the_trail_says_it_after_lines_were_lost(tmp_path: Path, attempts: int) -> None:
+    """While the disk took nothing, or so many came at once."""
+    path = tmp_path / "commands.json"
+    journal = Journal.open(path)
+    journal.keep(STANDS["live"])
+    journal.latch(STANDS["latched"])
+    for _ in range(1 + attempts):
+        for k in range(audit.MOST_PENDING + 1):
+            accept(journal, f"x{k}", "reached")
+        if attempts:
+            journal.put_back(journal.take())
+            assert len(journal.trail.pending) == audit.MOST_PENDING
+    save(journal)
+    path.write_text("{", encoding="utf-8")
+    again = Journal.open(path)
+    assert (again.live, again.latched) == (STANDS["live"], STANDS["latched"])
+
+
 def test_what_was_reset_does_not_stand(tmp_path: Path) -> None:
     path = tmp_path / "commands.json"
     journal = stood(path)

@@ -23,6 +23,7 @@ CALM: dict[str, Any] = {
         ("online", {}, ""),
         ("offline", {}, "rampd is offline"),
         ("online", {"power_w": None}, "does not stand on its reference"),
+        ("online", {"reference_w": None}, "does not stand on its reference"),
         ("online", {"compliant": False}, "does not stand on its reference"),
         ("online", {"command_id": "c-1"}, "somebody commands the site"),
         ("online", {"mode": "estop"}, "somebody commands the site (mode estop)"),
@@ -37,3 +38,10 @@ def test_a_hall_is_stepped_only_when_it_is_calm(status: str, changes: dict[str, 
     found = objection(CONFIG, watch, 0.073e6)
     assert words in found
     assert bool(words) == bool(found)
+
+
+@pytest.mark.parametrize("said", [7, "1.4 MW", None, [], {}, {"v": None}, {"v": "1.4 MW"}, {"v": {}}])
+def test_what_is_no_sample_is_none(said: Any) -> None:
+    watch = Watch()
+    watch.take("tele/site", {"values": {"power_w": said, "reference_w": {"v": 1.46e6}}})
+    assert (watch.samples, [w for _, w in watch.references]) == ([], [1.46e6])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rampd.daemon import waiting
+from rampd.daemon.messages import Command
 from rampd.ext import codes
 from tests.office import Office
 
@@ -275,6 +276,28 @@ def test_a_command_that_is_long_valid_is_not_followed_twice(office: Office) -> N
     office.clock.wall_s += 200
     office.send("hold")
     assert office.last(office.send("setpoint", percent=50, id=command, **fields))[0] == "rejected"
+
+
+def test_many_that_begin_together_are_noted_once(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred times a hundred records would hold up everything else."""
+    start = {"start": office.clock.stamp(20)}
+    later = {"start": office.clock.stamp(90)}
+    many = [office.send("setpoint", percent=50, interval=start) for _ in range(waiting.MOST - 1)]
+    waits = office.send("setpoint", percent=60, interval=later)
+    noted: list[list[dict[str, Any]]] = []
+
+    def count(**rest: Any) -> None:
+        noted.append(rest["waiting"])
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("each is dumped once, when it is added")
+
+    monkeypatch.setattr(office.desk.journal, "stand", count)
+    monkeypatch.setattr(Command, "model_dump", never)
+    office.run(21)
+    assert all(office.last(name)[0] != "accepted" for name in many)
+    (records,) = noted
+    assert [one["command"]["id"] for one in records] == [waits]
 
 
 def test_only_so_many_may_wait(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rampd.daemon import ids
 from rampd.daemon.journal import Journal
 from rampd.daemon.site import Composed
 from rampd.ext import codes
@@ -61,6 +62,23 @@ def test_an_id_is_followed_once(office: Office) -> None:
     office.send("setpoint", power_w=9e9, id="two")
     office.send("setpoint", percent=60, id="two")
     assert office.last("two") == ("rejected", "repeated")
+
+
+def test_no_id_is_forgotten_for_another_and_a_stop_needs_no_room(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ids, "MOST", 2)
+    taken = [office.send("setpoint", percent=percent) for percent in (80, 70)]
+    assert office.last(office.send("setpoint", percent=60)) == ("rejected", "busy")
+    for name in taken:
+        assert office.last(office.send("setpoint", percent=50, id=name)) == ("rejected", "repeated")
+    stops = [office.send("estop") for _ in range(3)]
+    assert all("accepted" in office.stages(name) for name in stops)
+    assert office.slot()[1] == codes.ESTOP
+    for name in taken:
+        assert office.last(office.send("setpoint", percent=50, id=name)) == ("rejected", "repeated")
+    office.clock.wall_s += 31
+    assert office.last(office.send("reset", who="operator")) == ("accepted", "ok")
 
 
 def test_nothing_is_followed_before_the_meter_was_read(composed: Composed, clock: Clock) -> None:
