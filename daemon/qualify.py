@@ -163,6 +163,11 @@ def event_hz(at_s: float) -> float:
     return min(59.87, 59.77 + 0.10 * (at_s - 4.0) / 6.0)
 
 
+def frequency(begin_s: float) -> Callable[[float], float]:
+    """Hz by the time in seconds: the event from `begin_s` on, nominal for ever where that is infinite."""
+    return lambda at_s: event_hz(at_s - begin_s) if begin_s < math.inf else 60.0
+
+
 def primary(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     """Primary response with racks of at most a second's delay: the run with the event, less the same without it."""
     grid = Grid(droop_percent=DROOP_PERCENT)
@@ -170,7 +175,7 @@ def primary(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     event_s, dt_s, config = 120.0, 0.05, hall(seed, (0.2, 0.7), grid)
     for begin_s in (math.inf, event_s):
         loop = ClosedLoop(config, seed)
-        loop.hz = lambda at_s, begin_s=begin_s: event_hz(at_s - begin_s) if begin_s < math.inf else 60.0  # type: ignore[misc]
+        loop.hz = frequency(begin_s)
         loop.run(15.0)
         loop.command(0.8 * config.site.max_mw * 1e6, ramp_s=5.0)
         loop.run(event_s + 70.0 - loop.now_s)

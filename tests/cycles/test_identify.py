@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -81,8 +82,9 @@ def run(made: World, plant: Truth, set_points_kw: Sequence[float], every_s: floa
 
 
 def one(**rack: float) -> World:
-    given = {"dead_down_s": 0.4, "dead_up_s": 0.4, "down_w_per_s": 100e3, "up_w_per_s": 100e3} | rack
-    return world([Rack(**given)])  # type: ignore[arg-type]
+    usual = {"dead_down_s": 0.4, "dead_up_s": 0.4, "down_w_per_s": 100e3, "up_w_per_s": 100e3}
+    given: dict[str, Any] = usual | rack
+    return world([Rack(**given)])
 
 
 def beliefs(made: World) -> dict[str, float]:

@@ -67,11 +67,11 @@ def ticks(made: World, seconds: float, power_kw: Callable[[float], float]) -> No
     for _ in range(round(seconds / DT)):
         made.now_s += DT
         made.refresh()
-        made.meter(1e3 * power_kw(made.now_s - first_s))  # type: ignore[operator]
+        made.meter(1e3 * power_kw(made.now_s - first_s))
         made.tick(0.0)
 
 
-def square(kw: float, period_s: float = 2.0) -> object:
+def square(kw: float, period_s: float = 2.0) -> Callable[[float], float]:
     return lambda t: 800.0 + (kw if t % period_s < 0.5 * period_s else 0.0)
 
 

@@ -262,6 +262,17 @@ def test_a_disk_that_never_took_anything_is_told_from_memory(path: Path) -> None
     assert numbers(told(queue)) == [1, 2, 3]
 
 
+def used_up(queue: Events) -> None:
+    """Notes more than there are numbers for while the disk takes nothing: one alarm, after the last that has one."""
+    said: list[dict[str, Any]] = []
+    for _ in range(2 * events.AHEAD // 100):
+        note(queue, 100)
+        write(queue)
+        said += told(queue)
+    assert [one["type"] for one in said if "seq" not in one] == ["unwritable"]
+    assert said[-1]["type"] == "unwritable"
+
+
 def test_so_is_one_that_has_taken_nothing_for_long_and_every_time(path: Path) -> None:
     queue = Events.open(path)
     for _ in range(2):
@@ -270,13 +281,7 @@ def test_so_is_one_that_has_taken_nothing_for_long_and_every_time(path: Path) ->
         told(queue)
         aside = path.rename(path.with_suffix(".aside"))
         path.mkdir()
-        said: list[dict[str, Any]] = []
-        for _ in range(2 * events.AHEAD // 100):
-            note(queue, 100)
-            write(queue)
-            said += told(queue)
-        assert [one["type"] for one in said if "seq" not in one] == ["unwritable"]
-        assert said[-1]["type"] == "unwritable"
+        used_up(queue)
         path.rmdir()
         aside.rename(path)
         write(queue)
@@ -299,13 +304,7 @@ def test_events_that_only_wait_for_the_next_attempt_raise_no_alarm(path: Path) -
     note(queue, 1)
     queue.delivered(on_its_way["seq"])
     assert told(queue) == []
-    said: list[dict[str, Any]] = []
-    for _ in range(2 * events.AHEAD // 100):
-        note(queue, 100)
-        write(queue)
-        said += told(queue)
-    assert [one["type"] for one in said if "seq" not in one] == ["unwritable"]
-    assert said[-1]["type"] == "unwritable"
+    used_up(queue)
 
 
 def test_a_disk_that_stalls_makes_no_endless_queue(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
