@@ -3,7 +3,7 @@ from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    ACT_NO_RAISE, AVAILABLE, FIRMS, HORIZONS, LUMPS, WHY_COOLING, WHY_DEMAND, WHY_MAX, WHY_SWING)
+    ACT_NO_RAISE, AVAILABLE, FIRMS, HORIZONS, LUMPS, WHY_COOLING, WHY_MAX, WHY_SWING)
 from rampd.ext.levels cimport changes_once
 from rampd.ext.model cimport aligned
 

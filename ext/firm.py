@@ -24,7 +24,6 @@ if not cython.compiled:
         HORIZONS,
         LUMPS,
         WHY_COOLING,
-        WHY_DEMAND,
         WHY_MAX,
         WHY_SWING,
     )
@@ -143,7 +142,7 @@ def above(limits: Limits, state: State, i: int, far: bool) -> float:
     if state.action[i] >= ACT_NO_RAISE:
         return 0.0
     why = state.bound_why[i]
-    free = why in (WHY_MAX, WHY_DEMAND, WHY_SWING) or (why == WHY_COOLING and far)
+    free = why in (WHY_MAX, WHY_SWING) or (why == WHY_COOLING and far)
     most_w = min(limits.max_w[i], state.demand_w[i]) if free else state.hi_w[i]
     # A job that swings may wait when it counts.
     return (min(most_w, state.low_w[i]) if state.swings[i] else most_w) - state.power_w[i]
