@@ -36,6 +36,7 @@ def begin(limits: Limits, state: State) -> None:
         state.bottom_w[i] = limits.min_w[i]
         state.success[i] = 0.99
         state.slow[i] = limits.slow[i]
+        state.edge_tick[i] = -limits.site.history
 
 
 def moved(limits: Limits, state: State, i: int, before_w: float) -> None:
