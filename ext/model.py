@@ -180,12 +180,14 @@ def rise(limits: Limits, state: State, now_ns: int, first: int, end: int) -> Non
         found |= rising[i]
     if not found:
         return
+    acts_w = state.acts_w
+    cap_w = state.cap_w
     for i in range(first, end):
-        if rising[i] and not state.stale[i] and state.acts_w[i] > state.cap_w[i]:
+        if rising[i] and acts_w[i] > cap_w[i] and not state.stale[i]:
             since_s = (now_ns - state.seen_ns[i]) * 1e-9
             most_w = state.seen_w[i] + state.up_w_per_s[i] * since_s + 0.02 * limits.max_w[i]
-            state.acts_w[i] = min(state.acts_w[i], most_w)
-            state.cap_w[i] = min(state.cap_w[i], most_w)
+            acts_w[i] = min(acts_w[i], most_w)
+            cap_w[i] = min(cap_w[i], most_w)
 
 
 def follow(state: State, dt_s: float, first: int, end: int) -> None:
@@ -257,9 +259,7 @@ def draw_other(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         least_w = min(state.applied_w[i], limits.min_w[i])
         state.idle_w += max(0.0, least_w - state.demand_w[i])
         # A slow rack was given what is to come: what it will draw in the meantime is what counts.
-        power_w = state.applied_w[i]
-        if state.slow[i]:
-            power_w = arriving(limits, state, i)
+        power_w = arriving(limits, state, i) if state.slow[i] else state.applied_w[i]
         power_w = min(power_w, max(state.demand_w[i], least_w))
     state.stand_w += power_w
 
