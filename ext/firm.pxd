@@ -5,7 +5,7 @@ from rampd.ext cimport image
 from rampd.ext.codes cimport (
     ACT_NO_RAISE, AVAILABLE, FIRMS, HORIZONS, LUMPS, WHY_COOLING, WHY_MAX, WHY_SWING)
 from rampd.ext.levels cimport changes_once
-from rampd.ext.model cimport aligned
+from rampd.ext.meter cimport aligned
 
 cdef double horizon(int64_t k) noexcept nogil
 cdef double normal(double x) noexcept nogil

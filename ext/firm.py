@@ -28,7 +28,7 @@ if not cython.compiled:
         WHY_SWING,
     )
     from rampd.ext.levels import changes_once
-    from rampd.ext.model import aligned
+    from rampd.ext.meter import aligned
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 

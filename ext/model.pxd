@@ -3,22 +3,15 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.ballast cimport watch
 from rampd.ext.bridge cimport acting, arriving, look_back, turn
-from rampd.ext.codes cimport AVAILABLE, EXCURSION_UP, SECOND_NS, WINDOW_SLOTS
+from rampd.ext.codes cimport AVAILABLE, EXCURSION_UP, SECOND_NS
 from rampd.ext.identify cimport moved, take
-from rampd.ext.window cimport noise
+from rampd.ext.meter cimport shift
 
 @cython.locals(settled=bint, answered=bint, slot=int64_t)
 cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(lately=bint)
 cdef bint waking(const image.State *state, int64_t i) noexcept nogil
 cdef inline double drawn(const image.State *state, int64_t i, double bottom_w) noexcept nogil
-@cython.locals(age_ns=int64_t)
-cdef int64_t aligned(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
-@cython.locals(first=int64_t, last=int64_t, k=int64_t)
-cdef double stray(const image.Limits *limits, const image.State *state, int64_t tick, int64_t ago, double rest_w,
-                  double slack_w) noexcept nogil
-@cython.locals(ago=int64_t)
-cdef void shift(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double by_w) noexcept nogil
 @cython.locals(racks=int64_t, some=bint, end=int64_t)
 cdef void advance(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t now_ns,
                   double dt_s) noexcept nogil
@@ -43,15 +36,6 @@ cdef void draw_plain(const image.Limits *limits, image.State *state, int64_t fir
 @cython.locals(ours=bint)
 cdef void draw_other(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                      int64_t i) noexcept nogil
-@cython.locals(i=int64_t, k=int64_t, longest=int64_t, since=int64_t)
-cdef double excess(const image.Limits *limits, const image.State *state, int64_t ago, double rest_w) noexcept nogil
-@cython.locals(k=int64_t)
-cdef void start(const image.Limits *limits, image.State *state, double found_w) noexcept nogil
-cdef double believed(const image.Limits *limits, image.State *state, double error_w, bint again) noexcept nogil
-cdef bint possible(const image.Limits *limits, double found_w) noexcept nogil
-@cython.locals(ago=int64_t, strange=bint)
-cdef void compare(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
-                  int64_t now_ns) noexcept nogil
 cdef void rest(const image.Limits *limits, image.State *state, int64_t i, bint risen) noexcept nogil
 @cython.locals(i=int64_t, k=int64_t, row=int64_t, before=int64_t, past_w='double *', applied_w='const double *')
 cdef void record(const image.Limits *limits, image.State *state) noexcept nogil

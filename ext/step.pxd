@@ -15,7 +15,8 @@ from rampd.ext.grid cimport observe
 from rampd.ext.identify cimport begin
 from rampd.ext.ladder cimport attend
 from rampd.ext.levels cimport quantise
-from rampd.ext.model cimport advance, compare
+from rampd.ext.meter cimport compare
+from rampd.ext.model cimport advance
 from rampd.ext.move cimport move
 from rampd.ext.ramp cimport follow
 from rampd.ext.swing cimport swing

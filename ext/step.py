@@ -50,7 +50,8 @@ if not cython.compiled:
     from rampd.ext.identify import begin
     from rampd.ext.ladder import attend
     from rampd.ext.levels import quantise
-    from rampd.ext.model import advance, compare
+    from rampd.ext.meter import compare
+    from rampd.ext.model import advance
     from rampd.ext.move import move
     from rampd.ext.ramp import follow
     from rampd.ext.swing import swing

@@ -24,6 +24,7 @@ KERNELS: Final = (
     "ballast",
     "identify",
     "window",
+    "meter",
     "model",
     "ramp",
     "swing",
@@ -75,6 +76,7 @@ guard = _LOADED["guard"]
 ladder = _LOADED["ladder"]
 identify = _LOADED["identify"]
 levels = _LOADED["levels"]
+meter = _LOADED["meter"]
 model = _LOADED["model"]
 ramp = _LOADED["ramp"]
 step = _LOADED["step"]

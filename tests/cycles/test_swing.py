@@ -190,6 +190,6 @@ def test_the_feedback_that_is_slowed_is_slower() -> None:
         state.detune, state.meter_at_ns = detune, made.now_ns
         made.now_s += 1.0
         made.meter(10e3)
-        interpreted.model.compare(made.inputs, made.limits, state, made.now_ns)
+        interpreted.meter.compare(made.inputs, made.limits, state, made.now_ns)
         found.append(state.disturbance_w)
     assert found == [pytest.approx(5e3), pytest.approx(2e3)]

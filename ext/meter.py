@@ -1,0 +1,159 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""What the meter shows beyond the racks, and how much of that is believed.
+
+The meter is compared with the model of its own time, not with what was just sent (internal-model control); the
+difference, filtered over `feedback_s`, is the disturbance that the target makes up for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.codes import WINDOW_SLOTS
+    from rampd.ext.window import noise
+if TYPE_CHECKING:
+    from rampd.ext.views import Inputs, Limits, State
+
+
+def aligned(inputs: Inputs, limits: Limits, now_ns: int) -> int:
+    """How many ticks ago the newest meter reading shows."""
+    age_ns = now_ns - inputs.at_ns[limits.site.power_slot] + limits.site.meter_delay_ns
+    return min(max(age_ns // limits.site.period_ns, 0), limits.site.history - 1)
+
+
+def stray(limits: Limits, state: State, tick: int, ago: int, rest_w: float, slack_w: float) -> float:
+    """How far a reading, less the disturbance, lies beyond what the model passed around its time and some slack; W.
+
+    Model and plant may differ by `align_ticks` in time, so that a ramp is not mistaken for a disturbance.
+    """
+    history = limits.site.history
+    first = max(ago - limits.site.align_ticks, 0)
+    last = min(ago + limits.site.align_ticks, history - 1, tick)
+    least_w = state.past_model_w[(tick + history - first) % history]
+    most_w = least_w
+    for k in range(first, last + 1):
+        model_w = state.past_model_w[(tick + history - k) % history]
+        least_w = min(least_w, model_w)
+        most_w = max(most_w, model_w)
+    gain = 1.0 + limits.site.loss_ratio
+    return max(0.0, rest_w - gain * (most_w + slack_w)) + min(0.0, rest_w - gain * (least_w - slack_w))
+
+
+def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
+    """A rack enters the model or changes what it is modelled by: no part of that is a change at the meter.
+
+    What the feedback has learned of it already is taken back, and not more.
+    """
+    if not state.started:
+        return
+    state.total_w += by_w
+    for k in range(limits.site.history):
+        state.past_model_w[k] += by_w
+    gain = 1.0 + limits.site.loss_ratio
+    for k in range(WINDOW_SLOTS):
+        state.noise_low_w[k] -= gain * by_w
+        state.noise_high_w[k] -= gain * by_w
+    state.excess_w = 0.0
+    one_w = state.disturbance_w
+    other_w = one_w - gain * by_w
+    if not state.meter_good:
+        state.disturbance_w = other_w
+        state.calm_w += other_w - one_w
+        return
+    ago = aligned(inputs, limits, state.now_ns)
+    found_w = one_w + stray(limits, state, state.tick - 1, ago, inputs.value[limits.site.power_slot] - one_w, 0.0)
+    state.disturbance_w = min(max(found_w, min(one_w, other_w)), max(one_w, other_w))
+    state.calm_w += state.disturbance_w - one_w
+
+
+def excess(limits: Limits, state: State, ago: int, rest_w: float) -> float:
+    """How far a reading above the import limit, less the disturbance, lies beyond what is on its way down; W.
+
+    That is the most that the model passed in the longest dead time and a second before: racks may answer later than
+    they were said to, and what they were told already is not to be told twice.
+    """
+    longest = 0
+    for i in range(limits.site.racks):
+        longest = max(longest, state.dead_down[i])
+    since = ago + limits.site.align_ticks + longest + 1_000_000_000 // limits.site.period_ns
+    most_w = state.model_w
+    for k in range(min(since, limits.site.history - 1, state.tick) + 1):
+        most_w = max(most_w, state.past_model_w[(state.tick + limits.site.history - k) % limits.site.history])
+    return max(0.0, rest_w - (1.0 + limits.site.loss_ratio) * most_w)
+
+
+def start(limits: Limits, state: State, found_w: float) -> None:
+    """Starts from the present: reference and goal are what is purchased, what the racks do not draw is the rest."""
+    state.started = 1
+    state.reference_w = found_w
+    state.goal_w = found_w
+    state.meter_w = found_w
+    state.disturbance_w = found_w - (1.0 + limits.site.loss_ratio) * state.model_w
+    state.calm_w = state.disturbance_w
+    state.total_w = state.model_w
+    for k in range(limits.site.history):
+        state.past_model_w[k] = state.model_w
+
+
+def believed(limits: Limits, state: State, error_w: float, again: bool) -> float:
+    """What is believed of how far a reading strays; W: one alone may be wild.
+
+    Beyond a tenth of the site no more than the reading before it showed, the same value read again apart.
+    """
+    if not again:
+        state.before_w = state.stray_w
+    state.stray_w = error_w
+    alone_w = 0.1 * limits.site.max_w
+    return max(min(error_w, max(state.before_w, alone_w)), min(state.before_w, -alone_w))
+
+
+def possible(limits: Limits, found_w: float) -> bool:
+    """Whether a site may purchase so much: a first reading that says otherwise waits for a second."""
+    slack_w = 0.1 * limits.site.max_w
+    return -limits.site.generation_w - slack_w <= found_w <= limits.site.import_w + slack_w
+
+
+def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """Updates the disturbance from a new meter reading; one that the model passed around its time teaches nothing.
+
+    Above the import limit what two readings in a row show is believed at once, by the lesser.
+    """
+    slot = limits.site.power_slot
+    at_ns = inputs.at_ns[slot]
+    found_w = inputs.value[slot]
+    # While it shows less than the racks, or does not move as they do, it teaches nothing.
+    strange = state.started and (state.short or abs(state.own_w) > 0.1 * limits.site.freeze_w)
+    if not state.meter_good or (state.fault_hold and state.started) or strange:
+        state.excess_w = 0.0
+        return
+    if at_ns == state.meter_at_ns:
+        return
+    if not state.started:
+        if state.meter_at_ns > 0 or possible(limits, found_w):
+            start(limits, state, found_w)
+        state.meter_at_ns = at_ns
+        return
+    history = limits.site.history
+    ago = aligned(inputs, limits, now_ns)
+    # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
+    rest_w = found_w - state.disturbance_w
+    stray_w = stray(limits, state, state.tick, ago, rest_w, 0.6 * state.grain_w)
+    error_w = believed(limits, state, stray_w, found_w == state.found_w)
+    state.found_w = found_w
+    state.meter_w = found_w - (stray_w - error_w)
+    gain = 1.0 + limits.site.loss_ratio
+    noise(state, state.meter_w - gain * state.past_model_w[(state.tick + history - ago) % history], now_ns)
+    since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
+    learnt_w = error_w * since_s / (limits.site.feedback_s * state.detune + since_s)
+    excess_w = excess(limits, state, ago, rest_w) if found_w > limits.site.import_w else 0.0
+    if min(excess_w, state.excess_w) > 0.0:
+        learnt_w = max(learnt_w, min(excess_w, state.excess_w))
+    state.excess_w = max(0.0, excess_w - max(0.0, learnt_w))
+    state.disturbance_w += learnt_w
+    # Slow racks get feed-forward only: what they see of the disturbance is its mean over ten seconds.
+    state.calm_w += (state.disturbance_w - state.calm_w) * since_s / (10.0 + since_s)
+    state.meter_at_ns = at_ns
