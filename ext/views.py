@@ -120,6 +120,7 @@ class Limits(ctypes.Structure):
     budget_ns: Longs
     fall_w: Doubles
     rise_w: Doubles
+    headroom_w: Doubles
     full_at: Doubles
     slow: Bytes
     dead_up: Ints
