@@ -123,7 +123,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *under_tier         # from this tier on racks go down
     int32_t *group_first        # [tiers * (nodes + 1)] groups of a tier at a node
     int32_t *group_node         # [groups]
-    int32_t *stepped            # [racks] those that move in steps, by tier
+    int32_t *stepped            # [racks] those that move in steps, by tier, then the others in their order
     int32_t *stepped_first      # [tiers + 1]
     int32_t *supply_slot        # [loops]
     int32_t *return_slot

@@ -79,10 +79,11 @@ def _coarse(limits: Limits, i: int) -> bool:
 
 
 def _stepped(limits: Limits) -> None:
-    """Racks that move in steps, by tier; their largest step, and whether some of them must rest between changes."""
+    """Racks that move in steps, by tier, then the others; the largest step; whether some must rest between changes."""
     site = limits.site
     stepped = sorted((limits.tier[i], i) for i in range(site.racks) if _coarse(limits, i))
-    for k, (_, i) in enumerate(stepped):
+    found = {i for _, i in stepped}
+    for k, i in enumerate([*(i for _, i in stepped), *(i for i in range(site.racks) if i not in found)]):
         limits.stepped[k] = i
     for tier in range(site.tiers + 1):
         limits.stepped_first[tier] = bisect_left(stepped, (tier, -1))

@@ -147,8 +147,7 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
     resting = limits.site.resting != 0
     some_slow = state.slow_count > 0
     at = limits.stepped_first[tier]
-    last = limits.stepped_first[tier + 1]
-    for k in range(at, last):
+    for k in range(at, limits.stepped_first[tier + 1]):
         i = limits.stepped[k]
         share_w = state.share_w[i]
         whole_w = share_w
@@ -175,14 +174,13 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
             grain_w = min(grain_w, back_w - whole_w)
             state.odd[at] = i
             at += 1
-        left_w = share_w - whole_w
         if some_slow and state.slow[i]:
-            slow_w += left_w
+            slow_w += share_w - whole_w
         else:
-            spare_w += left_w
+            spare_w += share_w - whole_w
         state.next_w[i] = back_w
         pin(state, i, whole_w)
-    if at < last:
+    if at < limits.stepped_first[tier + 1]:
         state.odd[at] = -1
     state.tier_spare_w[tier] = spare_w
     state.tier_spare_w[limits.site.tiers + tier] = slow_w
