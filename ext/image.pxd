@@ -136,6 +136,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
     double *trip_c
     double *return_c
     double *min_flow_lpm
+    double *loop_max_w          # [loops] the most that its racks can take
     double *margin_k            # the supply stays so far above the dew point
     int32_t *zone_racks         # [zones] racks of a feeder or link
     int64_t *reason_clear_ns    # [REASONS]

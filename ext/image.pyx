@@ -88,6 +88,7 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.trip_c = <double *>take(base, &o, loops * 8)
     x.return_c = <double *>take(base, &o, loops * 8)
     x.min_flow_lpm = <double *>take(base, &o, loops * 8)
+    x.loop_max_w = <double *>take(base, &o, loops * 8)
     x.margin_k = <double *>take(base, &o, loops * 8)
     x.zone_racks = <int32_t *>take(base, &o, x.site.zones * 4)
     x.reason_clear_ns = <int64_t *>take(base, &o, REASONS * 8)
