@@ -106,6 +106,7 @@ class State(ctypes.Structure):
     cap_w: Doubles
     edge_w: Doubles
     edge_tick: Longs
+    acts_w: Doubles
     power_w: Doubles
     demand_w: Doubles
     lo_w: Doubles
@@ -125,6 +126,7 @@ class State(ctypes.Structure):
     odd: Ints
     tier_spare_w: Doubles
     past_w: Doubles
+    past_first: Longs
     past_model_w: Doubles
     base_w: Doubles
     noise_low_w: Doubles
@@ -188,6 +190,7 @@ class State(ctypes.Structure):
     slack_ns: Longs
     free_ns: Longs
     worn_ns: Longs
+    news: Ints
     swings: Bytes
     slow: Bytes
     excursion: Bytes
