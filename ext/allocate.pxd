@@ -16,5 +16,9 @@ cdef void measure(const image.Limits *limits, image.State *state, const double *
 cdef int64_t give_way(const image.Limits *limits, image.State *state, double *lo_w, double *hi_w) noexcept nogil
 cdef double allocate(const image.Limits *limits, image.State *state, const double *lo_w, const double *hi_w,
                      double total_w, double *out_w) noexcept nogil
+cdef void fill_groups(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
+@cython.locals(i=int64_t)
+cdef double settle(const image.Limits *limits, image.State *state, const double *lo_w, const double *hi_w,
+                   double total_w, double *out_w) noexcept nogil
 cdef double fill(const image.Limits *limits, image.State *state, const double *lo_w, const double *hi_w,
                  double total_w, double *out_w) noexcept nogil

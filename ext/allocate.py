@@ -143,13 +143,16 @@ def load(limits: Limits, state: State, lo_w: Doubles) -> None:
 
 def measure(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> None:
     """Sets `used_w` to what the lower bounds take at every node, `range_w` to what each group can have above them."""
+    range_w = state.range_w
+    group = limits.group
     for g in range(limits.site.groups):
-        state.range_w[g] = 0.0
+        range_w[g] = 0.0
     for v in range(limits.site.nodes):
         used_w = 0.0
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
-            used_w += lo_w[i]
-            state.range_w[limits.group[i]] += hi_w[i] - lo_w[i]
+            least_w = lo_w[i]
+            used_w += least_w
+            range_w[group[i]] += hi_w[i] - least_w
         state.used_w[v] = used_w
     gather(limits, state)
 
@@ -198,14 +201,46 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
 
 def fill(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: float, out_w: Doubles) -> float:
     """Does so with bounds that are measured already."""
+    fill_groups(limits, state, total_w)
+    part = state.group_part
+    group = limits.group
+    sum_w = 0.0
+    for i in range(limits.site.racks):
+        least_w = lo_w[i]
+        share_w = least_w + part[group[i]] * (hi_w[i] - least_w)
+        out_w[i] = share_w
+        sum_w += share_w
+    return sum_w
+
+
+def fill_groups(limits: Limits, state: State, total_w: float) -> None:
+    """Sets the part of its range that each group gets."""
     for g in range(limits.site.groups):
         state.group_part[g] = 0.0
     for tier in range(limits.site.tiers):
         if state.used_w[0] >= total_w:
             break
         fill_tier(limits, state, tier, total_w)
+
+
+def settle(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: float, out_w: Doubles) -> float:
+    """What `allocate` does, when the racks that move in steps have one level in all three: only the others move."""
+    range_w = state.range_w
+    part = state.group_part
+    group = limits.group
+    stepped = limits.stepped_first[limits.site.tiers]
+    load(limits, state, lo_w)
+    for g in range(limits.site.groups):
+        range_w[g] = 0.0
+    for k in range(stepped, limits.site.racks):
+        i = limits.stepped[k]
+        range_w[group[i]] += hi_w[i] - lo_w[i]
+    fill_groups(limits, state, total_w)
+    for k in range(stepped, limits.site.racks):
+        i = limits.stepped[k]
+        least_w = lo_w[i]
+        out_w[i] = least_w + part[group[i]] * (hi_w[i] - least_w)
     sum_w = 0.0
     for i in range(limits.site.racks):
-        out_w[i] = lo_w[i] + state.group_part[limits.group[i]] * (hi_w[i] - lo_w[i])
         sum_w += out_w[i]
     return sum_w

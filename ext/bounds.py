@@ -40,21 +40,43 @@ def usual(limits: Limits, state: State) -> None:
 
     Lower than it was seen to go it does not go: others make up for it. In short loops, which are compiled to vectors.
     """
+    why = state.bound_why
     for i in range(limits.site.racks):
         lo_w = state.bottom_w[i]
         state.lo_w[i] = lo_w
         state.hi_w[i] = min(limits.max_w[i], max(lo_w, state.demand_w[i]))
     for i in range(limits.site.racks):
         # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
-        max_w = limits.max_w[i]
-        state.head_w[i] = min(max_w - state.hi_w[i], max(0.08 * max_w, 1.2 * limits.quantum_w[i]))
+        head_w = min(limits.max_w[i] - state.hi_w[i], limits.headroom_w[i])
+        state.head_w[i] = head_w
+        state.kept_w[i] = head_w
     for i in range(limits.site.racks):
         applied_w = state.applied_w[i]
         cap_w = state.cap_w[i]
         state.floor_w[i] = min(applied_w, cap_w - limits.fall_w[i])
         state.reach_w[i] = max(applied_w, cap_w + limits.rise_w[i])
     for i in range(limits.site.racks):
-        state.bound_why[i] = WHY_MAX
+        state.draws_w[i] = state.applied_w[i]
+    for i in range(limits.site.racks):
+        why[i] = WHY_MAX
+
+
+def apart(inputs: Inputs, limits: Limits, state: State) -> int:
+    """Lists the racks that need a look of their own: not as usual, above their set point, or below their least.
+
+    Returns how many, in their order.
+    """
+    value = inputs.value
+    slot = limits.power_slot
+    as_usual = state.usual
+    applied_w = state.applied_w
+    lo_w = state.lo_w
+    odd = state.odd
+    count = 0
+    for i in range(limits.site.racks):
+        odd[count] = i
+        count += (as_usual[i] == 0) | (max(lo_w[i], value[slot[i]]) > applied_w[i])
+    return count
 
 
 def restrict(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
@@ -69,7 +91,7 @@ def restrict(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
         lo_w = limits.min_w[i]
     hi_w = min(max_w, max(lo_w, state.demand_w[i]))
     why = WHY_MAX
-    reserve_w = min(max_w - hi_w, max(0.08 * max_w, 1.2 * limits.quantum_w[i]))
+    reserve_w = min(max_w - hi_w, limits.headroom_w[i])
     state.head_w[i] = reserve_w
     if not state.known[i]:
         lo_w = 0.0
@@ -114,6 +136,27 @@ def wake(state: State, i: int, room_w: float) -> float:
     return room_w
 
 
+def look(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
+    """Bounds of a rack that needs a look of its own; returns what it draws beyond its set point, 0 while that falls."""
+    applied_w = state.applied_w[i]
+    over_w = 0.0
+    as_usual = state.usual[i] != 0
+    if not as_usual:
+        state.kept_w[i] = restrict(inputs, limits, state, i)
+        state.draws_w[i] = limits.max_w[i]
+    if as_usual or live(inputs, state, i):
+        # What a lowered rack has not given up yet; once its fall should have been read, it just draws more.
+        drawn_w = inputs.value[limits.power_slot[i]]
+        late_w = drawn_w - max(applied_w, state.lo_w[i])
+        state.draws_w[i] = max(applied_w, min(drawn_w, limits.max_w[i]))
+        if late_w > 0.0:
+            if arrived(inputs, limits, state, i):
+                over_w = late_w
+            else:
+                state.flow_w[limits.node[i]] += late_w
+    return over_w
+
+
 def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     """Sets lo, hi, floor, reach and headroom of every rack, and what nodes keep free."""
     usual(limits, state)
@@ -123,41 +166,59 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     if state.verb == ESTOP or state.fault_hold:
         wake_w = 0.0
     for v in range(limits.site.nodes):
-        kept_w = 0.0
-        falling_w = 0.0
-        used_w = 0.0
-        worst_w = 0.0
-        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
-            applied_w = state.applied_w[i]
-            most_w = limits.max_w[i]
-            as_usual = state.usual[i] != 0
-            if as_usual:
-                kept_w += state.head_w[i]
-            else:
-                kept_w += restrict(inputs, limits, state, i)
-            if as_usual or live(inputs, state, i):
-                # What a lowered rack has not given up yet; once its fall should have been read, it just draws more.
-                drawn_w = inputs.value[limits.power_slot[i]]
-                late_w = drawn_w - max(applied_w, state.lo_w[i])
-                most_w = max(applied_w, min(drawn_w, most_w))
-                if late_w > 0.0:
-                    if arrived(inputs, limits, state, i):
-                        kept_w += late_w
-                    else:
-                        falling_w += late_w
-            if applied_w <= 0.0 and state.lo_w[i] > 0.0 and inputs.rack_state[i] == AVAILABLE:
-                wake_w = wake(state, i, wake_w)
-            worst_w += most_w
-            used_w += max(state.lo_w[i], min(applied_w, state.hi_w[i]))
-            if not as_usual and state.action[i] >= ACT_NO_RAISE:
-                state.reach_w[i] = max(applied_w, state.lo_w[i])
-        state.worst_w[v] = worst_w
-        state.reserve_w[v] = kept_w
-        state.flow_w[v] = falling_w
-        state.used_w[v] = used_w
+        state.flow_w[v] = 0.0
+    over = 0
+    for k in range(apart(inputs, limits, state)):
+        i = state.odd[k]
+        over_w = look(inputs, limits, state, i)
+        if over_w > 0.0:
+            # Those of them that draw more stay listed.
+            state.odd[over] = i
+            state.over_w[i] = over_w
+            over += 1
+        if state.applied_w[i] <= 0.0 and state.lo_w[i] > 0.0 and inputs.rack_state[i] == AVAILABLE:
+            wake_w = wake(state, i, wake_w)
+        if not state.usual[i] and state.action[i] >= ACT_NO_RAISE:
+            state.reach_w[i] = max(state.applied_w[i], state.lo_w[i])
+    gather(limits, state)
+    exceed(limits, state, over)
     if limits.site.resting:
         rests(limits, state)
     keep_free(limits, state)
+
+
+def gather(limits: Limits, state: State) -> None:
+    """What the racks at each node keep free, may draw and have by their set points."""
+    kept_w = state.kept_w
+    draws_w = state.draws_w
+    applied_w = state.applied_w
+    lo_w = state.lo_w
+    hi_w = state.hi_w
+    for v in range(limits.site.nodes):
+        reserve_w = 0.0
+        worst_w = 0.0
+        used_w = 0.0
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            reserve_w += kept_w[i]
+            worst_w += draws_w[i]
+            used_w += max(lo_w[i], min(applied_w[i], hi_w[i]))
+        state.reserve_w[v] = reserve_w
+        state.worst_w[v] = worst_w
+        state.used_w[v] = used_w
+
+
+def exceed(limits: Limits, state: State, count: int) -> None:
+    """Nodes of racks that draw more than their set points keep that free as well; `count` of them are listed."""
+    at = 0
+    while at < count:
+        v = limits.node[state.odd[at]]
+        reserve_w = 0.0
+        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+            reserve_w += state.kept_w[i]
+            if at < count and state.odd[at] == i:
+                reserve_w += state.over_w[i]
+                at += 1
+        state.reserve_w[v] = reserve_w
 
 
 def live(inputs: Inputs, state: State, i: int) -> bool:

@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.allocate cimport allocate
+from rampd.ext.allocate cimport allocate, settle
 from rampd.ext.codes cimport ACT_NO_RAISE
 
 cdef double travelled(const image.Limits *limits, const image.State *state, int64_t ticks) noexcept nogil
@@ -24,4 +24,5 @@ cdef void turn(image.State *state, int64_t i) noexcept nogil
 cdef double arriving(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 cdef double expect(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(up=bint)
-cdef double make_up(const image.Limits *limits, image.State *state, double sum_w, double total_w) noexcept nogil
+cdef double make_up(const image.Limits *limits, image.State *state, double sum_w, double total_w,
+                    bint pinned) noexcept nogil

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.allocate import allocate
+    from rampd.ext.allocate import allocate, settle
     from rampd.ext.codes import ACT_NO_RAISE
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
@@ -152,13 +152,18 @@ def expect(limits: Limits, state: State) -> float:
     return sum_w
 
 
-def make_up(limits: Limits, state: State, sum_w: float, total_w: float) -> float:
-    """Moves the shares of fast racks so that what all will draw comes to a total; returns what it comes to."""
+def make_up(limits: Limits, state: State, sum_w: float, total_w: float, pinned: bool) -> float:
+    """Moves the shares of fast racks so that what all will draw comes to a total; returns what it comes to.
+
+    `pinned` says that the racks that move in steps have their levels already.
+    """
     up = sum_w < total_w
     if not state.slow_count:
-        if up:
-            return allocate(limits, state, state.share_w, state.reach_w, total_w, state.share_w)
-        return allocate(limits, state, state.floor_w, state.share_w, total_w, state.share_w)
+        lo_w = state.share_w if up else state.floor_w
+        hi_w = state.reach_w if up else state.share_w
+        if pinned:
+            return settle(limits, state, lo_w, hi_w, total_w, state.share_w)
+        return allocate(limits, state, lo_w, hi_w, total_w, state.share_w)
     # A slow rack takes the room of its nodes from the start, though not yet of the total.
     early_w = 0.0
     for i in range(limits.site.racks):

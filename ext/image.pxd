@@ -96,6 +96,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int64_t *budget_ns          # [racks] the most that budget holds
     double *fall_w              # [racks] how far it gets by its next move and its dead time, down and up
     double *rise_w
+    double *headroom_w          # [racks] how far its set point stands above its demand at most
     double *full_at             # [groups] fill level at which its racks are full: 1 / weight
     uint8_t *slow               # [racks] its dead time is too long to follow tick by tick
     int32_t *dead_up            # [racks] ticks
@@ -122,7 +123,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *under_tier         # from this tier on racks go down
     int32_t *group_first        # [tiers * (nodes + 1)] groups of a tier at a node
     int32_t *group_node         # [groups]
-    int32_t *stepped            # [racks] those that move in steps, by tier
+    int32_t *stepped            # [racks] those that move in steps, by tier, then the others in their order
     int32_t *stepped_first      # [tiers + 1]
     int32_t *supply_slot        # [loops]
     int32_t *return_slot
@@ -135,6 +136,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
     double *trip_c
     double *return_c
     double *min_flow_lpm
+    double *loop_max_w          # [loops] the most that its racks can take
     double *margin_k            # the supply stays so far above the dew point
     int32_t *zone_racks         # [zones] racks of a feeder or link
     int64_t *reason_clear_ns    # [REASONS]
@@ -251,6 +253,10 @@ cdef struct State:              # the step's own memory
     double *near_w              # [racks] what it will draw when the others can make up for it
     double *far_w               # [racks] and how far it may be moved for that
     double *next_w              # [racks] the level above the share that rounding may give it; 0: none
+    double *kept_w              # [racks] scratch of the bounds: what its node keeps free for it
+    double *draws_w             # [racks] what it may draw by the set point that stands
+    double *over_w              # [racks] and how much beyond that it does
+    int32_t *odd                # [racks] those that need a look of their own, in their order
     double *tier_spare_w        # [2 tiers] what rounding leaves, of the slow racks in the second half
     double *past_w              # [history * racks] applied set points; edge_w stands after them
     int64_t *past_first         # [history] where those of so many ticks ago begin

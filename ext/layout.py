@@ -59,6 +59,8 @@ def arrange(limits: Limits) -> None:
         # A step is taken at once, however slowly the power follows it.
         limits.fall_w[i] = 1.3 * limits.down_w_per_s[i] * down_s + _step_w(limits, i)
         limits.rise_w[i] = 1.3 * limits.up_w_per_s[i] * up_s + _step_w(limits, i)
+        limits.loop_max_w[limits.loop[i]] += limits.max_w[i]
+        limits.headroom_w[i] = max(0.08 * limits.max_w[i], 1.2 * limits.quantum_w[i])
 
 
 def _tree(limits: Limits) -> None:
@@ -78,10 +80,11 @@ def _coarse(limits: Limits, i: int) -> bool:
 
 
 def _stepped(limits: Limits) -> None:
-    """Racks that move in steps, by tier; their largest step, and whether some of them must rest between changes."""
+    """Racks that move in steps, by tier, then the others; the largest step; whether some must rest between changes."""
     site = limits.site
     stepped = sorted((limits.tier[i], i) for i in range(site.racks) if _coarse(limits, i))
-    for k, (_, i) in enumerate(stepped):
+    found = {i for _, i in stepped}
+    for k, i in enumerate([*(i for _, i in stepped), *(i for i in range(site.racks) if i not in found)]):
         limits.stepped[k] = i
     for tier in range(site.tiers + 1):
         limits.stepped_first[tier] = bisect_left(stepped, (tier, -1))

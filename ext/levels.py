@@ -137,52 +137,62 @@ def pin(state: State, i: int, level_w: float) -> None:
 def round_down(limits: Limits, state: State, tier: int) -> float:
     """Rounds the shares of a tier down and notes what that leaves and which levels may go back; the smallest of these.
 
-    A rack that has all it wants is left alone: its set point stands above that, see step.move.
+    A rack that has all it wants is left alone: its set point stands above that, see step.move. Those that may have a
+    level back are listed in `odd` from the tier's place among the stepped racks on; -1 ends them.
     """
     grain_w = ENDLESS
     spare_w = 0.0
     slow_w = 0.0
     scarce = state.rise_w < limits.site.grain_w
-    for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
+    resting = limits.site.resting != 0
+    some_slow = state.slow_count > 0
+    at = limits.stepped_first[tier]
+    for k in range(at, limits.stepped_first[tier + 1]):
         i = limits.stepped[k]
         share_w = state.share_w[i]
-        applied_w = state.applied_w[i]
-        lo_w = state.lo_w[i]
-        hi_w = state.hi_w[i]
         whole_w = share_w
         back_w = 0.0
-        if changes_once(limits, i):
+        if resting and changes_once(limits, i):
             whole_w = stand_or_end(limits, state, i)
             back_w = state.next_w[i]
-            if back_w > 0.0:
-                grain_w = min(grain_w, back_w - whole_w)
-        elif scarce and share_w > applied_w >= lo_w and above(limits, i, applied_w) - applied_w > state.rise_w:
-            # Its next level is more than the sum may rise by now: others follow meanwhile.
-            whole_w = applied_w
-        elif lo_w < hi_w and not (state.head_w[i] > 0.0 and share_w >= hi_w):
+        elif scarce and waits(limits, state, i):
+            whole_w = state.applied_w[i]
+        elif state.lo_w[i] < state.hi_w[i] and not (share_w >= state.hi_w[i] and state.head_w[i] > 0.0):
             whole_w = -1.0
-            next_w = 0.0
             quantum_w = limits.quantum_w[i]
             if quantum_w > 0.0:
                 # Both ends of an equal step come from one division.
                 steps = int(share_w / quantum_w + 1e-10)
                 whole_w = quantum_w * steps
-                next_w = quantum_w * (steps + 1)
-            if whole_w < lo_w:
-                whole_w = max(below(limits, i, share_w), lo_w)
-                next_w = above(limits, i, whole_w)
-            if next_w <= min(hi_w, state.reach_w[i]) * (1.0 + 1e-12):
-                back_w = next_w
-                grain_w = min(grain_w, next_w - whole_w)
-        if state.slow[i]:
+                back_w = quantum_w * (steps + 1)
+            if whole_w < state.lo_w[i]:
+                whole_w = max(below(limits, i, share_w), state.lo_w[i])
+                back_w = above(limits, i, whole_w)
+            if back_w > min(state.hi_w[i], state.reach_w[i]) * (1.0 + 1e-12):
+                back_w = 0.0
+        if back_w > 0.0:
+            grain_w = min(grain_w, back_w - whole_w)
+            state.odd[at] = i
+            at += 1
+        if some_slow and state.slow[i]:
             slow_w += share_w - whole_w
         else:
             spare_w += share_w - whole_w
         state.next_w[i] = back_w
         pin(state, i, whole_w)
+    if at < limits.stepped_first[tier + 1]:
+        state.odd[at] = -1
     state.tier_spare_w[tier] = spare_w
     state.tier_spare_w[limits.site.tiers + tier] = slow_w
     return grain_w
+
+
+def waits(limits: Limits, state: State, i: int) -> bool:
+    """Whether a rack's next level is more than the sum may rise by now: others follow meanwhile."""
+    applied_w = state.applied_w[i]
+    if not state.share_w[i] > applied_w >= state.lo_w[i]:
+        return False
+    return above(limits, i, applied_w) - applied_w > state.rise_w
 
 
 def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: float, held: bool, slow: bool) -> float:
@@ -193,7 +203,9 @@ def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: 
     if spare_w < 0.5 * grain_w:
         return spare_w
     for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
-        i = limits.stepped[k]
+        i = state.odd[k]
+        if i < 0:
+            break
         if state.next_w[i] <= 0.0 or (state.slow[i] != 0) != slow:
             continue
         gap_w = state.next_w[i] - state.share_w[i]

@@ -160,11 +160,11 @@ def share(limits: Limits, state: State, total_w: float) -> None:
         state.share_w[i] = min(max(state.share_w[i], floor_w), reach_w)
     sum_w = expect(limits, state)
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
-        make_up(limits, state, sum_w, fair_w)
+        make_up(limits, state, sum_w, fair_w, False)
     grain_w = quantise(limits, state)
     # Racks that move freely make up for the rounding as far as they can.
     if limits.stepped_first[limits.site.tiers] > 0 or sum_w != fair_w:
-        sum_w = make_up(limits, state, expect(limits, state), fair_w)
+        sum_w = make_up(limits, state, expect(limits, state), fair_w, True)
     if abs(sum_w - fair_w) < 1.0:
         grain_w = 0.0
     state.grain_w = grain_w

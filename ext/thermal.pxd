@@ -10,6 +10,7 @@ cdef void caps(const image.Inputs *inputs, const image.Limits *limits, image.Sta
                int64_t now_ns) noexcept nogil
 cdef double bounded(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 cdef double derated(const image.Inputs *inputs, const image.Limits *limits, int64_t loop) noexcept nogil
+cdef bint ample(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef bint carried(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(tier=int64_t, narrowed=int64_t)
 cdef void narrow(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

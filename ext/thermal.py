@@ -54,6 +54,14 @@ def derated(inputs: Inputs, limits: Limits, loop: int) -> float:
     return max(0.0, (limits.trip_c[loop] - supply_c) / (limits.trip_c[loop] - limits.derate_c[loop]))
 
 
+def ample(limits: Limits, state: State) -> bool:
+    """Whether no loop is too warm and each carries all that its racks can take, whatever their bounds."""
+    for loop in range(limits.site.loops):
+        if limits.loop_max_w[loop] > state.loop_w[loop] or state.loop_action[loop] == ACT_DERATE:
+            return False
+    return True
+
+
 def carried(limits: Limits, state: State) -> bool:
     """Whether no loop is too warm and each carries the upper bounds of all its racks, the most that they could take."""
     for loop in range(limits.site.loops):
@@ -71,7 +79,7 @@ def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
 
     Stepped racks get whole levels of it.
     """
-    if carried(limits, state):
+    if ample(limits, state) or carried(limits, state):
         return
     for loop in range(limits.site.loops):
         state.loop_load_w[loop] = 0.0

@@ -120,6 +120,7 @@ class Limits(ctypes.Structure):
     budget_ns: Longs
     fall_w: Doubles
     rise_w: Doubles
+    headroom_w: Doubles
     full_at: Doubles
     slow: Bytes
     dead_up: Ints
@@ -159,6 +160,7 @@ class Limits(ctypes.Structure):
     trip_c: Doubles
     return_c: Doubles
     min_flow_lpm: Doubles
+    loop_max_w: Doubles
     margin_k: Doubles
     zone_racks: Ints
     reason_clear_ns: Longs

@@ -6,7 +6,7 @@ Interpreted; the compiled kernel is held to the same bits elsewhere. RAMPD_LONG=
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import highspy
@@ -285,6 +285,24 @@ def test_more_for_all_is_less_for_nobody(seed: int) -> None:
         share_w = of.solved(most_w * part / 25, made)
         assert all(b_w >= a_w - 1e-3 for a_w, b_w in zip(before_w, share_w, strict=True))
         before_w = share_w
+
+
+@pytest.mark.parametrize("seed", range(60 * SEEDS))
+def test_settling_moves_the_free_racks_as_the_allocation_does(seed: int) -> None:
+    random = Random(f"settle {seed}")
+    of = case(random, random.randint(1, 60), random.randint(1, 12))
+    pinned = [i for i in range(len(of.racks)) if random.random() < 0.5]
+    for i in pinned:
+        of.racks[i] = replace(of.racks[i], quantum_w=3125.0)
+        of.hi_w[i] = of.lo_w[i]
+    made = of.made()
+    state = made.state
+    right_w = of.solved(on=made)
+    for i in range(len(of.racks)):
+        state.share_w[i] = of.lo_w[i] if i in pinned else -1.0
+    sum_w = interpreted.allocate.settle(made.limits, state, state.lo_w, state.hi_w, of.total_w, state.share_w)
+    assert state.share_w[: len(of.racks)] == right_w
+    assert sum_w == pytest.approx(sum(right_w), rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(60 * SEEDS))
