@@ -21,8 +21,10 @@ cdef void meter(const image.Inputs *inputs, const image.Limits *limits, image.St
 @cython.locals(feeder=int64_t, waits=bint)
 cdef void steering(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t now_ns) noexcept nogil
-@cython.locals(zone=int64_t, supply=int64_t, flow=int64_t, leak=int64_t, dew=int64_t, reason=int64_t, seen=bint,
-               met=bint, is_so=bint)
+@cython.locals(supply=int64_t, flow=int64_t, leak=int64_t, dew=int64_t, so=int64_t, warm=bint, met=bint)
+cdef int64_t ailing(const image.Inputs *inputs, const image.Limits *limits, const image.State *state, int64_t loop,
+                    int64_t reasons, int64_t now_ns) noexcept nogil
+@cython.locals(zone=int64_t, leak=int64_t, reason=int64_t, so=int64_t)
 cdef void cooling(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t loop,
                   int64_t now_ns) noexcept nogil
 @cython.locals(many=int64_t, still=bint)

@@ -165,42 +165,52 @@ def steering(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         hold(limits, state, 1 + feeder, R_RETURN_TURN, waits, now_ns)
 
 
-def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int) -> None:
-    """The reasons of one loop: its supply temperature, flow, leak bits, dew point and the age of its readings.
-
-    While temperature, flow and dew point cannot be read, what they showed last still counts.
-    """
-    zone = 1 + limits.site.feeders + limits.site.links + loop
+def ailing(inputs: Inputs, limits: Limits, state: State, loop: int, reasons: int, now_ns: int) -> int:
+    """The bits of the reasons that are so for a loop, of which `reasons` acted; what cannot be read counts as it was."""
     stale_ns = limits.site.loop_stale_ns
     supply = limits.supply_slot[loop]
     flow = limits.flow_slot[loop]
-    seen = fresh(inputs, supply, stale_ns, now_ns) and fresh(inputs, flow, stale_ns, now_ns)
-    # Before its first good readings there is nothing to clear.
-    met = state.tick > 1 and state.loop_w[loop] < ENDLESS
-    hold(limits, state, zone, R_CDU_NEVER, not seen and not met, now_ns)
-    hold(limits, state, zone, R_CDU_STALE, not seen and met, now_ns)
+    warm = fresh(inputs, supply, stale_ns, now_ns)
     supply_c = inputs.value[supply]
-    flow_lpm = inputs.value[flow]
-    least_lpm = limits.min_flow_lpm[loop]
-    for reason in range(R_SUPPLY_WARN, R_LEAK):
-        is_so = acts(state, zone, reason)
-        if seen:
-            is_so = (
-                (reason == R_SUPPLY_WARN and supply_c >= limits.warn_c[loop])
-                or (reason == R_SUPPLY_DERATE and supply_c >= limits.derate_c[loop])
-                or (reason == R_SUPPLY_TRIP and supply_c >= limits.trip_c[loop])
-                or (reason == R_LOW_FLOW and flow_lpm < least_lpm)
-                or (reason == R_NO_FLOW and flow_lpm < 0.1 * least_lpm)
-            )
-        hold(limits, state, zone, reason, is_so, now_ns)
+    so = 0
+    if warm and fresh(inputs, flow, stale_ns, now_ns):
+        flow_lpm = inputs.value[flow]
+        least_lpm = limits.min_flow_lpm[loop]
+        so |= (supply_c >= limits.warn_c[loop]) << R_SUPPLY_WARN
+        so |= (supply_c >= limits.derate_c[loop]) << R_SUPPLY_DERATE
+        so |= (supply_c >= limits.trip_c[loop]) << R_SUPPLY_TRIP
+        so |= (flow_lpm < least_lpm) << R_LOW_FLOW
+        so |= (flow_lpm < 0.1 * least_lpm) << R_NO_FLOW
+    else:
+        # Before its first good readings there is nothing to clear.
+        met = state.tick > 1 and state.loop_w[loop] < ENDLESS
+        so |= 1 << (R_CDU_STALE if met else R_CDU_NEVER)
+        so |= reasons & ((1 << R_LEAK) - (1 << R_SUPPLY_WARN))
     leak = limits.leak_slot[loop]
-    if leak >= 0 and inputs.quality[leak] == GOOD:
-        hold(limits, state, zone, R_LEAK, inputs.value[leak] != 0.0, now_ns)
+    if leak >= 0 and inputs.quality[leak] == GOOD and inputs.value[leak] != 0.0:
+        so |= 1 << R_LEAK
     dew = limits.dew_slot[loop]
-    is_so = acts(state, zone, R_CONDENSATION)
-    if fresh(inputs, dew, limits.dew_stale_ns[loop], now_ns) and fresh(inputs, supply, stale_ns, now_ns):
-        is_so = supply_c < inputs.value[dew] + limits.margin_k[loop]
-    hold(limits, state, zone, R_CONDENSATION, is_so, now_ns)
+    if warm and fresh(inputs, dew, limits.dew_stale_ns[loop], now_ns):
+        so |= (supply_c < inputs.value[dew] + limits.margin_k[loop]) << R_CONDENSATION
+    else:
+        so |= reasons & (1 << R_CONDENSATION)
+    return so
+
+
+def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int) -> None:
+    """The reasons of one loop: its supply temperature, flow, leak bits, dew point and the age of its readings.
+
+    Most loops are well and were: nothing begins and nothing ends.
+    """
+    zone = 1 + limits.site.feeders + limits.site.links + loop
+    so = ailing(inputs, limits, state, loop, state.zone_reasons[zone], now_ns)
+    if so | state.zone_reasons[zone] == 0:
+        return
+    leak = limits.leak_slot[loop]
+    for reason in range(R_CDU_NEVER, R_CONDENSATION + 1):
+        # While the leak bits cannot be read, their reason stays without beginning anew.
+        if reason != R_LEAK or (leak >= 0 and inputs.quality[leak] == GOOD):
+            hold(limits, state, zone, reason, so & (1 << reason) != 0, now_ns)
 
 
 def common(limits: Limits, state: State, zone: int, now_ns: int) -> None:
