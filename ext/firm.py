@@ -296,7 +296,7 @@ def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
         # What the meter shows beyond the model now is not there when the call has been followed.
         ago = aligned(inputs, limits, state.now_ns)
         past = (state.tick + site.history - ago) % site.history
-        noise_w = inputs.value[site.power_slot] - state.disturbance_w - gain * state.past_model_w[past]
+        noise_w = state.meter_w - state.disturbance_w - gain * state.past_model_w[past]
     if up:
         rooms(limits, state)
     gather(limits, state, at)

@@ -78,7 +78,7 @@ def baseline(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         state.base_at = at
         state.base_sum_w = 0.0
         state.base_n = 0
-    state.base_sum_w += inputs.value[limits.site.power_slot]
+    state.base_sum_w += state.meter_w if state.started else inputs.value[limits.site.power_slot]
     state.base_n += 1
 
 

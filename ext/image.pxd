@@ -219,6 +219,10 @@ cdef struct State:              # the step's own memory
     double pace_w               # how far the reference moves in a tick now
     double disturbance_w        # meter minus model: what the racks do not explain
     double excess_w             # of that, what the last reading above the import limit showed
+    double found_w              # the last meter reading
+    double stray_w              # how far it lay beyond what the model passed
+    double before_w             # and the last of another value
+    double meter_w              # and what is believed of it: one alone may be wild
     double total_w              # asked of the racks in sum
     double model_w              # the racks' model in sum
     double stand_w              # what the set points that stand allow the racks to draw in sum, the least in full

@@ -88,6 +88,10 @@ class State(ctypes.Structure):
     pace_w: float
     disturbance_w: float
     excess_w: float
+    found_w: float
+    stray_w: float
+    before_w: float
+    meter_w: float
     total_w: float
     model_w: float
     stand_w: float

@@ -24,7 +24,11 @@ cdef void advance(const image.Inputs *inputs, const image.Limits *limits, image.
                   double dt_s) noexcept nogil
 @cython.locals(i=int64_t, k=int64_t, longest=int64_t, since=int64_t)
 cdef double excess(const image.Limits *limits, const image.State *state, int64_t ago, double rest_w) noexcept nogil
-@cython.locals(ago=int64_t, k=int64_t, strange=bint)
+@cython.locals(k=int64_t)
+cdef void start(const image.Limits *limits, image.State *state, double found_w) noexcept nogil
+cdef double believed(const image.Limits *limits, image.State *state, double error_w, bint again) noexcept nogil
+cdef bint possible(const image.Limits *limits, double found_w) noexcept nogil
+@cython.locals(ago=int64_t, strange=bint)
 cdef void compare(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil
 cdef void rest(const image.Limits *limits, image.State *state, int64_t i, bint risen) noexcept nogil

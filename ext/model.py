@@ -192,13 +192,45 @@ def excess(limits: Limits, state: State, ago: int, rest_w: float) -> float:
     return max(0.0, rest_w - (1.0 + limits.site.loss_ratio) * most_w)
 
 
+def start(limits: Limits, state: State, found_w: float) -> None:
+    """Starts from the present: reference and goal are what is purchased, what the racks do not draw is the rest."""
+    state.started = 1
+    state.reference_w = found_w
+    state.goal_w = found_w
+    state.meter_w = found_w
+    state.disturbance_w = found_w - (1.0 + limits.site.loss_ratio) * state.model_w
+    state.calm_w = state.disturbance_w
+    state.total_w = state.model_w
+    for k in range(limits.site.history):
+        state.past_model_w[k] = state.model_w
+
+
+def believed(limits: Limits, state: State, error_w: float, again: bool) -> float:
+    """What is believed of how far a reading strays; W: one alone may be wild.
+
+    Beyond a tenth of the site no more than the reading before it showed, the same value read again apart.
+    """
+    if not again:
+        state.before_w = state.stray_w
+    state.stray_w = error_w
+    alone_w = 0.1 * limits.site.max_w
+    return max(min(error_w, max(state.before_w, alone_w)), min(state.before_w, -alone_w))
+
+
+def possible(limits: Limits, found_w: float) -> bool:
+    """Whether a site may purchase so much: a first reading that says otherwise waits for a second."""
+    slack_w = 0.1 * limits.site.max_w
+    return -limits.site.generation_w - slack_w <= found_w <= limits.site.import_w + slack_w
+
+
 def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """Updates the disturbance from a new meter reading; one that the model passed around its time teaches nothing.
 
-    Above the import limit what two readings in a row show is believed at once, by the lesser: one may be wild.
+    Above the import limit what two readings in a row show is believed at once, by the lesser.
     """
     slot = limits.site.power_slot
     at_ns = inputs.at_ns[slot]
+    found_w = inputs.value[slot]
     # While it shows less than the racks, or does not move as they do, it teaches nothing.
     strange = state.started and (state.short or abs(state.own_w) > 0.1 * limits.site.freeze_w)
     if not state.meter_good or (state.fault_hold and state.started) or strange:
@@ -206,33 +238,30 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         return
     if at_ns == state.meter_at_ns:
         return
+    if not state.started:
+        if state.meter_at_ns > 0 or possible(limits, found_w):
+            start(limits, state, found_w)
+        state.meter_at_ns = at_ns
+        return
     history = limits.site.history
     ago = aligned(inputs, limits, now_ns)
+    # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
+    rest_w = found_w - state.disturbance_w
+    stray_w = stray(limits, state, state.tick, ago, rest_w, 0.6 * state.grain_w)
+    error_w = believed(limits, state, stray_w, found_w == state.found_w)
+    state.found_w = found_w
+    state.meter_w = found_w - (stray_w - error_w)
     gain = 1.0 + limits.site.loss_ratio
-    found_w = inputs.value[slot]
-    if not state.started:
-        state.started = 1
-        state.reference_w = found_w
-        state.goal_w = found_w
-        state.disturbance_w = found_w - gain * state.model_w
-        state.calm_w = state.disturbance_w
-        state.total_w = state.model_w
-        for k in range(history):
-            state.past_model_w[k] = state.model_w
-    else:
-        noise(state, found_w - gain * state.past_model_w[(state.tick + history - ago) % history], now_ns)
-        # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
-        rest_w = found_w - state.disturbance_w
-        error_w = stray(limits, state, state.tick, ago, rest_w, 0.6 * state.grain_w)
-        since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
-        learnt_w = error_w * since_s / (limits.site.feedback_s * state.detune + since_s)
-        excess_w = excess(limits, state, ago, rest_w) if found_w > limits.site.import_w else 0.0
-        if min(excess_w, state.excess_w) > 0.0:
-            learnt_w = max(learnt_w, min(excess_w, state.excess_w))
-        state.excess_w = max(0.0, excess_w - max(0.0, learnt_w))
-        state.disturbance_w += learnt_w
-        # Slow racks get feed-forward only: what they see of the disturbance is its mean over ten seconds.
-        state.calm_w += (state.disturbance_w - state.calm_w) * since_s / (10.0 + since_s)
+    noise(state, state.meter_w - gain * state.past_model_w[(state.tick + history - ago) % history], now_ns)
+    since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
+    learnt_w = error_w * since_s / (limits.site.feedback_s * state.detune + since_s)
+    excess_w = excess(limits, state, ago, rest_w) if found_w > limits.site.import_w else 0.0
+    if min(excess_w, state.excess_w) > 0.0:
+        learnt_w = max(learnt_w, min(excess_w, state.excess_w))
+    state.excess_w = max(0.0, excess_w - max(0.0, learnt_w))
+    state.disturbance_w += learnt_w
+    # Slow racks get feed-forward only: what they see of the disturbance is its mean over ten seconds.
+    state.calm_w += (state.disturbance_w - state.calm_w) * since_s / (10.0 + since_s)
     state.meter_at_ns = at_ns
 
 

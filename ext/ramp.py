@@ -102,7 +102,7 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.verb = command.verb
     state.lapsed = 0
     state.curve_s = 0.0
-    power_w = inputs.value[limits.site.power_slot] if state.meter_good else state.reference_w
+    power_w = state.meter_w if state.meter_good else state.reference_w
     if abs(power_w - state.reference_w) <= max(0.02 * limits.site.max_w, state.noise_w) and command.verb != HOLD:
         power_w = state.reference_w
     if command.verb == ESTOP:

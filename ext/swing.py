@@ -104,7 +104,7 @@ def tune(limits: Limits, state: State) -> None:
 def swing(inputs: Inputs, limits: Limits, state: State) -> None:
     """Takes a new reading of the meter; the reason of the failsafe table that it gives is judged here as well."""
     at_ns = inputs.at_ns[limits.site.power_slot]
-    value_w = inputs.value[limits.site.power_slot]
+    value_w = state.meter_w
     if not state.meter_good or not state.started or at_ns == state.swing_ns:
         return
     since_s = (at_ns - state.swing_ns) * 1e-9

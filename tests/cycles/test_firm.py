@@ -43,6 +43,7 @@ def standing(racks: list[Rack], nodes: int = 1, **site: Any) -> World:
 def firm(made: World) -> list[float]:
     """All figures after one round, kW."""
     for _ in range(made.limits.site.phases + codes.FIRMS):
+        made.state.meter_w = made.inputs.value[0]
         interpreted.firm.firm(made.inputs, made.limits, made.state)
     return [round(w / 1e3, 3) for w in made.state.firm_w[: codes.FIRMS]]
 

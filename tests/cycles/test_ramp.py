@@ -24,6 +24,7 @@ def follow(made: World, seconds: float = 1.0, ticks: int = 1) -> list[float]:
     found = []
     for _ in range(ticks):
         made.now_s += seconds
+        made.state.meter_w = made.inputs.value[0]
         interpreted.ramp.follow(made.inputs, made.limits, made.state, made.now_ns, seconds)
         found.append(round(made.state.reference_w / 1e3, 6))
     return found

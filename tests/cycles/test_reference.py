@@ -148,6 +148,7 @@ def test_after_a_stop_the_way_back_is_slow_and_ends_at_what_was_usual() -> None:
     for _ in range(100):
         made.now_s += 1.0
         made.meter(700e3)
+        made.state.meter_w = 700e3
         interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
     made.command(codes.ESTOP)
     follow(made)
