@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.ballast cimport watch
 from rampd.ext.bridge cimport arriving, turn, turned
-from rampd.ext.codes cimport AVAILABLE, EXCURSION_UP, WINDOW_SLOTS
+from rampd.ext.codes cimport AVAILABLE, EXCURSION_UP, SECOND_NS, WINDOW_SLOTS
 from rampd.ext.identify cimport moved, take
 from rampd.ext.window cimport noise
 
@@ -11,6 +11,8 @@ from rampd.ext.window cimport noise
 cdef double delayed(const image.Limits *limits, const image.State *state, int64_t i, int64_t row) noexcept nogil
 @cython.locals(settled=bint, answered=bint, slot=int64_t)
 cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(lately=bint)
+cdef bint waking(const image.State *state, int64_t i) noexcept nogil
 cdef double drawn(const image.State *state, int64_t i, double bottom_w) noexcept nogil
 @cython.locals(age_ns=int64_t)
 cdef int64_t aligned(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil

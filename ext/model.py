@@ -16,7 +16,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.ballast import watch
     from rampd.ext.bridge import arriving, turn, turned
-    from rampd.ext.codes import AVAILABLE, EXCURSION_UP, WINDOW_SLOTS
+    from rampd.ext.codes import AVAILABLE, EXCURSION_UP, SECOND_NS, WINDOW_SLOTS
     from rampd.ext.identify import moved, take
     from rampd.ext.window import noise
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     state.rising[i] = measured_w > state.seen_w[i] + 0.01 * width_w
     state.seen_w[i] = measured_w
     state.peak_w[i] = max(measured_w, state.peak_w[i] + 0.0002 * (measured_w - state.peak_w[i]))
+    if state.rising[i] and waking(state, i):
+        state.cap_w[i] = measured_w
+        state.demand_w[i] = width_w
     settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not state.rising[i]
     # One that was raised and has not answered yet does not wait for work.
     answered = state.excursion[i] != EXCURSION_UP or state.passed[i] != 0
@@ -68,6 +71,12 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w))
     if state.bottom_w[i] != bottom_w and state.ours[i]:
         shift(inputs, limits, state, drawn(state, i, state.bottom_w[i]) - drawn(state, i, bottom_w))
+
+
+def waking(state: State, i: int) -> bool:
+    """Whether a rack that rises was taken over on its way to its set point: it wants more than it drew then."""
+    lately = state.now_ns - state.first_ns < 60 * SECOND_NS
+    return lately and state.gap_ns[i] > 0 and state.moved_ns[i] == 0 and state.demand_w[i] < state.applied_w[i]
 
 
 def drawn(state: State, i: int, bottom_w: float) -> float:

@@ -6,9 +6,9 @@ from rampd.ext.ballast cimport standing
 from rampd.ext.bounds cimport bounds
 from rampd.ext.bridge cimport ahead, expect, make_up
 from rampd.ext.codes cimport (
-    ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SITE_ESTOP, SITE_FAULT,
-    SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_DEMAND, WHY_MAX, WHY_MIN,
-    WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE)
+    ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SECOND_NS, SITE_ESTOP,
+    SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_DEMAND, WHY_MAX,
+    WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe
@@ -31,6 +31,7 @@ cdef void crowd(const image.Limits *limits, image.State *state) noexcept nogil
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 @cython.locals(down=bint)
 cdef void stand(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(since_ns=int64_t, answer_ns=int64_t)
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef int64_t step(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

@@ -26,6 +26,7 @@ if not cython.compiled:
         ESTOP,
         FAULT_CLOCK,
         FAULT_NONE,
+        SECOND_NS,
         SITE_ESTOP,
         SITE_FAULT,
         SITE_FLOOR,
@@ -190,12 +191,17 @@ def stand(inputs: Inputs, limits: Limits, state: State) -> None:
 def waiting(limits: Limits, state: State) -> bool:
     """Whether the hall is still being taken over: racks are missing, and have not been missing for long.
 
-    Shares among the racks that happen to be known first would move racks for nothing.
+    Shares among the racks that happen to be known first would move racks for nothing. What a rack below its set point
+    wants, whether it is idle or on its way there, shows once it has had the time to answer.
     """
-    if state.now_ns - state.first_ns > limits.site.rack_stale_ns or state.verb == ESTOP:
+    since_ns = state.now_ns - state.first_ns
+    if since_ns > limits.site.rack_stale_ns or state.verb == ESTOP:
         return False
     for i in range(limits.site.racks):
         if not state.known[i]:
+            return True
+        answer_ns = min(2 * SECOND_NS, 2 * state.gap_ns[i] + state.dead_up[i] * limits.site.period_ns)
+        if state.demand_w[i] < state.applied_w[i] and (state.gap_ns[i] == 0 or since_ns < answer_ns):
             return True
     return False
 

@@ -359,26 +359,6 @@ def test_a_lease_ends_and_the_default_comes_at_the_normal_rate(config: Config) -
     nothing_broken(loop)
 
 
-@pytest.mark.parametrize("part", (0.4, 0.7, 1.0))
-def test_a_restart_moves_nothing(config: Config, part: float) -> None:
-    """In mid-curtailment: the new process finds the hall as it is and leaves it so."""
-    loop = ClosedLoop(config.model_copy(update={"lease": config.lease.model_copy(update={"raise_after": False})}))
-    loop.run(15.0)
-    loop.command(part * full_w(loop), ramp_s=5.0)
-    loop.run(30.0)
-    before_w = loop.mean_w(5.0)
-    loop.restart()
-    begin_s = loop.now_s
-    loop.run(10.0)
-    assert max(abs(poi_w - before_w) for poi_w in loop.since(begin_s)) <= 0.01 * full_w(loop)
-    loop.run(60.0)
-    assert loop.mean_w(10.0) == pytest.approx(before_w, abs=0.01 * full_w(loop))
-    # The next command finds the loop as good as before.
-    if part > 0.4:
-        leg(loop, 0.4 * full_w(loop), DOWN_S)
-    nothing_broken(loop)
-
-
 def test_estop_and_its_release(config: Config) -> None:
     loop = ClosedLoop(config)
     loop.run(15.0)
