@@ -10,11 +10,17 @@ cdef bint pressed(const image.Limits *limits, const image.State *state, int64_t 
 cdef void ahead(const image.Limits *limits, image.State *state, double cap_w) noexcept nogil
 @cython.locals(barred=bint)
 cdef void take_over(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
-@cython.locals(since=int64_t)
-cdef double turned(const image.State *state, int64_t i, int64_t up, int64_t down, double goal_w) noexcept nogil
+@cython.locals(racks=int64_t, history=int64_t, row=int64_t, ago=int64_t)
+cdef void look_back(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(past_first='const int64_t *', past_w='const double *', since=int64_t, up_first=int64_t,
+               down_first=int64_t, edge_first=int64_t)
+cdef inline double due(const image.Limits *limits, const image.State *state, int64_t i, int64_t up,
+                       int64_t down) noexcept nogil
+@cython.locals(i=int64_t)
+cdef void acting(const image.Limits *limits, image.State *state, int64_t first, int64_t end) noexcept nogil
 @cython.locals(farther=bint, age=int64_t)
 cdef void turn(image.State *state, int64_t i) noexcept nogil
-@cython.locals(up=int64_t, down=int64_t, dead_up=int64_t, dead_down=int64_t)
+@cython.locals(up=int64_t, down=int64_t)
 cdef double arriving(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 cdef double expect(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(up=bint)

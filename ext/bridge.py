@@ -73,17 +73,45 @@ def take_over(limits: Limits, state: State, total_w: float) -> None:
             state.ahead_w[i] = state.near_w[i]
 
 
-def turned(state: State, i: int, up: int, down: int, goal_w: float) -> float:
-    """A set point that acts, or the turn in the quicker direction that has arrived since: the slower way back has not.
+def look_back(limits: Limits, state: State) -> None:
+    """Notes where in `past_w` the set points of so many ticks ago stand, for this tick.
 
-    `up` and `down` are the ticks until a rise and a fall arrive.
+    Those of this tick are not known yet: the ones before them stand for them.
     """
-    if up == down or state.edge_tick[i] == 0:
-        return goal_w
+    racks = limits.site.racks
+    history = limits.site.history
+    row = state.tick % history
+    for ago in range(history):
+        state.past_first[ago] = (row - ago if row >= ago else row - ago + history) * racks
+    state.past_first[0] = state.past_first[1]
+
+
+def due(limits: Limits, state: State, i: int, up: int, down: int) -> float:
+    """The set point that acts where a rise takes `up` ticks to arrive and a fall `down`.
+
+    Where the directions differ it is the one after the shorter dead time, in that direction; and the turn in that
+    direction that has arrived since, for the slower way back has not.
+    """
+    past_first = state.past_first
+    past_w = state.past_w
+    up_first = past_first[up]
+    down_first = past_first[down]
     since = state.tick - state.edge_tick[i]
-    if down <= since < up:
-        return min(goal_w, state.edge_w[i])
-    return max(goal_w, state.edge_w[i]) if up <= since < down else goal_w
+    # The edges stand as a row of their own after the past: which row counts is chosen without a branch.
+    edge_first = limits.site.history * limits.site.racks
+    if down <= up:
+        edge_first = edge_first if since >= down else down_first
+        edge_first = edge_first if since < up else down_first
+        return min(min(past_w[up_first + i], past_w[down_first + i]), past_w[edge_first + i])
+    edge_first = edge_first if since >= up else up_first
+    edge_first = edge_first if since < down else up_first
+    return max(max(past_w[up_first + i], past_w[down_first + i]), past_w[edge_first + i])
+
+
+def acting(limits: Limits, state: State, first: int, end: int) -> None:
+    """Sets `acts_w` of racks from `first` to before `end`: the set point that acts now."""
+    for i in range(first, end):
+        state.acts_w[i] = due(limits, state, i, state.dead_up[i], state.dead_down[i])
 
 
 def turn(state: State, i: int) -> None:
@@ -92,30 +120,17 @@ def turn(state: State, i: int) -> None:
     now_w = state.applied_w[i]
     farther = now_w <= edge_w if state.dead_down[i] < state.dead_up[i] else now_w >= edge_w
     age = state.tick - state.edge_tick[i]
-    if state.edge_tick[i] == 0 or farther or age >= max(state.dead_up[i], state.dead_down[i]):
+    if farther or age >= max(state.dead_up[i], state.dead_down[i]):
         state.edge_w[i] = now_w
         state.edge_tick[i] = state.tick
 
 
 def arriving(limits: Limits, state: State, i: int) -> float:
     """What a slow rack will draw `bridge_ticks` from now, by the set points that it was given."""
-    racks = limits.site.racks
-    history = limits.site.history
-    row = state.tick % history
     cap_w = state.cap_w[i]
-    dead_up = max(0, state.dead_up[i] - limits.site.bridge_ticks)
-    dead_down = max(0, state.dead_down[i] - limits.site.bridge_ticks)
-    up = row - dead_up
-    down = row - dead_down
-    # The set point of this tick is not known yet: the one before it stands for it.
-    if up == row:
-        up -= 1
-    if down == row:
-        down -= 1
-    up_w = state.past_w[(up if up >= 0 else up + history) * racks + i]
-    down_w = state.past_w[(down if down >= 0 else down + history) * racks + i]
-    goal_w = min(up_w, down_w) if state.dead_down[i] <= state.dead_up[i] else max(up_w, down_w)
-    goal_w = turned(state, i, dead_up, dead_down, goal_w)
+    up = max(0, state.dead_up[i] - limits.site.bridge_ticks)
+    down = max(0, state.dead_down[i] - limits.site.bridge_ticks)
+    goal_w = due(limits, state, i, up, down)
     time_s = limits.site.bridge_ticks * limits.site.period_ns * 1e-9
     cap_w = min(max(goal_w, cap_w - state.down_w_per_s[i] * time_s), cap_w + state.up_w_per_s[i] * time_s)
     return min(cap_w, max(state.demand_w[i], limits.min_w[i]))

@@ -36,6 +36,7 @@ def begin(limits: Limits, state: State) -> None:
         state.bottom_w[i] = limits.min_w[i]
         state.success[i] = 0.99
         state.slow[i] = limits.slow[i]
+        state.edge_tick[i] = -limits.site.history
 
 
 def moved(limits: Limits, state: State, i: int, before_w: float) -> None:
@@ -241,11 +242,14 @@ def take(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         state.after_w[i] = measured_w
         if down:
             judge(state, i, True)
+    quiet_s = (at_ns - state.moved_ns[i]) * 1e-9 - 2.0 * state.gap_ns[i] * 1e-9
+    if quiet_s < 1.0:
+        # Whatever its way and its dead time.
+        return
     period_s = limits.site.period_ns * 1e-9
     way_w = abs(state.start_w[i] - state.applied_w[i])
     way_s = way_w / (state.down_w_per_s[i] if down else state.up_w_per_s[i])
     dead_s = (state.dead_down[i] if down else state.dead_up[i]) * period_s
-    quiet_s = (at_ns - state.moved_ns[i]) * 1e-9 - 2.0 * state.gap_ns[i] * 1e-9
     if quiet_s < dead_s + 1.5 * way_s + 1.0:
         return
     if state.passed[i]:

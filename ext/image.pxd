@@ -236,7 +236,8 @@ cdef struct State:              # the step's own memory
     double *applied_w           # [racks] set points after the guard
     double *cap_w               # [racks] the cap as it must be acting now
     double *edge_w              # [racks] where it was sent last in the direction that it answers quicker to
-    int64_t *edge_tick          # [racks] and when; 0: never
+    int64_t *edge_tick          # [racks] and when; before the first tick: never
+    double *acts_w              # [racks] the set point that acts now
     double *power_w             # [racks] model power
     double *demand_w
     double *lo_w
@@ -251,7 +252,8 @@ cdef struct State:              # the step's own memory
     double *far_w               # [racks] and how far it may be moved for that
     double *next_w              # [racks] the level above the share that rounding may give it; 0: none
     double *tier_spare_w        # [2 tiers] what rounding leaves, of the slow racks in the second half
-    double *past_w              # [history * racks] applied set points
+    double *past_w              # [history * racks] applied set points; edge_w stands after them
+    int64_t *past_first         # [history] where those of so many ticks ago begin
     double *past_model_w        # [history] sum of the model
     double *base_w              # [BASE_SLOTS]
     double *noise_low_w         # [WINDOW_SLOTS]
@@ -315,6 +317,7 @@ cdef struct State:              # the step's own memory
     int64_t *slack_ns           # [racks] and left it slack
     int64_t *free_ns            # [racks] before this time it does not change, safety apart
     int64_t *worn_ns            # [racks] when its budget of changes will be whole again
+    int32_t *news               # [racks] those with a new reading, in their order
     uint8_t *swings             # [racks] its job swings
     uint8_t *slow               # [racks] its dead time is too long to follow tick by tick
     uint8_t *excursion          # [racks]

@@ -106,6 +106,7 @@ class State(ctypes.Structure):
     cap_w: Doubles
     edge_w: Doubles
     edge_tick: Longs
+    acts_w: Doubles
     power_w: Doubles
     demand_w: Doubles
     lo_w: Doubles
@@ -121,6 +122,7 @@ class State(ctypes.Structure):
     next_w: Doubles
     tier_spare_w: Doubles
     past_w: Doubles
+    past_first: Longs
     past_model_w: Doubles
     base_w: Doubles
     noise_low_w: Doubles
@@ -184,6 +186,7 @@ class State(ctypes.Structure):
     slack_ns: Longs
     free_ns: Longs
     worn_ns: Longs
+    news: Ints
     swings: Bytes
     slow: Bytes
     excursion: Bytes

@@ -1,19 +1,17 @@
 cimport cython
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.ballast cimport watch
-from rampd.ext.bridge cimport arriving, turn, turned
+from rampd.ext.bridge cimport acting, arriving, look_back, turn
 from rampd.ext.codes cimport AVAILABLE, EXCURSION_UP, SECOND_NS, WINDOW_SLOTS
 from rampd.ext.identify cimport moved, take
 from rampd.ext.window cimport noise
 
-@cython.locals(up=int64_t, down=int64_t)
-cdef double delayed(const image.Limits *limits, const image.State *state, int64_t i, int64_t row) noexcept nogil
 @cython.locals(settled=bint, answered=bint, slot=int64_t)
 cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(lately=bint)
 cdef bint waking(const image.State *state, int64_t i) noexcept nogil
-cdef double drawn(const image.State *state, int64_t i, double bottom_w) noexcept nogil
+cdef inline double drawn(const image.State *state, int64_t i, double bottom_w) noexcept nogil
 @cython.locals(age_ns=int64_t)
 cdef int64_t aligned(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
 @cython.locals(first=int64_t, last=int64_t, k=int64_t)
@@ -21,9 +19,30 @@ cdef double stray(const image.Limits *limits, const image.State *state, int64_t 
                   double slack_w) noexcept nogil
 @cython.locals(ago=int64_t)
 cdef void shift(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double by_w) noexcept nogil
-@cython.locals(ours=bint, row=int64_t)
+@cython.locals(racks=int64_t, some=bint, end=int64_t)
 cdef void advance(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t now_ns,
                   double dt_s) noexcept nogil
+cdef inline bint handed(const image.Inputs *inputs, const image.State *state, int64_t i) noexcept nogil
+@cython.locals(i=int64_t, found=uint8_t)
+cdef bint any_handed(const image.Inputs *inputs, const image.State *state, int64_t racks) noexcept nogil
+@cython.locals(i=int64_t, k=int64_t, count=int64_t, news='int32_t *', at_ns='const int64_t *',
+               seen_ns='const int64_t *', power_slot='const int32_t *')
+cdef void hear(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t first,
+               int64_t end) noexcept nogil
+@cython.locals(i=int64_t, found=uint8_t, rising='const uint8_t *', acts_w='double *', cap_w='double *')
+cdef void rise(const image.Limits *limits, image.State *state, int64_t now_ns, int64_t first,
+               int64_t end) noexcept nogil
+@cython.locals(i=int64_t)
+cdef void follow(image.State *state, double dt_s, int64_t first, int64_t end) noexcept nogil
+cdef inline bint plain(const image.Inputs *inputs, const image.State *state, int64_t i) noexcept nogil
+@cython.locals(i=int64_t, stop=int64_t, odd=uint8_t)
+cdef void draw(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t first,
+               int64_t end) noexcept nogil
+@cython.locals(i=int64_t)
+cdef void draw_plain(const image.Limits *limits, image.State *state, int64_t first, int64_t end) noexcept nogil
+@cython.locals(ours=bint)
+cdef void draw_other(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                     int64_t i) noexcept nogil
 @cython.locals(i=int64_t, k=int64_t, longest=int64_t, since=int64_t)
 cdef double excess(const image.Limits *limits, const image.State *state, int64_t ago, double rest_w) noexcept nogil
 @cython.locals(k=int64_t)

@@ -15,24 +15,12 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.ballast import watch
-    from rampd.ext.bridge import arriving, turn, turned
+    from rampd.ext.bridge import acting, arriving, look_back, turn
     from rampd.ext.codes import AVAILABLE, EXCURSION_UP, SECOND_NS, WINDOW_SLOTS
     from rampd.ext.identify import moved, take
     from rampd.ext.window import noise
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
-
-
-def delayed(limits: Limits, state: State, i: int, row: int) -> float:
-    """The set point that acts now: after the shorter dead time where the directions differ, in that direction."""
-    racks = limits.site.racks
-    history = limits.site.history
-    up = row - state.dead_up[i]
-    down = row - state.dead_down[i]
-    up_w = state.past_w[(up if up >= 0 else up + history) * racks + i]
-    down_w = state.past_w[(down if down >= 0 else down + history) * racks + i]
-    goal_w = min(up_w, down_w) if state.dead_down[i] <= state.dead_up[i] else max(up_w, down_w)
-    return turned(state, i, state.dead_up[i], state.dead_down[i], goal_w)
 
 
 def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
@@ -138,51 +126,151 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
 
 def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: float) -> None:
     """One tick of every rack's model, and their sum."""
-    total_w = 0.0
-    stand_w = 0.0
-    idle_w = 0.0
-    row = state.tick % limits.site.history
-    for i in range(limits.site.racks):
-        if not state.known[i]:
-            continue
-        if inputs.at_ns[limits.power_slot[i]] != state.seen_ns[i] and not (state.stale[i] or state.fault_hold):
+    racks = limits.site.racks
+    state.model_w = 0.0
+    state.stand_w = 0.0
+    state.idle_w = 0.0
+    look_back(limits, state)
+    some = any_handed(inputs, state, racks)
+    first = 0
+    while first < racks:
+        end = racks
+        if some:
+            # What one that changes hands shifts comes after what those before it have taught, as they stand.
+            end = first
+            while end < racks and not handed(inputs, state, end):
+                end += 1
+            end = min(end + 1, racks)
+        hear(inputs, limits, state, first, end)
+        acting(limits, state, first, end)
+        rise(limits, state, now_ns, first, end)
+        follow(state, dt_s, first, end)
+        draw(inputs, limits, state, first, end)
+        first = end
+    state.past_model_w[state.tick % limits.site.history] = state.model_w
+
+
+def handed(inputs: Inputs, state: State, i: int) -> bool:
+    """Whether a rack comes into our hands or leaves them in this tick."""
+    return state.known[i] != 0 and (state.ours[i] != 0) != (inputs.rack_state[i] == AVAILABLE)
+
+
+def any_handed(inputs: Inputs, state: State, racks: int) -> bool:
+    """Whether any rack does."""
+    found = 0
+    for i in range(racks):
+        found |= state.known[i] & (state.ours[i] ^ (inputs.rack_state[i] == AVAILABLE))
+    return found != 0
+
+
+def hear(inputs: Inputs, limits: Limits, state: State, first: int, end: int) -> None:
+    """Takes in the new readings of racks from `first` to before `end`."""
+    if state.fault_hold:
+        return
+    news = state.news
+    at_ns = inputs.at_ns
+    seen_ns = state.seen_ns
+    power_slot = limits.power_slot
+    count = 0
+    for i in range(first, end):
+        news[count] = i
+        count += at_ns[power_slot[i]] != seen_ns[i]
+    for k in range(count):
+        i = news[k]
+        if state.known[i] and not state.stale[i]:
             learn(inputs, limits, state, i)
-        goal_w = delayed(limits, state, i, row)
+
+
+def rise(limits: Limits, state: State, now_ns: int, first: int, end: int) -> None:
+    """A rack seen on its way up is no further than its slope has brought it since."""
+    rising = state.rising
+    found = 0
+    for i in range(first, end):
+        found |= rising[i]
+    if not found:
+        return
+    acts_w = state.acts_w
+    cap_w = state.cap_w
+    for i in range(first, end):
+        if rising[i] and acts_w[i] > cap_w[i] and not state.stale[i]:
+            since_s = (now_ns - state.seen_ns[i]) * 1e-9
+            most_w = state.seen_w[i] + state.up_w_per_s[i] * since_s + 0.02 * limits.max_w[i]
+            acts_w[i] = min(acts_w[i], most_w)
+            cap_w[i] = min(cap_w[i], most_w)
+
+
+def follow(state: State, dt_s: float, first: int, end: int) -> None:
+    """The caps go towards what acts, no faster than the slopes of their racks."""
+    for i in range(first, end):
         cap_w = state.cap_w[i]
-        if goal_w > cap_w:
-            cap_w = min(goal_w, cap_w + state.up_w_per_s[i] * dt_s)
-            if state.rising[i] and not state.stale[i]:
-                # A rack seen on its way up is no further than its slope has brought it since.
-                since_s = (now_ns - state.seen_ns[i]) * 1e-9
-                cap_w = min(cap_w, state.seen_w[i] + state.up_w_per_s[i] * since_s + 0.02 * limits.max_w[i])
-        else:
-            cap_w = max(goal_w, cap_w - state.down_w_per_s[i] * dt_s)
-        state.cap_w[i] = cap_w
-        ours = inputs.rack_state[i] == AVAILABLE
-        power_w = state.power_w[i]
-        if ours:
-            power_w = drawn(state, i, state.bottom_w[i])
-        elif not state.stale[i]:
-            power_w = max(0.0, inputs.value[limits.power_slot[i]])
-        if state.ours[i] != ours:
-            shift(inputs, limits, state, power_w - state.power_w[i])
-            state.ours[i] = ours
+        lowest_w = max(state.acts_w[i], cap_w - state.down_w_per_s[i] * dt_s)
+        state.cap_w[i] = min(lowest_w, cap_w + state.up_w_per_s[i] * dt_s)
+
+
+def plain(inputs: Inputs, state: State, i: int) -> bool:
+    """Whether a rack is in our hands, as it was in the tick before, and quick to answer."""
+    return state.ours[i] != 0 and inputs.rack_state[i] == AVAILABLE and not state.slow[i]
+
+
+def draw(inputs: Inputs, limits: Limits, state: State, first: int, end: int) -> None:
+    """What racks from `first` to before `end` draw, added to the sums in their order."""
+    odd = 0
+    for i in range(first, end):
+        odd |= state.slow[i] | (state.ours[i] ^ 1) | (inputs.rack_state[i] != AVAILABLE)
+    if not odd:
+        draw_plain(limits, state, first, end)
+        return
+    i = first
+    while i < end:
+        stop = i
+        while stop < end and plain(inputs, state, stop):
+            stop += 1
+        draw_plain(limits, state, i, stop)
+        if stop < end and state.known[stop]:
+            draw_other(inputs, limits, state, stop)
+        i = stop + 1
+
+
+def draw_plain(limits: Limits, state: State, first: int, end: int) -> None:
+    """Racks in our hands that answer quickly, most of all."""
+    total_w = state.model_w
+    stand_w = state.stand_w
+    idle_w = state.idle_w
+    for i in range(first, end):
+        power_w = drawn(state, i, state.bottom_w[i])
         state.power_w[i] = power_w
         total_w += power_w
-        if ours:
-            # A rack whose job wants less than its least set point takes that set point all the same.
-            least_w = min(state.applied_w[i], limits.min_w[i])
-            idle_w += max(0.0, least_w - state.demand_w[i])
-            # A slow rack was given what is to come: what it will draw in the meantime is what counts.
-            power_w = state.applied_w[i]
-            if state.slow[i]:
-                power_w = arriving(limits, state, i)
-            power_w = min(power_w, max(state.demand_w[i], least_w))
-        stand_w += power_w
+        # A rack whose job wants less than its least set point takes that set point all the same.
+        demand_w = state.demand_w[i]
+        applied_w = state.applied_w[i]
+        least_w = min(applied_w, limits.min_w[i])
+        idle_w += max(0.0, least_w - demand_w)
+        stand_w += min(applied_w, max(demand_w, least_w))
     state.model_w = total_w
     state.stand_w = stand_w
     state.idle_w = idle_w
-    state.past_model_w[row] = total_w
+
+
+def draw_other(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
+    """A rack that is in other hands, changes them, or answers slowly."""
+    ours = inputs.rack_state[i] == AVAILABLE
+    power_w = state.power_w[i]
+    if ours:
+        power_w = drawn(state, i, state.bottom_w[i])
+    elif not state.stale[i]:
+        power_w = max(0.0, inputs.value[limits.power_slot[i]])
+    if state.ours[i] != ours:
+        shift(inputs, limits, state, power_w - state.power_w[i])
+        state.ours[i] = ours
+    state.power_w[i] = power_w
+    state.model_w += power_w
+    if ours:
+        least_w = min(state.applied_w[i], limits.min_w[i])
+        state.idle_w += max(0.0, least_w - state.demand_w[i])
+        # A slow rack was given what is to come: what it will draw in the meantime is what counts.
+        power_w = arriving(limits, state, i) if state.slow[i] else state.applied_w[i]
+        power_w = min(power_w, max(state.demand_w[i], least_w))
+    state.stand_w += power_w
 
 
 def excess(limits: Limits, state: State, ago: int, rest_w: float) -> float:

@@ -181,10 +181,10 @@ class World:
         """Elements of every array of State and Watch."""
         site = self.limits.site
         racks = [
-            "asked_w", "applied_w", "cap_w", "edge_w", "edge_tick", "power_w", "demand_w", "lo_w", "hi_w",
+            "asked_w", "applied_w", "cap_w", "edge_w", "edge_tick", "acts_w", "power_w", "demand_w", "lo_w", "hi_w",
             "share_w", "head_w",
             "floor_w", "reach_w", "ahead_w", "end_w", "near_w", "far_w", "low_w", "bound_ns", "slack_ns", "swings",
-            "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "fresh", "stale",
+            "news", "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "fresh", "stale",
             "action", "usual", "bound_why", "why", "last_w", "vetoed", "least_w", "heard_w", "heard_ns",
         ]  # fmt: skip
         racks += [
@@ -207,7 +207,7 @@ class World:
             | {"zone_until_ns": site.zones * codes.REASONS, "reason_racks": int(codes.REASONS)}
             | {"past_w": site.history * site.racks, "past_model_w": site.history, "range_w": site.groups}
             | {"group_part": site.groups, "vetoes": int(codes.VETOES), "tier_spare_w": 2 * site.tiers}
-            | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows}
+            | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows, "past_first": site.history}
             | dict.fromkeys(["firm_w", "firm_mean_w", "firm_var", "firm_vague_w"], int(codes.FIRMS))
             | dict.fromkeys(["lump_p", "lump_w"], int(codes.LUMPS))
             | dict.fromkeys(["firm_node_w", "firm_node_var", "firm_node_vague_w"], codes.FIRMS * site.nodes)

@@ -327,8 +327,7 @@ def test_trims_do_not_keep_an_old_dip_alive() -> None:
         kw = 20.0 if 100 <= t < 110 else 100.0 - 0.5 * (t // 10 % 3)
         advance(made, kw)
         sent_kw.append(kw)
-        row = made.state.tick % made.limits.site.history
-        acts_kw = interpreted.model.delayed(made.limits, made.state, 0, row) / 1e3
+        acts_kw = made.state.acts_w[0] / 1e3
         if t > 40:
             # A set point counts from the tick after the one that wrote it.
             assert acts_kw == pytest.approx(min(sent_kw[-32:-11]), abs=2.0), t
@@ -363,3 +362,38 @@ def test_a_rack_that_joins_is_no_noise_of_the_load() -> None:
     interpreted.model.shift(made.inputs, made.limits, state, 50e3)
     compare(made, 102.0)
     assert state.noise_w == pytest.approx(2e3)
+
+
+APART = {
+    # what is odd about the racks, one letter each -> power in kW; . plain, s slow, h in other hands, u unknown
+    "none":          ("....", [100, 100, 100, 100]),
+    "the first":     ("h...", [70, 100, 100, 100]),
+    "the last":      ("...u", [100, 100, 100, 0]),
+    "in the middle": (".sh.", [100, 100, 70, 100]),
+    "every one":     ("hush", [70, 0, 100, 70]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", APART.values(), ids=APART.keys())
+def test_the_sums_hold_every_rack_once(row: tuple[str, list[float]]) -> None:
+    """Racks that are treated apart interrupt the others, and change hands in their place."""
+    letters, expected = row
+    made = world([Rack(slow=letter == "s") for letter in letters], hz=10.0)
+    state, history = made.state, made.limits.site.history
+    for i, letter in enumerate(letters):
+        state.known[i] = state.ours[i] = letter != "u"
+        state.demand_w[i] = 100e3
+        state.applied_w[i] = state.cap_w[i] = state.power_w[i] = 0.0 if letter == "u" else 100e3
+        for k in range(history):
+            state.past_w[k * len(letters) + i] = state.applied_w[i]
+        made.rack(i, 70e3 if letter == "h" else state.applied_w[i])
+        made.inputs.rack_state[i] = codes.AVAILABLE if letter != "h" else codes.MANUAL
+    state.tick += 1
+    state.started = 1
+    interpreted.model.advance(made.inputs, made.limits, state, made.now_ns, DT)
+    assert [w / 1e3 for w in state.power_w[: len(letters)]] == expected
+    assert state.model_w == state.stand_w == sum(expected) * 1e3
+    assert state.idle_w == 0.0
+    assert [state.ours[i] for i in range(4)] == [letter in ".s" for letter in letters]
+    # What the readings show differs from the model no more and no less than what changed hands.
+    assert state.total_w == -30e3 * letters.count("h")
