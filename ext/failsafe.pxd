@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
     ACT_NO_RAISE, ACT_SAFE, AVAILABLE, ENDLESS, ESTOP, GOOD, MANUAL, REASONS, R_CDU_NEVER, R_CDU_STALE, R_CHANNEL,
@@ -21,8 +21,10 @@ cdef void meter(const image.Inputs *inputs, const image.Limits *limits, image.St
 @cython.locals(feeder=int64_t, waits=bint)
 cdef void steering(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t now_ns) noexcept nogil
-@cython.locals(zone=int64_t, supply=int64_t, flow=int64_t, leak=int64_t, dew=int64_t, reason=int64_t, seen=bint,
-               met=bint, is_so=bint)
+@cython.locals(supply=int64_t, flow=int64_t, leak=int64_t, dew=int64_t, so=int64_t, warm=bint, met=bint)
+cdef int64_t ailing(const image.Inputs *inputs, const image.Limits *limits, const image.State *state, int64_t loop,
+                    int64_t acted, int64_t now_ns) noexcept nogil
+@cython.locals(zone=int64_t, leak=int64_t, reason=int64_t, so=int64_t)
 cdef void cooling(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t loop,
                   int64_t now_ns) noexcept nogil
 @cython.locals(many=int64_t, still=bint)
@@ -33,12 +35,19 @@ cdef int64_t silent(const image.Limits *limits, image.State *state, int64_t i, i
 @cython.locals(zone=int64_t, loop=int64_t, reason=int64_t)
 cdef void zones(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
-@cython.locals(action=int64_t, slot=int64_t, is_fresh=bint, zone=int64_t, calm=bint, usual=bint, urgent=int64_t,
+@cython.locals(slots='const int32_t *', value='const double *', at_ns='const int64_t *', quality='const uint8_t *',
+               stale_ns='const int64_t *', max_w='const double *', is_fresh='uint8_t *', slot=int64_t, read_ns=int64_t,
                racks_ns=int64_t)
+cdef void hear(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+               int64_t now_ns) noexcept nogil
+@cython.locals(action='uint8_t *', zone=int64_t, worst_of=int64_t, loops=int64_t, of_zones=int64_t)
+cdef void beset(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(known='const uint8_t *', is_fresh='const uint8_t *', stale='uint8_t *', action='const uint8_t *',
+               usual='uint8_t *', rack_state='const uint8_t *', racks=int64_t, calm=uint8_t)
 cdef void judge(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
-@cython.locals(action=int64_t)
-cdef int64_t sentence(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,
-                      bint is_fresh, int64_t now_ns) noexcept nogil
+@cython.locals(action=int64_t, rack_state=int64_t, ours=bint)
+cdef void sentence(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,
+                   int64_t now_ns) noexcept nogil
 cdef void adopt(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,
                 int64_t now_ns) noexcept nogil

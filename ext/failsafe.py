@@ -165,42 +165,52 @@ def steering(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         hold(limits, state, 1 + feeder, R_RETURN_TURN, waits, now_ns)
 
 
-def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int) -> None:
-    """The reasons of one loop: its supply temperature, flow, leak bits, dew point and the age of its readings.
-
-    While temperature, flow and dew point cannot be read, what they showed last still counts.
-    """
-    zone = 1 + limits.site.feeders + limits.site.links + loop
+def ailing(inputs: Inputs, limits: Limits, state: State, loop: int, acted: int, now_ns: int) -> int:
+    """Bits of the reasons that are so for a loop; what cannot be read counts as it was, by those that acted so far."""
     stale_ns = limits.site.loop_stale_ns
     supply = limits.supply_slot[loop]
     flow = limits.flow_slot[loop]
-    seen = fresh(inputs, supply, stale_ns, now_ns) and fresh(inputs, flow, stale_ns, now_ns)
-    # Before its first good readings there is nothing to clear.
-    met = state.tick > 1 and state.loop_w[loop] < ENDLESS
-    hold(limits, state, zone, R_CDU_NEVER, not seen and not met, now_ns)
-    hold(limits, state, zone, R_CDU_STALE, not seen and met, now_ns)
+    warm = fresh(inputs, supply, stale_ns, now_ns)
     supply_c = inputs.value[supply]
-    flow_lpm = inputs.value[flow]
-    least_lpm = limits.min_flow_lpm[loop]
-    for reason in range(R_SUPPLY_WARN, R_LEAK):
-        is_so = acts(state, zone, reason)
-        if seen:
-            is_so = (
-                (reason == R_SUPPLY_WARN and supply_c >= limits.warn_c[loop])
-                or (reason == R_SUPPLY_DERATE and supply_c >= limits.derate_c[loop])
-                or (reason == R_SUPPLY_TRIP and supply_c >= limits.trip_c[loop])
-                or (reason == R_LOW_FLOW and flow_lpm < least_lpm)
-                or (reason == R_NO_FLOW and flow_lpm < 0.1 * least_lpm)
-            )
-        hold(limits, state, zone, reason, is_so, now_ns)
+    so = 0
+    if warm and fresh(inputs, flow, stale_ns, now_ns):
+        flow_lpm = inputs.value[flow]
+        least_lpm = limits.min_flow_lpm[loop]
+        so |= (supply_c >= limits.warn_c[loop]) << R_SUPPLY_WARN
+        so |= (supply_c >= limits.derate_c[loop]) << R_SUPPLY_DERATE
+        so |= (supply_c >= limits.trip_c[loop]) << R_SUPPLY_TRIP
+        so |= (flow_lpm < least_lpm) << R_LOW_FLOW
+        so |= (flow_lpm < 0.1 * least_lpm) << R_NO_FLOW
+    else:
+        # Before its first good readings there is nothing to clear.
+        met = state.tick > 1 and state.loop_w[loop] < ENDLESS
+        so |= 1 << (R_CDU_STALE if met else R_CDU_NEVER)
+        so |= acted & ((1 << R_LEAK) - (1 << R_SUPPLY_WARN))
     leak = limits.leak_slot[loop]
-    if leak >= 0 and inputs.quality[leak] == GOOD:
-        hold(limits, state, zone, R_LEAK, inputs.value[leak] != 0.0, now_ns)
+    if leak >= 0 and inputs.quality[leak] == GOOD and inputs.value[leak] != 0.0:
+        so |= 1 << R_LEAK
     dew = limits.dew_slot[loop]
-    is_so = acts(state, zone, R_CONDENSATION)
-    if fresh(inputs, dew, limits.dew_stale_ns[loop], now_ns) and fresh(inputs, supply, stale_ns, now_ns):
-        is_so = supply_c < inputs.value[dew] + limits.margin_k[loop]
-    hold(limits, state, zone, R_CONDENSATION, is_so, now_ns)
+    if warm and fresh(inputs, dew, limits.dew_stale_ns[loop], now_ns):
+        so |= (supply_c < inputs.value[dew] + limits.margin_k[loop]) << R_CONDENSATION
+    else:
+        so |= acted & (1 << R_CONDENSATION)
+    return so
+
+
+def cooling(inputs: Inputs, limits: Limits, state: State, loop: int, now_ns: int) -> None:
+    """The reasons of one loop: its supply temperature, flow, leak bits, dew point and the age of its readings.
+
+    Most loops are well and were: nothing begins and nothing ends.
+    """
+    zone = 1 + limits.site.feeders + limits.site.links + loop
+    so = ailing(inputs, limits, state, loop, state.zone_reasons[zone], now_ns)
+    if so | state.zone_reasons[zone] == 0:
+        return
+    leak = limits.leak_slot[loop]
+    for reason in range(R_CDU_NEVER, R_CONDENSATION + 1):
+        # While the leak bits cannot be read, their reason stays without beginning anew.
+        if reason != R_LEAK or (leak >= 0 and inputs.quality[leak] == GOOD):
+            hold(limits, state, zone, reason, so & (1 << reason) != 0, now_ns)
 
 
 def common(limits: Limits, state: State, zone: int, now_ns: int) -> None:
@@ -262,53 +272,94 @@ def zones(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         state.reason_racks[reason] = 0
 
 
+def hear(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """Which racks have a fresh reading, as `fresh` has it; what these draw in sum, none more than its most."""
+    # Pointers of its own: behind a byte that is written, the compiler would read those in the structs again.
+    slots = limits.power_slot
+    value = inputs.value
+    at_ns = inputs.at_ns
+    quality = inputs.quality
+    stale_ns = limits.stale_ns
+    max_w = limits.max_w
+    is_fresh = state.fresh
+    racks_w = 0.0
+    racks_ns = now_ns
+    for i in range(limits.site.racks):
+        is_fresh[i] = 0
+    for i in range(limits.site.racks):
+        slot = slots[i]
+        read_w = value[slot]
+        read_ns = at_ns[slot]
+        # `<= 0.0` is `== 0.0` here, in one branch less.
+        if quality[slot] == GOOD and now_ns - read_ns <= stale_ns[i] and read_w * 0.0 <= 0.0:
+            is_fresh[i] = 1
+            racks_w += min(max_w[i], max(0.0, read_w))
+            racks_ns = min(racks_ns, read_ns)
+    state.racks_w = racks_w
+    state.racks_ns = racks_ns
+
+
+def beset(limits: Limits, state: State) -> None:
+    """The worst action of the reasons of site, feeder, loop and link on each rack; in most ticks there is none."""
+    action = state.action
+    for i in range(limits.site.racks):
+        action[i] = 0
+    worst_of = 0
+    for zone in range(limits.site.zones):
+        worst_of = max(worst_of, state.zone_action[zone])
+    if worst_of == 0:
+        return
+    loops = 1 + limits.site.feeders + limits.site.links
+    for i in range(limits.site.racks):
+        of_zones = max(state.zone_action[0], state.zone_action[1 + limits.feeder[i]])
+        of_zones = max(of_zones, state.zone_action[loops + limits.loop[i]])
+        if limits.link[i] >= 0:
+            of_zones = max(of_zones, state.zone_action[1 + limits.site.feeders + limits.link[i]])
+        action[i] = of_zones
+
+
 def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """Sets what this tick may believe: meter, loop actions, racks' staleness and actions; adopts racks first seen."""
     zones(inputs, limits, state, now_ns)
-    racks_w = 0.0
-    racks_ns = now_ns
-    urgent = 0
+    hear(inputs, limits, state, now_ns)
+    beset(limits, state)
+    state.urgent = 0
+    racks = limits.site.racks
+    known = state.known
+    is_fresh = state.fresh
+    stale = state.stale
+    action = state.action
+    usual = state.usual
+    rack_state = inputs.rack_state
     calm = state.shedding == 0 and state.verb != ESTOP
-    for zone in range(limits.site.zones):
-        calm = calm and state.zone_action[zone] == 0
-    for i in range(limits.site.racks):
-        slot = limits.power_slot[i]
-        is_fresh = fresh(inputs, slot, limits.stale_ns[i], now_ns)
-        if is_fresh:
-            if not state.known[i]:
-                adopt(inputs, limits, state, i, now_ns)
-            racks_w += min(max(inputs.value[slot], 0.0), limits.max_w[i])
-            racks_ns = min(racks_ns, inputs.at_ns[slot])
-        action = 0
-        usual = state.known[i] != 0
-        if not (is_fresh and calm and inputs.rack_state[i] == AVAILABLE):
-            action = sentence(inputs, limits, state, i, is_fresh, now_ns)
-            urgent += action >= ACT_SAFE or inputs.rack_state[i] == MANUAL
-            usual = usual and is_fresh and inputs.rack_state[i] == AVAILABLE and action < ACT_NO_RAISE
-            usual = usual and state.verb != ESTOP
-        state.stale[i] = not is_fresh
-        state.action[i] = action
-        state.usual[i] = usual
-    state.racks_w = racks_w
-    state.racks_ns = racks_ns
-    state.urgent = urgent
+    for i in range(racks):
+        usual[i] = is_fresh[i] & known[i] & (rack_state[i] == AVAILABLE) & (action[i] < ACT_NO_RAISE) & calm
+    # Most racks are as they are most of the time; the others one by one.
+    for i in range(racks):
+        if usual[i] == 0:
+            sentence(inputs, limits, state, i, now_ns)
+    for i in range(racks):
+        stale[i] = is_fresh[i] ^ 1
 
 
-def sentence(inputs: Inputs, limits: Limits, state: State, i: int, is_fresh: bool, now_ns: int) -> int:
-    """The worst action of the reasons of one rack, and of the site, feeder, loop and link that it belongs to."""
-    action = max(state.zone_action[0], state.zone_action[1 + limits.feeder[i]])
-    action = max(action, state.loop_action[limits.loop[i]])
-    if limits.link[i] >= 0:
-        action = max(action, state.zone_action[1 + limits.site.feeders + limits.link[i]])
-    if not is_fresh:
+def sentence(inputs: Inputs, limits: Limits, state: State, i: int, now_ns: int) -> None:
+    """What is to be done with one rack, by its own reasons and those that beset it, and whether it may be as usual."""
+    if state.fresh[i] and not state.known[i]:
+        adopt(inputs, limits, state, i, now_ns)
+    action = state.action[i]
+    rack_state = inputs.rack_state[i]
+    if not state.fresh[i]:
         action = max(action, silent(limits, state, i, now_ns))
-    if inputs.rack_state[i] == UNRESPONSIVE:
+    if rack_state == UNRESPONSIVE:
         state.reason_racks[R_UNRESPONSIVE] += 1
         action = max(action, limits.reason_action[R_UNRESPONSIVE])
     if state.shedding and limits.tier[i] >= state.shed_tier:
         state.reason_racks[R_SHED] += 1
         action = max(action, limits.reason_action[R_SHED])
-    return action
+    state.action[i] = action
+    state.urgent += action >= ACT_SAFE or rack_state == MANUAL
+    ours = state.known[i] != 0 and state.fresh[i] != 0 and rack_state == AVAILABLE
+    state.usual[i] = ours and action < ACT_NO_RAISE and state.verb != ESTOP
 
 
 def adopt(inputs: Inputs, limits: Limits, state: State, i: int, now_ns: int) -> None:

@@ -21,9 +21,10 @@ cdef bint counts(const image.Inputs *inputs, const image.Limits *limits, const i
                  int64_t i) noexcept nogil
 @cython.locals(why=int64_t, free=bint)
 cdef double above(const image.Limits *limits, const image.State *state, int64_t i, bint far) noexcept nogil
-cdef double give(image.State *state, int64_t place, double room_w, double slope_w, double time_s, double loose_s,
-                 double sure) noexcept nogil
-@cython.locals(v=int64_t, place=int64_t, k=int64_t, nodes=int64_t)
+@cython.locals(nodes=int64_t, node_w='double *', node_var='double *', vague_w='double *', place=int64_t, k=int64_t)
+cdef void offer(const image.Limits *limits, image.State *state, int64_t i, bint up, double near_w, double far_w,
+                double wait_s, double begin_s) noexcept nogil
+@cython.locals(v=int64_t)
 cdef void weigh(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(v=int64_t, out=int64_t, lost=bint)
 cdef void losses(const image.Limits *limits, image.State *state) noexcept nogil

@@ -148,19 +148,40 @@ def above(limits: Limits, state: State, i: int, far: bool) -> float:
     return (min(most_w, state.low_w[i]) if state.swings[i] else most_w) - state.power_w[i]
 
 
-def give(state: State, place: int, room_w: float, slope_w: float, time_s: float, loose_s: float, sure: float) -> float:
-    """Adds what one rack gives in one direction and horizon to its node's place; what that is.
+def offer(
+    limits: Limits, state: State, i: int, up: bool, near_w: float, far_w: float, wait_s: float, begin_s: float
+) -> None:
+    """Adds to a rack's node what it gives in one direction: `near_w` at most in seconds, `far_w` in a minute and more.
 
-    Slope and dead time, of which `loose_s` is not sure, are known to a tenth or so; that matters where they bind.
+    Slope and dead time are known to a tenth or so, `wait_s` less well; that matters where they bind.
     """
-    given_w = slope_w * time_s
-    off_w = 0.06 * given_w + slope_w * loose_s
-    if given_w > room_w:
-        off_w = max(0.0, room_w - given_w + 2.0 * off_w)
-        given_w = room_w
-    state.firm_node_w[place] += sure * given_w
-    state.firm_node_var[place] += sure * (1.0 - sure) * given_w * given_w + off_w * off_w
-    return given_w
+    nodes = limits.site.nodes
+    period_s = limits.site.period_ns * 1e-9
+    node_w = state.firm_node_w
+    node_var = state.firm_node_var
+    vague_w = state.firm_node_vague_w
+    sure = state.success[i]
+    spread = sure * (1.0 - sure)
+    power_w = state.power_w[i]
+    peak_w = state.peak_w[i]
+    slope_w = state.up_w_per_s[i] if up else state.down_w_per_s[i]
+    dead_s = (state.dead_up[i] if up else state.dead_down[i]) * period_s
+    loose_w = slope_w * (0.06 * dead_s + 0.3 * wait_s)
+    place = (HORIZONS * nodes if up else 0) + limits.node[i]
+    for k in range(HORIZONS):
+        room_w = far_w if k > 0 else near_w
+        time_s = horizon(k) - dead_s - begin_s
+        if room_w > 0.0 and time_s > 0.0:
+            given_w = slope_w * time_s
+            off_w = 0.06 * given_w + loose_w
+            if given_w > room_w:
+                off_w = max(0.0, room_w - given_w + 2.0 * off_w)
+                given_w = room_w
+            node_w[place] += sure * given_w
+            node_var[place] += spread * given_w * given_w + off_w * off_w
+            if up:
+                vague_w[place] += min(given_w, max(0.0, power_w + given_w - peak_w))
+        place += nodes
 
 
 def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
@@ -172,37 +193,21 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     state.node_in[v] += 1
     if state.node_lost[v]:
         return
-    nodes = limits.site.nodes
-    period_s = limits.site.period_ns * 1e-9
     # One that answers late begins with the call, the others at their turn.
-    wait_s = 0.0 if state.slow[i] else 0.5 * limits.site.phases * period_s
+    wait_s = 0.0 if state.slow[i] else 0.5 * limits.site.phases * (limits.site.period_ns * 1e-9)
     if changes_once(limits, i):
         # Such racks change one after the other: this one, on average, half-way through a ramp of five seconds.
         wait_s += 0.5 * max(horizon(0) - limits.site.lead_s, 0.25 * horizon(0))
     begin_s = max(wait_s, (state.free_ns[i] - state.now_ns) * 1e-9)
-    power_w = state.power_w[i]
-    sure = state.success[i]
-    room_w = min(power_w, state.seen_w[i]) - state.bottom_w[i]
+    room_w = min(state.power_w[i], state.seen_w[i]) - state.bottom_w[i]
     if room_w > 0.0:
-        dead_s = state.dead_down[i] * period_s
-        loose_s = 0.06 * dead_s + 0.3 * wait_s
-        for k in range(HORIZONS):
-            time_s = horizon(k) - dead_s - begin_s
-            if time_s > 0.0:
-                give(state, k * nodes + v, room_w, state.down_w_per_s[i], time_s, loose_s, sure)
+        offer(limits, state, i, False, room_w, room_w, wait_s, begin_s)
     near_w = above(limits, state, i, False)
-    far_w = above(limits, state, i, True)
-    if near_w <= 0.0 and far_w <= 0.0:
-        return
-    dead_s = state.dead_up[i] * period_s
-    loose_s = 0.06 * dead_s + 0.3 * wait_s
-    for k in range(HORIZONS):
-        room_w = far_w if k > 0 else near_w
-        time_s = horizon(k) - dead_s - begin_s
-        if room_w > 0.0 and time_s > 0.0:
-            place = (HORIZONS + k) * nodes + v
-            given_w = give(state, place, room_w, state.up_w_per_s[i], time_s, loose_s, sure)
-            state.firm_node_vague_w[place] += min(given_w, max(0.0, power_w + given_w - state.peak_w[i]))
+    far_w = near_w
+    if state.bound_why[i] == WHY_COOLING:
+        far_w = above(limits, state, i, True)
+    if near_w > 0.0 or far_w > 0.0:
+        offer(limits, state, i, True, near_w, far_w, wait_s, begin_s)
 
 
 def losses(limits: Limits, state: State) -> None:

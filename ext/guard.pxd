@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
     AVAILABLE, DISPATCHED, ESTOP, GOOD, SECOND_NS, STAND, VETO_COOLING, VETO_FALL, VETO_GRID, VETO_LEVEL, VETO_NODE,
@@ -12,7 +12,8 @@ cdef void alive(const image.Inputs *inputs, const image.Limits *limits, image.Wa
 @cython.locals(at_ns=int64_t)
 cdef void believe(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, bint fault,
                   int64_t now_ns) noexcept nogil
-@cython.locals(slot=int64_t, at_ns=int64_t, racks_ns=int64_t)
+@cython.locals(slots='const int32_t *', quality='const uint8_t *', max_w='const double *', least_w='double *',
+               heard_ns='int64_t *', slot=int64_t, read_ns=int64_t, racks_ns=int64_t)
 cdef void listen(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
                  int64_t now_ns) noexcept nogil
 @cython.locals(slot=int64_t)
@@ -27,6 +28,7 @@ cdef bint has(const image.Limits *limits, int64_t i, double asked_w) noexcept no
 @cython.locals(loop=int64_t, supply=int64_t)
 cdef double rack(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i, double asked_w,
                  bint meter_good, bint fault, int64_t now_ns) noexcept nogil
+@cython.locals(known='const uint8_t *', last_w='const double *', strangers=uint8_t)
 cdef double own(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *asked_w,
                 double *out_w, bint meter_good, bint fault, int64_t now_ns) noexcept nogil
 @cython.locals(leased=bint, over=bint, free=bint)

@@ -99,25 +99,35 @@ def listen(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
     The last where one was read twice since the meter last moved. A rack that is not ours, or whose reading cannot be
     believed, is held to draw its most.
     """
+    # Pointers of its own, which the compiler need not read again for every rack.
+    slots = limits.power_slot
+    quality = inputs.quality
+    max_w = limits.max_w
+    least_w = watch.least_w
+    heard_ns = watch.heard_ns
+    own_w = watch.own_w
     racks_w = 0.0
     racks_ns = now_ns
     for i in range(limits.site.racks):
-        slot = limits.power_slot[i]
-        at_ns = inputs.at_ns[slot]
-        if not good(inputs, slot, limits.stale_ns[i], now_ns):
-            watch.least_w[i] = limits.max_w[i]
+        slot = slots[i]
+        read_ns = inputs.at_ns[slot]
+        read_w = inputs.value[slot]
+        least_w[i] = max_w[i]
+        # As `good`; `<= 0.0` is `== 0.0` here, in one branch less.
+        if quality[slot] != GOOD or now_ns - read_ns > limits.stale_ns[i] or not read_w * 0.0 <= 0.0:
             continue
-        drawn_w = min(inputs.value[slot], limits.max_w[i])
+        racks_ns = min(racks_ns, read_ns)
+        drawn_w = min(max_w[i], read_w)
+        if inputs.rack_state[i] == AVAILABLE:
+            least_w[i] = drawn_w
         if drawn_w > 0.0:
             racks_w += drawn_w
-        racks_ns = min(racks_ns, at_ns)
-        watch.least_w[i] = drawn_w if inputs.rack_state[i] == AVAILABLE else limits.max_w[i]
-        if at_ns == watch.heard_ns[i]:
-            continue
-        if watch.heard_ns[i] >= watch.shown_ns:
-            watch.own_w += inputs.value[slot] - watch.heard_w[i]
-        watch.heard_w[i] = inputs.value[slot]
-        watch.heard_ns[i] = at_ns
+        if read_ns != heard_ns[i]:
+            if heard_ns[i] >= watch.shown_ns:
+                own_w += read_w - watch.heard_w[i]
+            watch.heard_w[i] = read_w
+            heard_ns[i] = read_ns
+    watch.own_w = own_w
     watch.racks_w = racks_w
     watch.racks_ns = racks_ns
 
@@ -209,18 +219,27 @@ def own(
     now_ns: int,
 ) -> float:  # fmt: skip
     """Every set point by its rack's own rules, into `out_w`; what their sum changes by. What stands breaks none."""
+    known = watch.known
+    last_w = watch.last_w
+    strangers = 0
+    for i in range(limits.site.racks):
+        strangers |= known[i] == 0
+    if strangers:
+        for i in range(limits.site.racks):
+            if not known[i]:
+                meet(inputs, limits, watch, i, now_ns)
     change_w = 0.0
     for i in range(limits.site.racks):
-        if not watch.known[i]:
-            meet(inputs, limits, watch, i, now_ns)
-        if not watch.known[i]:
-            out_w[i] = 0.0
-            watch.least_w[i] = limits.max_w[i]
-        elif asked_w[i] == watch.last_w[i]:
+        if asked_w[i] == last_w[i]:
             out_w[i] = asked_w[i]
-        else:
+        elif known[i]:
             out_w[i] = rack(inputs, limits, watch, i, asked_w[i], meter_good, fault, now_ns)
-            change_w += out_w[i] - watch.last_w[i]
+            change_w += out_w[i] - last_w[i]
+    if strangers:
+        for i in range(limits.site.racks):
+            if not known[i]:
+                out_w[i] = 0.0
+                watch.least_w[i] = limits.max_w[i]
     return change_w
 
 

@@ -331,7 +331,8 @@ cdef struct State:              # the step's own memory
     uint8_t *rising             # [racks] it was more than the one before
     uint8_t *known              # [racks] a set point was adopted
     uint8_t *ours               # [racks] the model follows its cap, else its reading
-    uint8_t *stale
+    uint8_t *fresh              # [racks] its reading is
+    uint8_t *stale              # [racks] it is not; until the racks are judged, as of the tick before
     uint8_t *action             # [racks]
     uint8_t *usual              # [racks] adopted, fresh, in our hands, and nothing keeps it from rising
     uint8_t *loop_action        # [loops] of the loop's own reasons

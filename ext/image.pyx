@@ -231,6 +231,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.rising = <uint8_t *>take(base, &o, site.racks)
     x.known = <uint8_t *>take(base, &o, site.racks)
     x.ours = <uint8_t *>take(base, &o, site.racks)
+    x.fresh = <uint8_t *>take(base, &o, site.racks)
     x.stale = <uint8_t *>take(base, &o, site.racks)
     x.action = <uint8_t *>take(base, &o, site.racks)
     x.usual = <uint8_t *>take(base, &o, site.racks)

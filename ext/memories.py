@@ -198,6 +198,7 @@ class State(ctypes.Structure):
     rising: Bytes
     known: Bytes
     ours: Bytes
+    fresh: Bytes
     stale: Bytes
     action: Bytes
     usual: Bytes

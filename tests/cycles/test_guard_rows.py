@@ -135,6 +135,8 @@ ROWS = {
                                           (lambda w: w.rack(1, 40e3, age_s=6.0),), pdu_kw=140.0),
     "a stale neighbour with room":    Row(LOW, (41.0, 40.0, 40.0), (41.0, 40.0, 40.0), {},
                                           (lambda w: w.rack(1, 40e3, age_s=6.0),), pdu_kw=141.0),
+    "a neighbour as old as may be":   Row(LOW, (41.0, 40.0, 40.0), (41.0, 40.0, 40.0), {},
+                                          (lambda w: w.rack(1, 40e3, age_s=5.0),), pdu_kw=140.0),
     "a neighbour in manual":          Row(LOW, (41.0, 40.0, 40.0), LOW, {"NODE": 1}, (state_of_b(codes.MANUAL),),
                                           pdu_kw=140.0),
     "a neighbour that is deaf":       Row(LOW, (41.0, 40.0, 40.0), LOW, {"NODE": 1}, (state_of_b(codes.UNRESPONSIVE),),
@@ -193,6 +195,18 @@ def test_an_unknown_rack_gets_nothing_and_counts_at_its_most() -> None:
     assert made.vetoes() == {"NODE": 1}
     made.now_s += 1.0
     assert made.guard(40e3, 50e3, 100e3) == [0.0, 50e3, 100e3]
+
+
+def test_a_rack_that_is_read_after_the_others_is_met_then() -> None:
+    made = hall()
+    made.rack(0, 50e3, 60e3, quality=codes.NEVER)
+    made.guard(60e3, 100e3, 100e3)
+    assert made.watch.known[:3] == [0, 1, 1]
+    made.now_s += 0.05
+    made.refresh()
+    made.rack(0, 50e3, 60e3)
+    assert made.guard(60e3, 100e3, 100e3) == [60e3, 100e3, 100e3]
+    assert made.watch.known[:3] == [1, 1, 1]
 
 
 LISTED = {
