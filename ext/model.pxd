@@ -22,7 +22,8 @@ cdef bint any_handed(const image.Inputs *inputs, const image.State *state, int64
                seen_ns='const int64_t *', power_slot='const int32_t *')
 cdef void hear(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t first,
                int64_t end) noexcept nogil
-@cython.locals(i=int64_t, found=uint8_t, rising='const uint8_t *', acts_w='double *', cap_w='double *')
+@cython.locals(i=int64_t, k=int64_t, count=int64_t, found=uint8_t, rising='const uint8_t *', acts_w='double *',
+               cap_w='double *', some='int32_t *')
 cdef void rise(const image.Limits *limits, image.State *state, int64_t now_ns, int64_t first,
                int64_t end) noexcept nogil
 @cython.locals(i=int64_t)

@@ -139,8 +139,14 @@ def rise(limits: Limits, state: State, now_ns: int, first: int, end: int) -> Non
         return
     acts_w = state.acts_w
     cap_w = state.cap_w
+    some = state.news
+    count = 0
     for i in range(first, end):
-        if rising[i] and acts_w[i] > cap_w[i] and not state.stale[i]:
+        some[count] = i
+        count += rising[i] & (acts_w[i] > cap_w[i])
+    for k in range(count):
+        i = some[k]
+        if not state.stale[i]:
             since_s = (now_ns - state.seen_ns[i]) * 1e-9
             most_w = state.seen_w[i] + state.up_w_per_s[i] * since_s + 0.02 * limits.max_w[i]
             acts_w[i] = min(acts_w[i], most_w)

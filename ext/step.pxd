@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport fill, give_way
 from rampd.ext.ballast cimport standing
@@ -26,7 +26,8 @@ cdef double room(const image.Limits *limits, const image.State *state) noexcept 
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
 @cython.locals(why=int64_t)
 cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
-@cython.locals(full=bint)
+@cython.locals(full=bint, why=uint8_t, i=int64_t, share_w='const double *', hi_w='const double *',
+               bound_why='uint8_t *')
 cdef void crowd(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(i=int64_t, phases=int64_t, beyond=bint)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil

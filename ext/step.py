@@ -124,18 +124,18 @@ def explain(limits: Limits, state: State, i: int) -> None:
 
 def crowd(limits: Limits, state: State) -> None:
     """Marks the racks whose share is less than they could have because a node above them is full."""
-    count = 0
+    share_w = state.share_w
+    hi_w = state.hi_w
+    bound_why = state.bound_why
     for v in range(limits.site.nodes):
         parent = limits.node_parent[v]
         full = state.used_w[v] + state.reserve_w[v] >= limits.node_w[v] * (1.0 - 1e-9)
         full = full or (parent >= 0 and state.flow_w[parent] > 0.0)
         state.flow_w[v] = 1.0 if full else 0.0
-        count += full
-    if count == 0:
-        return
-    for i in range(limits.site.racks):
-        if state.flow_w[limits.node[i]] > 0.0 and state.share_w[i] < state.hi_w[i]:
-            state.bound_why[i] = WHY_NODE
+        if full:
+            for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
+                why = bound_why[i]
+                bound_why[i] = WHY_NODE if share_w[i] < hi_w[i] else why
 
 
 def share(limits: Limits, state: State, total_w: float) -> None:
@@ -150,15 +150,19 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     while i < limits.site.racks:
         explain(limits, state, i)
         i += phases
+    sum_w = 0.0
     for i in range(limits.site.racks):
         lo_w = state.lo_w[i]
         hi_w = state.hi_w[i]
         floor_w = min(max(state.floor_w[i], lo_w), hi_w)
         reach_w = max(min(state.reach_w[i], hi_w), lo_w)
+        share_w = min(max(state.share_w[i], floor_w), reach_w)
         state.floor_w[i] = floor_w
         state.reach_w[i] = reach_w
-        state.share_w[i] = min(max(state.share_w[i], floor_w), reach_w)
-    sum_w = expect(limits, state)
+        state.share_w[i] = share_w
+        sum_w += share_w
+    if state.slow_count:
+        sum_w = expect(limits, state)
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, sum_w, fair_w, False)
     grain_w = quantise(limits, state)
