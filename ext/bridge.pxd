@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.allocate cimport allocate, settle
+from rampd.ext.allocate cimport allocate, settle, total
 from rampd.ext.codes cimport ACT_NO_RAISE
 
 cdef double travelled(const image.Limits *limits, const image.State *state, int64_t ticks) noexcept nogil

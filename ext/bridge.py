@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.allocate import allocate, settle
+    from rampd.ext.allocate import allocate, settle, total
     from rampd.ext.codes import ACT_NO_RAISE
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
@@ -138,11 +138,9 @@ def arriving(limits: Limits, state: State, i: int) -> float:
 
 def expect(limits: Limits, state: State) -> float:
     """Sets `near_w` to what each rack will draw, where that is not its share, and returns the sum."""
-    sum_w = 0.0
     if not state.slow_count:
-        for i in range(limits.site.racks):
-            sum_w += state.share_w[i]
-        return sum_w
+        return total(state.share_w, limits.site.racks)
+    sum_w = 0.0
     for i in range(limits.site.racks):
         near_w = state.share_w[i]
         if state.slow[i] and state.ours[i]:

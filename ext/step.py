@@ -150,19 +150,15 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     while i < limits.site.racks:
         explain(limits, state, i)
         i += phases
-    sum_w = 0.0
     for i in range(limits.site.racks):
         lo_w = state.lo_w[i]
         hi_w = state.hi_w[i]
         floor_w = min(max(state.floor_w[i], lo_w), hi_w)
         reach_w = max(min(state.reach_w[i], hi_w), lo_w)
-        share_w = min(max(state.share_w[i], floor_w), reach_w)
         state.floor_w[i] = floor_w
         state.reach_w[i] = reach_w
-        state.share_w[i] = share_w
-        sum_w += share_w
-    if state.slow_count:
-        sum_w = expect(limits, state)
+        state.share_w[i] = min(max(state.share_w[i], floor_w), reach_w)
+    sum_w = expect(limits, state)
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, sum_w, fair_w, False)
     grain_w = quantise(limits, state)
