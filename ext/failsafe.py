@@ -273,7 +273,10 @@ def zones(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
 
 
 def hear(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """Which racks have a fresh reading, as `fresh` has it; what these draw in sum, none more than its most."""
+    """Which racks have a fresh reading, as `fresh` has it, and which of these a new one; what they draw in sum.
+
+    None more than its most.
+    """
     # Pointers of its own: behind a byte that is written, the compiler would read those in the structs again.
     slots = limits.power_slot
     value = inputs.value
@@ -282,6 +285,9 @@ def hear(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     stale_ns = limits.stale_ns
     max_w = limits.max_w
     is_fresh = state.fresh
+    seen_ns = state.seen_ns
+    news = state.news
+    count = 0
     racks_w = 0.0
     racks_ns = now_ns
     for i in range(limits.site.racks):
@@ -295,6 +301,9 @@ def hear(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
             is_fresh[i] = 1
             racks_w += min(max_w[i], max(0.0, read_w))
             racks_ns = min(racks_ns, read_ns)
+            news[count] = i
+            count += read_ns != seen_ns[i]
+    state.news_count = count
     state.racks_w = racks_w
     state.racks_ns = racks_ns
 

@@ -147,6 +147,8 @@ cdef struct State:              # the step's own memory
     int64_t tick
     int64_t now_ns
     int64_t first_ns            # of the first tick
+    int64_t news_count          # racks with a new reading
+    int64_t news_at             # and those of them that the model has taken in
     int64_t started             # the first good meter reading was seen
     int64_t seq                 # of the command being followed
     int64_t taken_tick          # when it was taken
@@ -323,7 +325,7 @@ cdef struct State:              # the step's own memory
     int64_t *slack_ns           # [racks] and left it slack
     int64_t *free_ns            # [racks] before this time it does not change, safety apart
     int64_t *worn_ns            # [racks] when its budget of changes will be whole again
-    int32_t *news               # [racks] those with a new reading, in their order
+    int32_t *news               # [racks] those with a new reading, in their order: `news_count`
     uint8_t *swings             # [racks] its job swings
     uint8_t *slow               # [racks] its dead time is too long to follow tick by tick
     uint8_t *excursion          # [racks]

@@ -14,6 +14,8 @@ class State(ctypes.Structure):
     tick: int
     now_ns: int
     first_ns: int
+    news_count: int
+    news_at: int
     started: int
     seq: int
     taken_tick: int

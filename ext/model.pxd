@@ -18,10 +18,8 @@ cdef void advance(const image.Inputs *inputs, const image.Limits *limits, image.
 cdef inline bint handed(const image.Inputs *inputs, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(i=int64_t, found=uint8_t)
 cdef bint any_handed(const image.Inputs *inputs, const image.State *state, int64_t racks) noexcept nogil
-@cython.locals(i=int64_t, k=int64_t, count=int64_t, news='int32_t *', at_ns='const int64_t *',
-               seen_ns='const int64_t *', power_slot='const int32_t *')
-cdef void hear(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t first,
-               int64_t end) noexcept nogil
+@cython.locals(i=int64_t)
+cdef void hear(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t end) noexcept nogil
 @cython.locals(i=int64_t, k=int64_t, count=int64_t, found=uint8_t, rising='const uint8_t *', acts_w='double *',
                cap_w='double *', some='int32_t *')
 cdef void rise(const image.Limits *limits, image.State *state, int64_t now_ns, int64_t first,

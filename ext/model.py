@@ -78,6 +78,7 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
     state.model_w = 0.0
     state.stand_w = 0.0
     state.idle_w = 0.0
+    state.news_at = 0
     look_back(limits, state)
     some = any_handed(inputs, state, racks)
     first = 0
@@ -89,7 +90,7 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
             while end < racks and not handed(inputs, state, end):
                 end += 1
             end = min(end + 1, racks)
-        hear(inputs, limits, state, first, end)
+        hear(inputs, limits, state, end)
         acting(limits, state, first, end)
         rise(limits, state, now_ns, first, end)
         follow(state, dt_s, first, end)
@@ -111,21 +112,14 @@ def any_handed(inputs: Inputs, state: State, racks: int) -> bool:
     return found != 0
 
 
-def hear(inputs: Inputs, limits: Limits, state: State, first: int, end: int) -> None:
-    """Takes in the new readings of racks from `first` to before `end`."""
+def hear(inputs: Inputs, limits: Limits, state: State, end: int) -> None:
+    """Takes in the new readings of racks before `end` that were not taken in yet."""
     if state.fault_hold:
         return
-    news = state.news
-    at_ns = inputs.at_ns
-    seen_ns = state.seen_ns
-    power_slot = limits.power_slot
-    count = 0
-    for i in range(first, end):
-        news[count] = i
-        count += at_ns[power_slot[i]] != seen_ns[i]
-    for k in range(count):
-        i = news[k]
-        if state.known[i] and not state.stale[i]:
+    while state.news_at < state.news_count and state.news[state.news_at] < end:
+        i = state.news[state.news_at]
+        state.news_at += 1
+        if state.known[i]:
             learn(inputs, limits, state, i)
 
 
@@ -139,7 +133,7 @@ def rise(limits: Limits, state: State, now_ns: int, first: int, end: int) -> Non
         return
     acts_w = state.acts_w
     cap_w = state.cap_w
-    some = state.news
+    some = state.odd
     count = 0
     for i in range(first, end):
         some[count] = i

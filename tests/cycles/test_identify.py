@@ -74,6 +74,7 @@ def run(made: World, plant: Truth, set_points_kw: Sequence[float], every_s: floa
             power_kw = plant.draw(state.tick)
             if state.tick % READ == 0:
                 made.rack(0, power_kw * 1e3, state.applied_w[0])
+            interpreted.failsafe.hear(made.inputs, made.limits, state, made.now_ns)
             interpreted.model.advance(made.inputs, made.limits, state, made.now_ns, DT)
             if k == at:
                 state.applied_w[0] = asked_kw * 1e3

@@ -28,6 +28,7 @@ def advance(made: World, applied_kw: float | None = None) -> float:
     """One tick; then the set point that the guard let pass. The model's power in kW."""
     made.state.tick += 1
     made.now_s += DT
+    interpreted.failsafe.hear(made.inputs, made.limits, made.state, made.now_ns)
     interpreted.model.advance(made.inputs, made.limits, made.state, made.now_ns, DT)
     if applied_kw is not None:
         made.state.applied_w[0] = applied_kw * 1e3
@@ -110,11 +111,10 @@ def test_demand_learns_nothing_from_an_old_or_stale_reading_nor_while_the_cap_mo
     learned_w = made.state.demand_w[0]
     advance(made)
     assert made.state.demand_w[0] == learned_w
-    made.rack(0, 50e3)
-    made.state.stale[0] = 1
+    made.rack(0, 50e3, age_s=60.0)
     advance(made)
     assert made.state.demand_w[0] == learned_w
-    made.state.stale[0] = 0
+    made.rack(0, 50e3)
     made.state.applied_w[0] = 60e3
     advance(made)
     assert made.state.demand_w[0] == learned_w
