@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import WINDOW_SLOTS
+    from rampd.ext.codes import SECOND_NS, WINDOW_SLOTS
     from rampd.ext.window import noise
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -129,20 +129,26 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     strange = state.started and (state.short or abs(state.own_w) > 0.1 * limits.site.freeze_w)
     if not state.meter_good or (state.fault_hold and state.started) or strange:
         state.excess_w = 0.0
+        state.stray_w = 0.0
+        state.before_w = 0.0
         return
     if at_ns == state.meter_at_ns:
         return
+    again = found_w == state.found_w
     if not state.started:
-        if state.meter_at_ns > 0 or possible(limits, found_w):
+        second = state.meter_at_ns > 0 and (not again or at_ns - state.meter_at_ns >= SECOND_NS)
+        if second or possible(limits, found_w):
             start(limits, state, found_w)
-        state.meter_at_ns = at_ns
+        if state.started or state.meter_at_ns == 0:
+            state.meter_at_ns = at_ns
+            state.found_w = found_w
         return
     history = limits.site.history
     ago = aligned(inputs, limits, now_ns)
     # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
     rest_w = found_w - state.disturbance_w
     stray_w = stray(limits, state, state.tick, ago, rest_w, 0.6 * state.grain_w)
-    error_w = believed(limits, state, stray_w, found_w == state.found_w)
+    error_w = believed(limits, state, stray_w, again)
     state.found_w = found_w
     state.meter_w = found_w - (stray_w - error_w)
     gain = 1.0 + limits.site.loss_ratio
@@ -150,8 +156,12 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
     learnt_w = error_w * since_s / (limits.site.feedback_s * state.detune + since_s)
     excess_w = excess(limits, state, ago, rest_w) if found_w > limits.site.import_w else 0.0
-    if min(excess_w, state.excess_w) > 0.0:
-        learnt_w = max(learnt_w, min(excess_w, state.excess_w))
+    sure_w = min(excess_w, state.excess_w)
+    if again:
+        # The meter was read before it had another value: that is no second reading.
+        sure_w = min(sure_w, 0.1 * limits.site.max_w)
+    if sure_w > 0.0:
+        learnt_w = max(learnt_w, sure_w)
     state.excess_w = max(0.0, excess_w - max(0.0, learnt_w))
     state.disturbance_w += learnt_w
     # Slow racks get feed-forward only: what they see of the disturbance is its mean over ten seconds.

@@ -7,10 +7,10 @@ from rampd.ext.codes cimport AVAILABLE, EXCURSION_UP, SECOND_NS
 from rampd.ext.identify cimport moved, take
 from rampd.ext.meter cimport shift
 
-@cython.locals(settled=bint, answered=bint, slot=int64_t)
+@cython.locals(settled=bint, answered=bint, rose=bint, arrived=bint, swings=bint, slot=int64_t)
 cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(lately=bint)
-cdef bint waking(const image.State *state, int64_t i) noexcept nogil
+cdef bint on_its_way(const image.State *state, int64_t i) noexcept nogil
 cdef inline double drawn(const image.State *state, int64_t i, double bottom_w) noexcept nogil
 @cython.locals(racks=int64_t, some=bint, end=int64_t)
 cdef void advance(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t now_ns,
@@ -19,13 +19,14 @@ cdef inline bint handed(const image.Inputs *inputs, const image.State *state, in
 @cython.locals(i=int64_t, found=uint8_t)
 cdef bint any_handed(const image.Inputs *inputs, const image.State *state, int64_t racks) noexcept nogil
 @cython.locals(i=int64_t)
-cdef void hear(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t end) noexcept nogil
+cdef void take_in(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                  int64_t end) noexcept nogil
 @cython.locals(i=int64_t, k=int64_t, count=int64_t, found=uint8_t, rising='const uint8_t *', acts_w='double *',
                cap_w='double *', some='int32_t *')
 cdef void rise(const image.Limits *limits, image.State *state, int64_t now_ns, int64_t first,
                int64_t end) noexcept nogil
 @cython.locals(i=int64_t)
-cdef void follow(image.State *state, double dt_s, int64_t first, int64_t end) noexcept nogil
+cdef void slew(image.State *state, double dt_s, int64_t first, int64_t end) noexcept nogil
 cdef inline bint plain(const image.Inputs *inputs, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(i=int64_t, stop=int64_t, odd=uint8_t)
 cdef void draw(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t first,

@@ -27,6 +27,8 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     slot = limits.power_slot[i]
     bottom_w = state.bottom_w[i]
     measured_w = inputs.value[slot]
+    # Not from its first reading on, before which it had none.
+    rose = state.rising[i] != 0 and state.gap_ns[i] > 0
     if state.seen_ns[i] > 0:
         # The longest of late, forgotten slowly.
         state.gap_ns[i] = max(inputs.at_ns[slot] - state.seen_ns[i], state.gap_ns[i] - state.gap_ns[i] // 32)
@@ -41,13 +43,15 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     state.rising[i] = measured_w > state.seen_w[i] + 0.01 * width_w
     state.seen_w[i] = measured_w
     state.peak_w[i] = max(measured_w, state.peak_w[i] + 0.0002 * (measured_w - state.peak_w[i]))
-    if state.rising[i] and waking(state, i):
-        state.cap_w[i] = measured_w
-        state.demand_w[i] = width_w
     settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not state.rising[i]
     # One that was raised and has not answered yet does not wait for work.
     answered = state.excursion[i] != EXCURSION_UP or state.passed[i] != 0
-    if watch(limits, state, i, measured_w, settled and answered):
+    swings = watch(limits, state, i, measured_w, settled and answered)
+    arrived = measured_w >= state.applied_w[i] - margin_w
+    if (arrived or (rose and state.rising[i])) and on_its_way(state, i):
+        state.cap_w[i] = measured_w
+        state.demand_w[i] = width_w
+    elif swings:
         # It wants everything in the next moment, but after a standstill it gets that back slowly.
         state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w) + 0.005 * width_w)
     elif settled and measured_w < state.cap_w[i] - margin_w:
@@ -60,10 +64,10 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         shift(inputs, limits, state, drawn(state, i, state.bottom_w[i]) - drawn(state, i, bottom_w))
 
 
-def waking(state: State, i: int) -> bool:
-    """Whether a rack that rises was taken over on its way to its set point: it wants more than it drew then."""
+def on_its_way(state: State, i: int) -> bool:
+    """Whether a rack that rises, or has arrived, was taken over below its set point: it wants more than it drew."""
     lately = state.now_ns - state.first_ns < 60 * SECOND_NS
-    return lately and state.gap_ns[i] > 0 and state.moved_ns[i] == 0 and state.demand_w[i] < state.applied_w[i]
+    return lately and state.moved_ns[i] == 0 and state.demand_w[i] < state.applied_w[i]
 
 
 def drawn(state: State, i: int, bottom_w: float) -> float:
@@ -90,10 +94,10 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
             while end < racks and not handed(inputs, state, end):
                 end += 1
             end = min(end + 1, racks)
-        hear(inputs, limits, state, end)
+        take_in(inputs, limits, state, end)
         acting(limits, state, first, end)
         rise(limits, state, now_ns, first, end)
-        follow(state, dt_s, first, end)
+        slew(state, dt_s, first, end)
         draw(inputs, limits, state, first, end)
         first = end
     state.past_model_w[state.tick % limits.site.history] = state.model_w
@@ -112,7 +116,7 @@ def any_handed(inputs: Inputs, state: State, racks: int) -> bool:
     return found != 0
 
 
-def hear(inputs: Inputs, limits: Limits, state: State, end: int) -> None:
+def take_in(inputs: Inputs, limits: Limits, state: State, end: int) -> None:
     """Takes in the new readings of racks before `end` that were not taken in yet."""
     if state.fault_hold:
         return
@@ -147,7 +151,7 @@ def rise(limits: Limits, state: State, now_ns: int, first: int, end: int) -> Non
             cap_w[i] = min(cap_w[i], most_w)
 
 
-def follow(state: State, dt_s: float, first: int, end: int) -> None:
+def slew(state: State, dt_s: float, first: int, end: int) -> None:
     """The caps go towards what acts, no faster than the slopes of their racks."""
     for i in range(first, end):
         cap_w = state.cap_w[i]

@@ -33,7 +33,7 @@ cdef void crowd(const image.Limits *limits, image.State *state) noexcept nogil
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 @cython.locals(down=bint)
 cdef void stand(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(since_ns=int64_t, answer_ns=int64_t)
+@cython.locals(since_ns=int64_t, answer_ns=int64_t, below=bint)
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef int64_t step(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

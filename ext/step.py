@@ -201,8 +201,11 @@ def waiting(limits: Limits, state: State) -> bool:
     for i in range(limits.site.racks):
         if not state.known[i]:
             return True
-        answer_ns = min(2 * SECOND_NS, 2 * state.gap_ns[i] + state.dead_up[i] * limits.site.period_ns)
-        if state.demand_w[i] < state.applied_w[i] and (state.gap_ns[i] == 0 or since_ns < answer_ns):
+        answer_ns = 2 * SECOND_NS
+        if state.gap_ns[i] > 0:
+            answer_ns = min(answer_ns, 2 * state.gap_ns[i] + state.dead_up[i] * limits.site.period_ns)
+        below = state.demand_w[i] < state.applied_w[i] and state.ours[i] and not state.stale[i]
+        if below and since_ns < answer_ns:
             return True
     return False
 

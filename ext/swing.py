@@ -105,7 +105,8 @@ def swing(inputs: Inputs, limits: Limits, state: State) -> None:
     """Takes a new reading of the meter; the reason of the failsafe table that it gives is judged here as well."""
     at_ns = inputs.at_ns[limits.site.power_slot]
     value_w = state.meter_w
-    if not state.meter_good or not state.started or at_ns == state.swing_ns:
+    # A reading that the model did not judge says nothing.
+    if not state.meter_good or not state.started or at_ns == state.swing_ns or at_ns != state.meter_at_ns:
         return
     since_s = (at_ns - state.swing_ns) * 1e-9
     if state.swing_ns == 0 or since_s < 0.0 or since_s > 2.0:

@@ -45,18 +45,30 @@ WILD = {
     "two in a row by the lesser":  ((500.0, 900.0), 280.0),
     "not one way and the other":   ((500.0, -900.0), 30.0),
     "the same again is not two":   ((900.0, 900.0), 130.0),
+    "above the limit as well":    ((65e3, 65e3), 180.0),
     "soon forgotten":              ((900.0, 150.0), 80.0),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("readings_kw", "disturbance_kw"), WILD.values(), ids=WILD.keys())
 def test_one_reading_alone_may_be_wild(readings_kw: tuple[float, ...], disturbance_kw: float) -> None:
-    made = one(Rack(), cap_kw=70, max_w=1000e3, import_w=1e9, feedback_s=1.0)
+    made = one(Rack(), cap_kw=70, max_w=1000e3, import_w=1000e3, feedback_s=1.0)
     made.state.model_w = 70e3
     compare(made, 100.0)
     for reading_kw in readings_kw:
         found_kw = compare(made, reading_kw)
     assert found_kw == pytest.approx(disturbance_kw, abs=0.1)
+
+
+def test_a_wild_reading_before_a_gap_makes_none_after_it_sure() -> None:
+    made = one(Rack(), cap_kw=70, max_w=1000e3, import_w=1e9, feedback_s=1.0)
+    made.state.model_w = 70e3
+    compare(made, 100.0)
+    compare(made, 900.0)
+    made.state.meter_good = 0
+    assert compare(made, 900.0) == 80.0
+    made.state.meter_good = 1
+    assert compare(made, 800.0) == 130.0
 
 
 def test_a_wild_reading_moves_hardly_anything_and_no_command_begins_from_it() -> None:

@@ -31,7 +31,7 @@ def metered(
             made.inputs.value[0] = 1e3 * power_kw(at_s)
         if k % round(read_s / DT) == 0:
             made.meter(made.inputs.value[0])
-        state.meter_w = made.inputs.value[0]
+        state.meter_w, state.meter_at_ns = made.inputs.value[0], made.inputs.at_ns[0]
         interpreted.swing.swing(made.inputs, made.limits, state)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from rampd.ext import codes
-from tests.core import Cooling, Node, Rack, World, world
+from tests.core import NS, Cooling, Node, Rack, World, world
 
 LPM_PER_W = 1.0 / (992.0 * 4179.0 / 60_000.0)
 """Flow that carries one watt by one kelvin, as in `thermal.capacity`."""
@@ -165,3 +165,13 @@ def test_a_least_that_is_no_multiple_of_the_step_is_still_a_place_to_be() -> Non
     assert stands[1] >= 20.0
     assert sum(stands) == pytest.approx(71.0, abs=7.5)
     assert made.vetoes() == {}
+
+
+def test_a_rack_below_its_set_point_is_waited_for_two_seconds_at_most() -> None:
+    """Idle or on its way there, nobody knows before its second reading, and that does not come."""
+    made = world([Rack(), Rack()], max_w=200e3, default_w=200e3, import_w=300e3, rack_stale_ns=60 * NS)
+    made.limits.stale_ns[1] = 60 * NS
+    made.rack(1, 30e3, 100e3)
+    made.command(codes.TRACK, 90e3)
+    assert run(made, 1.8, lambda i: (100e3, 30e3)[i], silent=(1,))[0] == 100.0
+    assert run(made, 3.0, lambda i: (made.state.applied_w[0], 30e3)[i], silent=(1,))[0] < 70.0
