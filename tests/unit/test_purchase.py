@@ -19,7 +19,8 @@ CONFIGURATION = Configuration(slots=1, racks=1, nodes=1, loops=1, groups=1, tier
 def watched(power: Callable[[float], float], reference: Callable[[float], float], *, seconds: float = 60.0) -> Purchase:
     """What became of a power that a meter showed ten times a second, by its time in s."""
     found = Purchase(max_w=1e6)
-    out = views.outputs(OutputWall(CONFIGURATION))
+    wall = OutputWall(CONFIGURATION)
+    out = views.outputs(wall)
     out.started = out.meter_good = 1
     for k in range(round(10 * seconds)):
         out.power_w, out.reference_w = power(k / 10), reference(k / 10)
