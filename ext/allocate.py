@@ -216,7 +216,7 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
 
 
 def fill(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: float, out_w: Doubles) -> float:
-    """Does so with bounds that are measured already."""
+    """Shares as `allocate` does, with bounds that are measured already."""
     fill_groups(limits, state, total_w)
     part = state.group_part
     group = limits.group

@@ -137,8 +137,8 @@ def pin(state: State, i: int, level_w: float) -> None:
 def round_down(limits: Limits, state: State, tier: int) -> float:
     """Rounds the shares of a tier down and notes what that leaves and which levels may go back; the smallest of these.
 
-    A rack that has all it wants is left alone: its set point stands above that, see step.move. Those that may have a
-    level back are listed in `odd` from the tier's place among the stepped racks on; -1 ends them.
+    A rack that has all it wants is left alone: its set point stands above that, see `move`. Those that may have a level
+    back are listed in `odd`, from the tier's place among the stepped racks up to -1.
     """
     grain_w = ENDLESS
     spare_w = 0.0
