@@ -98,6 +98,10 @@ async def connect(
         )  # fmt: skip
         try:
             await client.__aenter__()
+        except asyncio.CancelledError:
+            # When its socket closes, aiomqtt asks a future that was cancelled for its error. It has no public name.
+            client._disconnected.cancel()
+            raise
         except aiomqtt.MqttError as error:
             # A broker of 3.1.1 refuses MQTT 5, or stumbles over its CONNECT and never answers.
             if version == versions[-1] or not any(word in str(error) for word in ("rotocol", "timed out")):

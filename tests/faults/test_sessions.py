@@ -65,3 +65,34 @@ async def session(port: int, broker: Process, work: Any, *, hangs: bool) -> None
 def listens(port: int) -> bool:
     """By the kernel's table of sockets."""
     return f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
+
+
+async def test_a_stop_while_the_broker_does_not_answer_leaves_no_error_either() -> None:
+    found: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: found.append(context))
+    reached, stopped, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        reached.set()
+        await stopped.wait()
+        writer.write_eof()
+        # Until the other side has closed as well.
+        while await reader.read(100):
+            pass
+        writer.close()
+        gone.set()
+
+    async def connects(port: int) -> None:
+        async with connect(Mqtt(host="127.0.0.1", port=port), name="a"):
+            pytest.fail("it never answers")
+
+    async with await asyncio.start_server(never, "127.0.0.1", 0) as server:
+        task = asyncio.create_task(connects(server.sockets[0].getsockname()[1]))
+        await asyncio.wait_for(reached.wait(), NEVER_S)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        stopped.set()
+        await asyncio.wait_for(gone.wait(), NEVER_S)
+    assert found == []
