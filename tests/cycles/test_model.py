@@ -120,6 +120,24 @@ def test_demand_learns_nothing_from_an_old_or_stale_reading_nor_while_the_cap_mo
     assert made.state.demand_w[0] == learned_w
 
 
+@pytest.mark.parametrize(
+    ("readings_kw", "wants_kw"),
+    [((30, 30, 50, 50), 50), ((30, 40, 50), 100), ((30, 30, 30), 30), ((30, 97), 100)],
+    ids=["a job that wants more", "on its way", "idle", "there meanwhile"],
+)
+def test_what_a_rack_below_its_set_point_wants_shows_after_a_start(
+    readings_kw: tuple[float, ...], wants_kw: float
+) -> None:
+    made = one(Rack(), cap_kw=100)
+    made.state.demand_w[0] = 30e3
+    made.state.first_ns = made.now_ns
+    for reading_kw in readings_kw:
+        made.state.now_ns = made.now_ns
+        made.rack(0, reading_kw * 1e3)
+        advance(made)
+    assert made.state.demand_w[0] == pytest.approx(wants_kw * 1e3, abs=12e3)
+
+
 def test_a_rack_that_is_not_ours_counts_as_it_shows() -> None:
     made = one(Rack(), cap_kw=100)
     made.inputs.rack_state[0] = codes.MANUAL

@@ -132,7 +132,19 @@ def test_a_gap_of_the_meter_is_no_swing() -> None:
     assert made.state.band_w <= 1e3
 
 
-def turning(made: World, seconds: float, amplitude_kw: object, half_s: object) -> list[float]:
+def test_a_reading_that_the_model_did_not_judge_is_no_swing() -> None:
+    made = world()
+    metered(made, 10.0, lambda t: 500.0)
+    made.now_s += DT
+    made.meter(900e3)
+    made.state.meter_w = 900e3
+    interpreted.swing.swing(made.inputs, made.limits, made.state)
+    assert made.state.swing_w == 0.0
+
+
+def turning(
+    made: World, seconds: float, amplitude_kw: Callable[[float], float], half_s: Callable[[int], float]
+) -> list[float]:
     """The disturbance turns round after each half; how slow the feedback is after each second."""
     state = made.state
     found, left_s, side = [], 0.0, 1.0
@@ -141,8 +153,8 @@ def turning(made: World, seconds: float, amplitude_kw: object, half_s: object) -
         state.now_ns = made.now_ns
         left_s -= DT
         if left_s <= 0.0:
-            left_s, side = half_s(k), -side  # type: ignore[operator]
-        state.disturbance_w = side * 1e3 * amplitude_kw(k * DT)  # type: ignore[operator]
+            left_s, side = half_s(k), -side
+        state.disturbance_w = side * 1e3 * amplitude_kw(k * DT)
         interpreted.swing.tune(made.limits, state)
         if k % 20 == 19:
             found.append(state.detune)
@@ -160,7 +172,7 @@ QUIET = {
 
 
 @pytest.mark.parametrize("row", QUIET.values(), ids=QUIET.keys())
-def test_what_is_no_swing_of_its_own(row: tuple[object, object]) -> None:
+def test_what_is_no_swing_of_its_own(row: tuple[Callable[[float], float], Callable[[int], float]]) -> None:
     assert set(turning(world(), 60.0, *row)) == {1.0}
 
 

@@ -93,7 +93,10 @@ def test_a_rack_that_gives_way_goes_off_also_when_it_wants_less_than_its_most() 
         [Node(1e6), Node(230e3, 0)], max_w=300e3, default_w=300e3, import_w=400e3,
     )  # fmt: skip
     stood(made, 60.0, 60.0, 60.0, drawn_kw=50.0)
-    wants = lambda i: min(50e3, made.state.applied_w[i])  # noqa: E731
+
+    def wants(i: int) -> float:
+        return min(50e3, made.state.applied_w[i])
+
     run(made, 20.0, wants)
     # Two that are silent count 200 of 230 kW: there is no room for the least of the third.
     assert run(made, 8.0, wants, silent=(0, 1))[2] == 0.0
