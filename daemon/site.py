@@ -96,29 +96,41 @@ def staleness(config: Config, name: str, kind: str, device: Device, device_map: 
 
 def compose(config: Config) -> Composed:
     """The site's devices, slots and limits."""
-    points: list[Point] = []
-    slots = 0
-    for name, kind, device in device_rows(config):
-        device_map = maps.load(device.map, config.map_folder)
-        places = {value: slots + i for i, value in enumerate(device_map.names)}
-        stale_s = staleness(config, name, kind, device, device_map)
-        points.append(Point(name, kind, device, device_map, places, stale_s))
-        slots += len(device_map.names)
-    by_id = {point.id: point for point in points}
     nodes = _preorder(config.nodes)
     order = {node.id: i for i, node in enumerate(nodes)}
     racks = tuple(sorted(config.racks, key=lambda rack: order[rack.node]))
+    points = _points(config, racks)
+    by_id = {point.id: point for point in points}
+    slots = sum(len(point.slots) for point in points)
     lead_s = _lead(config, racks)
     feeders = _feeders(config, racks)
     links = _links(racks, by_id)
     return Composed(
-        config=config, points=tuple(points), racks=racks, nodes=nodes, feeders=feeders,
+        config=config, points=points, racks=racks, nodes=nodes, feeders=feeders,
         zones=("site", *dict.fromkeys(feeders), *links, *(loop.id for loop in config.loops)),
         rack_points=tuple(by_id[rack.id] for rack in racks),
         power_points=tuple(by_id[rack.power_from or rack.id] for rack in racks),
         loop_points=tuple(by_id[loop.id] for loop in config.loops),
         meter=by_id[config.site.meter], slots=slots, lead_s=lead_s,
         limits=_limits(config, racks, nodes, by_id, slots, lead_s), by_id=by_id,
+    )  # fmt: skip
+
+
+def _points(config: Config, racks: tuple[Rack, ...]) -> tuple[Point, ...]:
+    """The devices, in the order of the site file, and where in the image the values of each stand.
+
+    The racks' power, which every tick looks at, stands together in their order; then all else device by device.
+    """
+    rows = [(name, kind, device, maps.load(device.map, config.map_folder)) for name, kind, device in device_rows(config)]
+    first = dict.fromkeys((rack.power_from or rack.id, "power_w") for rack in racks)
+    every = dict.fromkeys((name, value) for name, _, _, device_map in rows for value in device_map.names)
+    place = {key: slot for slot, key in enumerate({**first, **every})}
+    return tuple(
+        Point(
+            name, kind, device, device_map, {value: place[name, value] for value in device_map.names},
+            staleness(config, name, kind, device, device_map),
+        )
+        for name, kind, device, device_map in rows
     )  # fmt: skip
 
 

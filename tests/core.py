@@ -245,8 +245,8 @@ def put_racks(limits: views.Limits, racks: Sequence[Rack], hz: float) -> None:
             limits.level_w[limits.level_first[i] + k] = level_w
         limits.on_ns[i], limits.off_ns[i] = round(rack.on_s * NS), round(rack.off_s * NS)
         limits.wear_ns[i], limits.budget_ns[i] = round(rack.wear_s * NS), round(rack.budget_s * NS)
-        limits.power_slot[i] = 1 + 2 * i
-        limits.limit_slot[i] = 2 + 2 * i if rack.readback else -1
+        limits.power_slot[i] = 1 + i
+        limits.limit_slot[i] = 1 + len(racks) + i if rack.readback else -1
 
 
 def world(
