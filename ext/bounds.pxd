@@ -13,13 +13,11 @@ cdef double restrict(const image.Inputs *inputs, const image.Limits *limits, ima
 cdef double wake(image.State *state, int64_t i, double room_w) noexcept nogil
 @cython.locals(count=int64_t)
 cdef int64_t apart(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(as_usual=bint)
-cdef double look(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
-@cython.locals(i=int64_t, over=int64_t)
+@cython.locals(as_usual=bint, v=int64_t)
+cdef void look(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(i=int64_t)
 cdef void bounds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef void gather(const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(at=int64_t)
-cdef void exceed(const image.Limits *limits, image.State *state, int64_t count) noexcept nogil
 cdef bint live(const image.Inputs *inputs, const image.State *state, int64_t i) noexcept nogil
 cdef void rests(const image.Limits *limits, image.State *state) noexcept nogil
 cdef void stay(image.State *state, int64_t i) noexcept nogil

@@ -47,16 +47,12 @@ def usual(limits: Limits, state: State) -> None:
         state.hi_w[i] = min(limits.max_w[i], max(lo_w, state.demand_w[i]))
     for i in range(limits.site.racks):
         # A rack that wants less than it may gets a little more than it wants, so that a rise of demand is seen.
-        head_w = min(limits.max_w[i] - state.hi_w[i], limits.headroom_w[i])
-        state.head_w[i] = head_w
-        state.kept_w[i] = head_w
+        state.head_w[i] = min(limits.max_w[i] - state.hi_w[i], limits.headroom_w[i])
     for i in range(limits.site.racks):
         applied_w = state.applied_w[i]
         cap_w = state.cap_w[i]
         state.floor_w[i] = min(applied_w, cap_w - limits.fall_w[i])
         state.reach_w[i] = max(applied_w, cap_w + limits.rise_w[i])
-    for i in range(limits.site.racks):
-        state.draws_w[i] = state.applied_w[i]
     for i in range(limits.site.racks):
         why[i] = WHY_MAX
 
@@ -136,25 +132,28 @@ def wake(state: State, i: int, room_w: float) -> float:
     return room_w
 
 
-def look(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
-    """Bounds of a rack that needs a look of its own; returns what it draws beyond its set point, 0 while that falls."""
+def look(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
+    """Bounds of a rack that needs a look of its own, and what it means to its node beyond what a usual one does."""
+    v = limits.node[i]
     applied_w = state.applied_w[i]
-    over_w = 0.0
+    draws_w = applied_w
+    reserve_w = 0.0
     as_usual = state.usual[i] != 0
     if not as_usual:
-        state.kept_w[i] = restrict(inputs, limits, state, i)
-        state.draws_w[i] = limits.max_w[i]
+        reserve_w = restrict(inputs, limits, state, i) - state.head_w[i]
+        draws_w = limits.max_w[i]
     if as_usual or live(inputs, state, i):
         # What a lowered rack has not given up yet; once its fall should have been read, it just draws more.
         drawn_w = inputs.value[limits.power_slot[i]]
         late_w = drawn_w - max(applied_w, state.lo_w[i])
-        state.draws_w[i] = max(applied_w, min(drawn_w, limits.max_w[i]))
+        draws_w = max(applied_w, min(drawn_w, limits.max_w[i]))
         if late_w > 0.0:
             if arrived(inputs, limits, state, i):
-                over_w = late_w
+                reserve_w += late_w
             else:
-                state.flow_w[limits.node[i]] += late_w
-    return over_w
+                state.flow_w[v] += late_w
+    state.reserve_w[v] += reserve_w
+    state.worst_w[v] += draws_w - applied_w
 
 
 def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
@@ -167,58 +166,39 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         wake_w = 0.0
     for v in range(limits.site.nodes):
         state.flow_w[v] = 0.0
-    over = 0
+        state.reserve_w[v] = 0.0
+        state.worst_w[v] = 0.0
     for k in range(apart(inputs, limits, state)):
         i = state.odd[k]
-        over_w = look(inputs, limits, state, i)
-        if over_w > 0.0:
-            # Those of them that draw more stay listed.
-            state.odd[over] = i
-            state.over_w[i] = over_w
-            over += 1
+        look(inputs, limits, state, i)
         if state.applied_w[i] <= 0.0 and state.lo_w[i] > 0.0 and inputs.rack_state[i] == AVAILABLE:
             wake_w = wake(state, i, wake_w)
         if not state.usual[i] and state.action[i] >= ACT_NO_RAISE:
             state.reach_w[i] = max(state.applied_w[i], state.lo_w[i])
     gather(limits, state)
-    exceed(limits, state, over)
     if limits.site.resting:
         rests(limits, state)
     keep_free(limits, state)
 
 
 def gather(limits: Limits, state: State) -> None:
-    """What the racks at each node keep free, may draw and have by their set points."""
-    kept_w = state.kept_w
-    draws_w = state.draws_w
+    """What the racks at each node keep free, may draw and have by their set points; beside what `look` found."""
+    head_w = state.head_w
     applied_w = state.applied_w
     lo_w = state.lo_w
     hi_w = state.hi_w
     for v in range(limits.site.nodes):
-        reserve_w = 0.0
-        worst_w = 0.0
+        reserve_w = state.reserve_w[v]
+        worst_w = state.worst_w[v]
         used_w = 0.0
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
-            reserve_w += kept_w[i]
-            worst_w += draws_w[i]
-            used_w += max(lo_w[i], min(applied_w[i], hi_w[i]))
+            now_w = applied_w[i]
+            reserve_w += head_w[i]
+            worst_w += now_w
+            used_w += max(lo_w[i], min(now_w, hi_w[i]))
         state.reserve_w[v] = reserve_w
         state.worst_w[v] = worst_w
         state.used_w[v] = used_w
-
-
-def exceed(limits: Limits, state: State, count: int) -> None:
-    """Nodes of racks that draw more than their set points keep that free as well; `count` of them are listed."""
-    at = 0
-    while at < count:
-        v = limits.node[state.odd[at]]
-        reserve_w = 0.0
-        for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
-            reserve_w += state.kept_w[i]
-            if at < count and state.odd[at] == i:
-                reserve_w += state.over_w[i]
-                at += 1
-        state.reserve_w[v] = reserve_w
 
 
 def live(inputs: Inputs, state: State, i: int) -> bool:

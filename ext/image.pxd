@@ -255,9 +255,6 @@ cdef struct State:              # the step's own memory
     double *near_w              # [racks] what it will draw when the others can make up for it
     double *far_w               # [racks] and how far it may be moved for that
     double *next_w              # [racks] the level above the share that rounding may give it; 0: none
-    double *kept_w              # [racks] scratch of the bounds: what its node keeps free for it
-    double *draws_w             # [racks] what it may draw by the set point that stands
-    double *over_w              # [racks] and how much beyond that it does
     int32_t *odd                # [racks] those that need a look of their own, in their order
     double *tier_spare_w        # [2 tiers] what rounding leaves, of the slow racks in the second half
     double *past_w              # [history * racks] applied set points; edge_w stands after them

@@ -122,9 +122,6 @@ class State(ctypes.Structure):
     near_w: Doubles
     far_w: Doubles
     next_w: Doubles
-    kept_w: Doubles
-    draws_w: Doubles
-    over_w: Doubles
     odd: Ints
     tier_spare_w: Doubles
     past_w: Doubles
