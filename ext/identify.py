@@ -147,30 +147,31 @@ def hesitate(limits: Limits, state: State, i: int) -> None:
         state.slow[i] = slow
 
 
-def slope(limits: Limits, state: State, i: int, measured_w: float, at_ns: int) -> None:
-    """The reading that passed the mark, and one that is still far from where the rack goes: that is its slope.
-
-    It goes to the part of the move that made it pass, and to what was given longer ago than any dead time it may have.
-    """
-    down = state.excursion[i] == EXCURSION_DOWN
+def goes_to(limits: Limits, state: State, i: int, down: bool) -> float:
+    """Where a rack goes: to the part of the move that made it pass, and to what was given before any dead time ago."""
     goal_w = state.aim_w[i]
     given_ticks = limits.dead_down[i] if down else limits.dead_up[i]
     ago = (state.now_ns - state.seen_ns[i]) // limits.site.period_ns + longest(limits, given_ticks) + 2
-    if ago < limits.site.history:
-        row = (state.tick + limits.site.history - ago) % limits.site.history
-        past_w = state.past_w[row * limits.site.racks + i]
-        goal_w = min(goal_w, past_w) if down else max(goal_w, past_w)
-    beyond_w = measured_w - goal_w if down else goal_w - measured_w
+    if ago >= limits.site.history:
+        return goal_w
+    row = (state.tick + limits.site.history - ago) % limits.site.history
+    past_w = state.past_w[row * limits.site.racks + i]
+    return min(goal_w, past_w) if down else max(goal_w, past_w)
+
+
+def slope(limits: Limits, state: State, i: int, measured_w: float, at_ns: int) -> None:
+    """The reading that passed the mark, and one that is still far from where the rack goes: that is its slope."""
+    down = state.excursion[i] == EXCURSION_DOWN
     since_s = (at_ns - state.after_ns[i]) * 1e-9
     way_w = state.after_w[i] - measured_w if down else measured_w - state.after_w[i]
     last_s = (at_ns - state.seen_ns[i]) * 1e-9
     last_w = state.seen_w[i] - measured_w if down else measured_w - state.seen_w[i]
     # One that stands still on its way has met its least or its demand.
-    if (
-        beyond_w < 0.1 * limits.max_w[i] + limits.quantum_w[i]
-        or since_s <= 0.0
-        or 2.0 * last_w * since_s < way_w * last_s
-    ):
+    if since_s <= 0.0 or 2.0 * last_w * since_s < way_w * last_s:
+        return
+    goal_w = goes_to(limits, state, i, down)
+    beyond_w = measured_w - goal_w if down else goal_w - measured_w
+    if beyond_w < 0.1 * limits.max_w[i] + limits.quantum_w[i]:
         return
     # Readings of a rack in steps are exact to a step.
     loose_w = 0.01 * limits.max_w[i] + limits.quantum_w[i]
