@@ -32,7 +32,7 @@ def in_steps(limits: Limits, i: int) -> bool:
 
 def changes_once(limits: Limits, i: int) -> bool:
     """Whether a rack stays for a minimum time after a change: it changes once in the course of a ramp."""
-    return limits.on_ns[i] + limits.off_ns[i] > 0
+    return limits.site.resting != 0 and limits.on_ns[i] + limits.off_ns[i] > 0
 
 
 def below(limits: Limits, i: int, power_w: float) -> float:
