@@ -74,7 +74,15 @@ def fits(limits: Limits, state: State, tier: int, v: int, room_w: float) -> bool
     if full_w <= room_w or full_w <= 0.0:
         return True
     room_w = max(0.0, room_w)
-    state.fill[v] = solve(limits, state, tier, v, room_w)
+    level = 0.0
+    if room_w > 0.0:
+        g = limits.group_first[tier * (limits.site.nodes + 1) + v]
+        if limits.node_end[v] == v + 1 and limits.group_first[tier * (limits.site.nodes + 1) + v + 1] == g + 1:
+            # Nothing below it and one group at it: it fills in proportion.
+            level = room_w / (state.range_w[g] / limits.full_at[g])
+        else:
+            level = solve(limits, state, tier, v, room_w)
+    state.fill[v] = level
     state.full_w[v] = room_w
     return False
 
