@@ -9,9 +9,12 @@ from rampd.ext.meter cimport aligned
 
 cdef double horizon(int64_t k) noexcept nogil
 cdef double normal(double x) noexcept nogil
+cdef int64_t round_ticks(const image.Limits *limits) noexcept nogil
+@cython.locals(nodes=int64_t)
+cdef int64_t weighed(const image.Limits *limits, const image.State *state, int64_t at) noexcept nogil
 cdef double chance(const image.State *state, double below_w, double mean_w, double sd_w,
                    double lost_p) noexcept nogil
-@cython.locals(b=int64_t, v=int64_t)
+@cython.locals(b=int64_t, v=int64_t, first=int64_t)
 cdef double lumps(const image.Limits *limits, image.State *state, int64_t at) noexcept nogil
 @cython.locals(b=int64_t)
 cdef double quantile(const image.Limits *limits, image.State *state, int64_t at, double mean_w,
@@ -38,5 +41,5 @@ cdef void conclude(const image.Inputs *inputs, const image.Limits *limits, image
                    int64_t at) noexcept nogil
 @cython.locals(v=int64_t, i=int64_t)
 cdef void span(const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(turn=int64_t, phases=int64_t, k=int64_t, v=int64_t, i=int64_t)
+@cython.locals(turn=int64_t, ticks=int64_t, racks=int64_t, nodes=int64_t, k=int64_t, v=int64_t, i=int64_t)
 cdef void firm(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

@@ -5,7 +5,8 @@
 Each rack gives what its room, dead time and slope allow in that time; it may not obey, and all racks of a node may be
 lost together. The sum of the racks is taken as normal (mean and variance of independent racks), a lost node as a
 mixture of such sums, and the 5 % quantile of that is the figure. What racks add upward is no more than the nodes above
-them carry. The work is spread: a slice of the racks a tick, then one direction and horizon a tick.
+them carry. The work is spread over a round: a slice of the racks a tick, while the sums of the round before are concluded,
+one direction and horizon a tick.
 """
 
 from __future__ import annotations
@@ -59,6 +60,17 @@ def normal(x: float) -> float:
     return tail if x < 0.0 else 1.0 - tail
 
 
+def round_ticks(limits: Limits) -> int:
+    """In how many ticks every rack is weighed once."""
+    return limits.site.phases + FIRMS
+
+
+def weighed(limits: Limits, state: State, at: int) -> int:
+    """Where the sums of the last round begin, of one direction and horizon; those of this round stand in the other half."""
+    nodes = limits.site.nodes
+    return at * nodes + (0 if state.firm_first > 0 else FIRMS * nodes)
+
+
 def chance(state: State, below_w: float, mean_w: float, sd_w: float, lost_p: float) -> float:
     """The chance of a change smaller than `below_w`, with no node lost or with one of them."""
     sum_p = (1.0 - lost_p) * normal((below_w - mean_w) / sd_w)
@@ -70,15 +82,16 @@ def chance(state: State, below_w: float, mean_w: float, sd_w: float, lost_p: flo
 
 def lumps(limits: Limits, state: State, at: int) -> float:
     """Sorts what each node would take away into a few sizes, their chances and mean sizes; the chance of any."""
+    first = weighed(limits, state, at)
     most_w = 0.0
     for v in range(limits.site.nodes):
-        most_w = max(most_w, state.firm_node_w[at * limits.site.nodes + v])
+        most_w = max(most_w, state.firm_node_w[first + v])
     for b in range(LUMPS):
         state.lump_p[b] = 0.0
         state.lump_w[b] = 0.0
     sum_p = 0.0
     for v in range(limits.site.nodes):
-        node_w = state.firm_node_w[at * limits.site.nodes + v]
+        node_w = state.firm_node_w[first + v]
         if node_w <= 0.0 or state.node_lost[v]:
             continue
         b = 0
@@ -167,7 +180,7 @@ def offer(
     slope_w = state.up_w_per_s[i] if up else state.down_w_per_s[i]
     dead_s = (state.dead_up[i] if up else state.dead_down[i]) * period_s
     loose_w = slope_w * (0.06 * dead_s + 0.3 * wait_s)
-    place = (HORIZONS * nodes if up else 0) + limits.node[i]
+    place = state.firm_first + (HORIZONS * nodes if up else 0) + limits.node[i]
     for k in range(HORIZONS):
         room_w = far_w if k > 0 else near_w
         time_s = horizon(k) - dead_s - begin_s
@@ -218,7 +231,7 @@ def losses(limits: Limits, state: State) -> None:
     usual_p = 0.004
     if state.loss_p == 0.0:
         state.loss_p = usual_p
-    round_s = (limits.site.phases + FIRMS) * limits.site.period_ns * 1e-9
+    round_s = round_ticks(limits) * limits.site.period_ns * 1e-9
     state.loss_p += (usual_p - state.loss_p) * round_s / 3600.0
     for v in range(limits.site.nodes):
         out = state.node_out[v]
@@ -258,7 +271,7 @@ def gather(limits: Limits, state: State, at: int) -> None:
     Of what the racks were never seen to draw a tenth is held to be missing, give or take as much.
     """
     nodes = limits.site.nodes
-    base = at * nodes
+    base = weighed(limits, state, at)
     for v in range(nodes):
         vague_w = 0.1 * state.firm_node_vague_w[base + v]
         state.flow_w[v] = state.firm_node_w[base + v] - vague_w
@@ -340,22 +353,25 @@ def span(limits: Limits, state: State) -> None:
 
 
 def firm(inputs: Inputs, limits: Limits, state: State) -> None:
-    """One tick's part of the round: some racks, or one of the figures."""
-    phases = limits.site.phases
+    """One tick's part of the round: some racks are weighed, and of those weighed in the last one a figure concluded."""
+    nodes = limits.site.nodes
+    racks = limits.site.racks
+    ticks = round_ticks(limits)
     turn = state.firm_turn
-    if turn == 0:
-        for k in range(FIRMS * limits.site.nodes):
-            state.firm_node_w[k] = 0.0
-            state.firm_node_var[k] = 0.0
-            state.firm_node_vague_w[k] = 0.0
-        for v in range(limits.site.nodes):
-            state.node_in[v] = 0
-            state.node_out[v] = 0
-    if turn < phases:
-        for i in range(turn * limits.site.racks // phases, (turn + 1) * limits.site.racks // phases):
-            weigh(inputs, limits, state, i)
-        if turn == phases - 1:
-            losses(limits, state)
-    else:
-        conclude(inputs, limits, state, turn - phases)
-    state.firm_turn = turn + 1 if turn + 1 < phases + FIRMS else 0
+    for i in range(turn * racks // ticks, (turn + 1) * racks // ticks):
+        weigh(inputs, limits, state, i)
+    if turn < FIRMS:
+        conclude(inputs, limits, state, turn)
+    state.firm_turn = turn + 1
+    if turn + 1 < ticks:
+        return
+    losses(limits, state)
+    state.firm_turn = 0
+    state.firm_first = 0 if state.firm_first > 0 else FIRMS * nodes
+    for k in range(state.firm_first, state.firm_first + FIRMS * nodes):
+        state.firm_node_w[k] = 0.0
+        state.firm_node_var[k] = 0.0
+        state.firm_node_vague_w[k] = 0.0
+    for v in range(nodes):
+        state.node_in[v] = 0
+        state.node_out[v] = 0

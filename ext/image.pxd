@@ -190,6 +190,7 @@ cdef struct State:              # the step's own memory
     int64_t slow_count          # racks that are slow, by configuration or by what they showed
     int64_t urgent              # racks that are seen to in every tick: held by others, or safe at once
     int64_t firm_turn           # where the round of firm capacity stands
+    int64_t firm_first          # where its sums begin; those of the round before stand in the other half
     double swing_seen_w         # the last meter reading
     double swing_w              # peak to peak in five seconds
     double drift_w
@@ -282,9 +283,9 @@ cdef struct State:              # the step's own memory
     double *firm_mean_w         # [FIRMS] scratch of its round: the racks' sum
     double *firm_var            # [FIRMS] and its variance
     double *firm_vague_w        # [FIRMS] what of it nobody has seen drawn yet
-    double *firm_node_w         # [FIRMS * nodes] a node's part of the sum
-    double *firm_node_var       # [FIRMS * nodes] of its variance
-    double *firm_node_vague_w   # [FIRMS * nodes] and of what nobody has seen
+    double *firm_node_w         # [2 FIRMS * nodes] a node's part of the sum
+    double *firm_node_var       # [2 FIRMS * nodes] of its variance
+    double *firm_node_vague_w   # [2 FIRMS * nodes] and of what nobody has seen
     double *lump_p              # [LUMPS] lost nodes by size: chance
     double *lump_w              # [LUMPS] and mean size
     int64_t *node_in            # [nodes] racks that can be counted on

@@ -57,6 +57,7 @@ class State(ctypes.Structure):
     slow_count: int
     urgent: int
     firm_turn: int
+    firm_first: int
     swing_seen_w: float
     swing_w: float
     drift_w: float

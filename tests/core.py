@@ -211,7 +211,7 @@ class World:
             | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows, "past_first": site.history}
             | dict.fromkeys(["firm_w", "firm_mean_w", "firm_var", "firm_vague_w"], int(codes.FIRMS))
             | dict.fromkeys(["lump_p", "lump_w"], int(codes.LUMPS))
-            | dict.fromkeys(["firm_node_w", "firm_node_var", "firm_node_vague_w"], codes.FIRMS * site.nodes)
+            | dict.fromkeys(["firm_node_w", "firm_node_var", "firm_node_vague_w"], 2 * codes.FIRMS * site.nodes)
             | dict.fromkeys(["noise_low_w", "noise_high_w", "swing_low_w", "swing_high_w"], int(codes.WINDOW_SLOTS))
             | dict.fromkeys(["window_low_w", "window_high_w"], site.windows * codes.WINDOW_SLOTS)
         )

@@ -41,8 +41,8 @@ def standing(racks: list[Rack], nodes: int = 1, **site: Any) -> World:
 
 
 def firm(made: World) -> list[float]:
-    """All figures after one round, kW."""
-    for _ in range(made.limits.site.phases + codes.FIRMS):
+    """All figures of one round, which the next one concludes; kW."""
+    for _ in range(made.limits.site.phases + 2 * codes.FIRMS):
         made.state.meter_w = made.inputs.value[0]
         interpreted.firm.firm(made.inputs, made.limits, made.state)
     return [round(w / 1e3, 3) for w in made.state.firm_w[: codes.FIRMS]]
