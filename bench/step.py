@@ -29,7 +29,8 @@ from tests.core import Cooling, Node, Rack, World, world  # noqa: E402
 TIERS = 8
 NS = 1_000_000_000
 WARM = 40
-TURN = 80
+TURNS = 15
+COLD = 4
 
 
 def hall(racks: int, nodes: int) -> World:
@@ -104,45 +105,72 @@ class Image:
             made.command(codes.TRACK, (0.5 if down else 0.95) * made.limits.site.max_w, lease_s=1e6)
 
 
-def measure(racks: int, nodes: int, ticks: int, *, beside: bool = False) -> dict[str, Any]:
-    """Microseconds of the compiled tick, and of numpy's where it runs beside."""
-    made = hall(racks, nodes)
-    image = Image(made)
-    compiled, vectorised = [], []
-    other: Tick | None = None
-    for tick in range(ticks):
-        image.next(tick)
+class Run:
+    """One hall and what its ticks took, compiled and, where it runs beside, by numpy; ns."""
+
+    def __init__(self, racks: int, nodes: int, *, beside: bool = False) -> None:
+        self.made = hall(racks, nodes)
+        self.image = Image(self.made)
+        self.beside = beside
+        self.ticks = 0
+        self.compiled: list[int] = []
+        self.vectorised: list[int] = []
+        self.other: Tick | None = None
+
+    def tick(self) -> int:
+        made = self.made
+        self.image.next(self.ticks)
+        self.ticks += 1
         made.wall.publish(made.now_ns)
         begun = time.perf_counter_ns()
         made.loop.tick_at(made.now_ns)
-        took = time.perf_counter_ns() - begun
-        if beside and tick == WARM:
-            other = Tick(made)
-        # In turns of its own, with a few ticks after it: what it leaves of caches and clock is not ours.
-        if other is not None and tick % TURN < TURN // 8:
-            begun = time.perf_counter_ns()
-            other.run(made)
-            vectorised.append(time.perf_counter_ns() - begun)
-        elif tick >= WARM and (not beside or tick % TURN >= TURN // 8 + 4):
-            compiled.append(took)
-    assert views.outputs(made.out).fault == codes.FAULT_NONE
-    taken = sorted(compiled)
-    found = {"p50_us": taken[len(taken) // 2] / 1e3, "p99_us": taken[int(0.99 * len(taken))] / 1e3}
-    if vectorised:
-        found["numpy_p50_us"] = sorted(vectorised)[len(vectorised) // 2] / 1e3
-    return found
+        return time.perf_counter_ns() - begun
+
+    def turn(self, ticks: int) -> None:
+        """Takes so many ticks into account, after a few that find caches and clock as the others left them."""
+        if self.other is not None:
+            for _ in range(max(1, ticks // 8)):
+                self.tick()
+                begun = time.perf_counter_ns()
+                self.other.run(self.made)
+                self.vectorised.append(time.perf_counter_ns() - begun)
+        for _ in range(COLD):
+            self.tick()
+        self.compiled += [self.tick() for _ in range(ticks)]
+
+    def warm(self) -> None:
+        for _ in range(WARM):
+            self.tick()
+        if self.beside:
+            self.other = Tick(self.made)
+
+    def found(self) -> dict[str, float]:
+        """Microseconds."""
+        assert views.outputs(self.made.out).fault == codes.FAULT_NONE
+        taken = sorted(self.compiled)
+        found = {"p50_us": taken[len(taken) // 2] / 1e3, "p99_us": taken[int(0.99 * len(taken))] / 1e3}
+        if self.vectorised:
+            found["numpy_p50_us"] = sorted(self.vectorised)[len(self.vectorised) // 2] / 1e3
+        return found
 
 
 def main(ticks: int) -> dict[str, Any]:
-    small = measure(1_000, 40, ticks)
-    middle = measure(10_000, 400, ticks, beside=True)
-    large = measure(100_000, 4_000, max(ticks // 10, 2 * WARM))
-    exponent = math.log10(large["p50_us"] / small["p50_us"]) / 2.0
-    for name, found in (("1,000", small), ("10,000", middle), ("100,000", large)):
+    """The sizes take turns: the machine's speed changes within a minute, and with it what one is compared with."""
+    small, middle, large = Run(1_000, 40), Run(10_000, 400, beside=True), Run(100_000, 4_000)
+    for run in (small, middle, large):
+        run.warm()
+    for _ in range(TURNS):
+        small.turn(ticks // TURNS)
+        middle.turn(ticks // TURNS)
+        large.turn(max(4, ticks // TURNS // 10))
+    results = {f"{run.made.limits.site.racks:,}": run.found() for run in (small, middle, large)}
+    for name, found in results.items():
         print(f"{name} racks: {found}", file=sys.stderr)
+    exponent = math.log10(results["100,000"]["p50_us"] / results["1,000"]["p50_us"]) / 2.0
+    of = results["10,000"]
     return {
-        "racks": 10_000, "p50_us": round(middle["p50_us"], 1), "p99_us": round(middle["p99_us"], 1),
-        "numpy_p50_us": round(middle["numpy_p50_us"], 1), "exponent": round(exponent, 3),
+        "racks": 10_000, "p50_us": round(of["p50_us"], 1), "p99_us": round(of["p99_us"], 1),
+        "numpy_p50_us": round(of["numpy_p50_us"], 1), "exponent": round(exponent, 3),
     }  # fmt: skip
 
 
