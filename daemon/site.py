@@ -121,7 +121,9 @@ def _points(config: Config, racks: tuple[Rack, ...]) -> tuple[Point, ...]:
 
     The racks' power, which every tick looks at, stands together in their order; then all else device by device.
     """
-    rows = [(name, kind, device, maps.load(device.map, config.map_folder)) for name, kind, device in device_rows(config)]
+    rows = [
+        (name, kind, device, maps.load(device.map, config.map_folder)) for name, kind, device in device_rows(config)
+    ]
     first = dict.fromkeys((rack.power_from or rack.id, "power_w") for rack in racks)
     every = dict.fromkeys((name, value) for name, _, _, device_map in rows for value in device_map.names)
     place = {key: slot for slot, key in enumerate({**first, **every})}

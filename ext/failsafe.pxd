@@ -35,9 +35,11 @@ cdef int64_t silent(const image.Limits *limits, image.State *state, int64_t i, i
 @cython.locals(zone=int64_t, loop=int64_t, reason=int64_t)
 cdef void zones(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
+cdef void oldest(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                 int64_t now_ns) noexcept nogil
 @cython.locals(slots='const int32_t *', value='const double *', at_ns='const int64_t *', quality='const uint8_t *',
                stale_ns='const int64_t *', max_w='const double *', is_fresh='uint8_t *', slot=int64_t, read_ns=int64_t,
-               racks_ns=int64_t, seen_ns='const int64_t *', news='int32_t *', count=int64_t)
+               seen_ns='const int64_t *', news='int32_t *', count=int64_t)
 cdef void hear(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                int64_t now_ns) noexcept nogil
 @cython.locals(action='uint8_t *', zone=int64_t, worst_of=int64_t, loops=int64_t, of_zones=int64_t)

@@ -289,7 +289,6 @@ def hear(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     news = state.news
     count = 0
     racks_w = 0.0
-    racks_ns = now_ns
     for i in range(limits.site.racks):
         is_fresh[i] = 0
     for i in range(limits.site.racks):
@@ -297,15 +296,23 @@ def hear(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         read_w = value[slot]
         read_ns = at_ns[slot]
         # `<= 0.0` is `== 0.0` here, in one branch less.
-        if quality[slot] == GOOD and now_ns - read_ns <= stale_ns[i] and read_w * 0.0 <= 0.0:
+        if quality[slot] == GOOD and read_ns + stale_ns[i] >= now_ns and read_w * 0.0 <= 0.0:
             is_fresh[i] = 1
             racks_w += min(max_w[i], max(0.0, read_w))
-            racks_ns = min(racks_ns, read_ns)
             news[count] = i
             count += read_ns != seen_ns[i]
     state.news_count = count
     state.racks_w = racks_w
-    state.racks_ns = racks_ns
+    if state.short_ns < now_ns:
+        oldest(inputs, limits, state, now_ns)
+
+
+def oldest(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """The oldest of the racks' fresh readings; asked for only while the meter contradicts them."""
+    state.racks_ns = now_ns
+    for i in range(limits.site.racks):
+        if state.fresh[i]:
+            state.racks_ns = min(state.racks_ns, inputs.at_ns[limits.power_slot[i]])
 
 
 def beset(limits: Limits, state: State) -> None:

@@ -5,8 +5,8 @@
 Each rack gives what its room, dead time and slope allow in that time; it may not obey, and all racks of a node may be
 lost together. The sum of the racks is taken as normal (mean and variance of independent racks), a lost node as a
 mixture of such sums, and the 5 % quantile of that is the figure. What racks add upward is no more than the nodes above
-them carry. The work is spread over a round: a slice of the racks a tick, while the sums of the round before are concluded,
-one direction and horizon a tick.
+them carry. The work is spread over a round: a slice of the racks a tick, while the sums of the round before are
+concluded, one direction and horizon a tick.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def round_ticks(limits: Limits) -> int:
 
 
 def weighed(limits: Limits, state: State, at: int) -> int:
-    """Where the sums of the last round begin, of one direction and horizon; those of this round stand in the other half."""
+    """Where the last round's sums of one direction and horizon begin; those of this round stand in the other half."""
     nodes = limits.site.nodes
     return at * nodes + (0 if state.firm_first > 0 else FIRMS * nodes)
 

@@ -12,9 +12,11 @@ cdef void alive(const image.Inputs *inputs, const image.Limits *limits, image.Wa
 @cython.locals(at_ns=int64_t)
 cdef void believe(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, bint fault,
                   int64_t now_ns) noexcept nogil
-@cython.locals(slots='const int32_t *', quality='const uint8_t *', max_w='const double *', least_w='double *',
-               heard_ns='int64_t *', slot=int64_t, read_ns=int64_t, racks_ns=int64_t)
+@cython.locals(slots='const int32_t *', quality='const uint8_t *', rack_state='const uint8_t *',
+               stale_ns='const int64_t *', least_w='double *', heard_ns='int64_t *', slot=int64_t, read_ns=int64_t)
 cdef void listen(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
+                 int64_t now_ns) noexcept nogil
+cdef void oldest(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
                  int64_t now_ns) noexcept nogil
 @cython.locals(slot=int64_t)
 cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil

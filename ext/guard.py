@@ -102,26 +102,24 @@ def listen(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
     # Pointers of its own, which the compiler need not read again for every rack.
     slots = limits.power_slot
     quality = inputs.quality
-    max_w = limits.max_w
+    rack_state = inputs.rack_state
+    stale_ns = limits.stale_ns
     least_w = watch.least_w
     heard_ns = watch.heard_ns
     own_w = watch.own_w
     racks_w = 0.0
-    racks_ns = now_ns
     for i in range(limits.site.racks):
         slot = slots[i]
         read_ns = inputs.at_ns[slot]
         read_w = inputs.value[slot]
-        least_w[i] = max_w[i]
+        max_w = limits.max_w[i]
         # As `good`; `<= 0.0` is `== 0.0` here, in one branch less.
-        if quality[slot] != GOOD or now_ns - read_ns > limits.stale_ns[i] or not read_w * 0.0 <= 0.0:
+        if quality[slot] != GOOD or read_ns + stale_ns[i] < now_ns or not read_w * 0.0 <= 0.0:
+            least_w[i] = max_w
             continue
-        racks_ns = min(racks_ns, read_ns)
-        drawn_w = min(max_w[i], read_w)
-        if inputs.rack_state[i] == AVAILABLE:
-            least_w[i] = drawn_w
-        if drawn_w > 0.0:
-            racks_w += drawn_w
+        drawn_w = min(max_w, read_w)
+        racks_w += max(0.0, drawn_w)
+        least_w[i] = drawn_w if rack_state[i] == AVAILABLE else max_w
         if read_ns != heard_ns[i]:
             if heard_ns[i] >= watch.shown_ns:
                 own_w += read_w - watch.heard_w[i]
@@ -129,7 +127,16 @@ def listen(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
             heard_ns[i] = read_ns
     watch.own_w = own_w
     watch.racks_w = racks_w
-    watch.racks_ns = racks_ns
+    if watch.short_ns < now_ns:
+        oldest(inputs, limits, watch, now_ns)
+
+
+def oldest(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
+    """The oldest reading that counts; asked for only while the meter contradicts the racks."""
+    watch.racks_ns = now_ns
+    for i in range(limits.site.racks):
+        if good(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns):
+            watch.racks_ns = min(watch.racks_ns, inputs.at_ns[limits.power_slot[i]])
 
 
 def faulted(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
