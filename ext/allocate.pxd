@@ -7,7 +7,8 @@ cdef void sweep(const image.Limits *limits, image.State *state, int64_t tier, in
 cdef double solve(const image.Limits *limits, image.State *state, int64_t tier, int64_t top,
                   double room_w) noexcept nogil
 @cython.locals(g=int64_t)
-cdef inline bint fits(const image.Limits *limits, image.State *state, int64_t tier, int64_t v, double room_w) noexcept nogil
+cdef inline bint fits(const image.Limits *limits, image.State *state, int64_t tier, int64_t v,
+                      double room_w) noexcept nogil
 @cython.locals(scarce=bint)
 cdef void fill_tier(const image.Limits *limits, image.State *state, int64_t tier, double total_w) noexcept nogil
 cdef void gather(const image.Limits *limits, image.State *state) noexcept nogil
