@@ -360,7 +360,8 @@ def firm(inputs: Inputs, limits: Limits, state: State) -> None:
     turn = state.firm_turn
     for i in range(turn * racks // ticks, (turn + 1) * racks // ticks):
         weigh(inputs, limits, state, i)
-    if turn < FIRMS:
+    if turn < FIRMS and state.loss_p > 0.0:
+        # Before the first round is whole there is nothing to conclude.
         conclude(inputs, limits, state, turn)
     state.firm_turn = turn + 1
     if turn + 1 < ticks:

@@ -48,6 +48,18 @@ def firm(made: World) -> list[float]:
     return [round(w / 1e3, 3) for w in made.state.firm_w[: codes.FIRMS]]
 
 
+def test_nothing_is_promised_before_every_rack_was_weighed() -> None:
+    made = standing([Rack()] * 50)
+    # The meter shows more than the model: no capacity, but noise.
+    made.meter(50 * HALF_KW * 1e3 + 5e5)
+    made.state.meter_w = made.inputs.value[0]
+    for _ in range(made.limits.site.phases + codes.FIRMS):
+        assert made.state.firm_w[: codes.FIRMS] == [0.0] * codes.FIRMS
+        interpreted.firm.firm(made.inputs, made.limits, made.state)
+    interpreted.firm.firm(made.inputs, made.limits, made.state)
+    assert made.state.firm_w[DOWN_5] > 0.0
+
+
 def lottery(each_kw: float, per_node: int, nodes: int, lost_p: float) -> float:
     """The same quantile of a hundred thousand draws."""
     random = np.random.default_rng(1)

@@ -58,6 +58,11 @@ def test_racks_in_si_units(composed: Composed) -> None:
         assert table.dead_down[i] < table.site.history
 
 
+def test_the_power_of_the_racks_stands_together_in_their_order(composed: Composed) -> None:
+    table = limits(composed)
+    assert [table.power_slot[i] for i in range(table.site.racks)] == list(range(table.site.racks))
+
+
 def test_the_site_in_si_units(composed: Composed) -> None:
     config, found = composed.config, limits(composed).site
     assert found.max_w == pytest.approx(config.site.max_mw * 1e6)
