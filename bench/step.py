@@ -160,8 +160,8 @@ def main(ticks: int) -> dict[str, Any]:
     for run in (small, middle, large):
         run.warm()
     for _ in range(TURNS):
-        small.turn(ticks // TURNS)
-        middle.turn(ticks // TURNS)
+        small.turn(max(1, ticks // TURNS))
+        middle.turn(max(1, ticks // TURNS))
         large.turn(max(4, ticks // TURNS // 10))
     results = {f"{run.made.limits.site.racks:,}": run.found() for run in (small, middle, large)}
     for name, found in results.items():

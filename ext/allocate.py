@@ -79,7 +79,7 @@ def fits(limits: Limits, state: State, tier: int, v: int, room_w: float) -> bool
         g = limits.group_first[tier * (limits.site.nodes + 1) + v]
         if limits.node_end[v] == v + 1 and limits.group_first[tier * (limits.site.nodes + 1) + v + 1] == g + 1:
             # Nothing below it and one group at it: it fills in proportion.
-            level = room_w / (state.range_w[g] / limits.full_at[g])
+            level = limits.full_at[g] * (room_w / state.range_w[g])
         else:
             level = solve(limits, state, tier, v, room_w)
     state.fill[v] = level
@@ -190,7 +190,8 @@ def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
     measure(limits, state, lo_w, hi_w)
     for back in range(limits.site.nodes):
         v = limits.site.nodes - 1 - back
-        room_w = limits.node_w[v] - state.reserve_w[v]
+        # The last digits of sums switch nothing off.
+        room_w = limits.node_w[v] * (1.0 + 1e-12) - state.reserve_w[v]
         for rank in range(limits.site.tiers):
             tier = limits.site.tiers - 1 - rank
             if state.used_w[v] <= room_w:

@@ -140,7 +140,9 @@ def look(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     reserve_w = 0.0
     as_usual = state.usual[i] != 0
     if not as_usual:
-        reserve_w = restrict(inputs, limits, state, i) - state.head_w[i]
+        # In this order: it sets the headroom as well.
+        reserve_w = restrict(inputs, limits, state, i)
+        reserve_w -= state.head_w[i]
         draws_w = limits.max_w[i]
     if as_usual or live(inputs, state, i):
         # What a lowered rack has not given up yet; once its fall should have been read, it just draws more.
@@ -182,7 +184,7 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
 
 
 def gather(limits: Limits, state: State) -> None:
-    """What the racks at each node keep free, may draw and have by their set points; beside what `look` found."""
+    """What the racks at each node keep free, may draw and have by their set points; added to what `look` found."""
     head_w = state.head_w
     applied_w = state.applied_w
     lo_w = state.lo_w

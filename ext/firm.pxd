@@ -36,7 +36,7 @@ cdef void rooms(const image.Limits *limits, image.State *state) noexcept nogil
 cdef double capped(double mean_w, double var, double room_w) noexcept nogil
 @cython.locals(v=int64_t, nodes=int64_t, base=int64_t, parent=int64_t)
 cdef void gather(const image.Limits *limits, image.State *state, int64_t at) noexcept nogil
-@cython.locals(up=bint, ago=int64_t, past=int64_t)
+@cython.locals(up=bint, counts_any=bint, ago=int64_t, past=int64_t)
 cdef void conclude(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t at) noexcept nogil
 @cython.locals(v=int64_t, i=int64_t)

@@ -326,7 +326,9 @@ def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
         found_w = min(found_w, most_w - 1.645 * loose_w) - noise_w
     else:
         found_w = min(found_w, level_w - site.min_w) + noise_w
-    state.firm_w[at] = max(0.0, found_w) if state.meter_good or not up else 0.0
+    # Where no rack counts, or none was weighed yet, the meter's noise is no capacity.
+    counts_any = state.firm_mean_w[at] > 0.0 and (state.meter_good or not up)
+    state.firm_w[at] = max(0.0, found_w) if counts_any else 0.0
 
 
 def span(limits: Limits, state: State) -> None:
@@ -360,8 +362,7 @@ def firm(inputs: Inputs, limits: Limits, state: State) -> None:
     turn = state.firm_turn
     for i in range(turn * racks // ticks, (turn + 1) * racks // ticks):
         weigh(inputs, limits, state, i)
-    if turn < FIRMS and state.loss_p > 0.0:
-        # Before the first round is whole there is nothing to conclude.
+    if turn < FIRMS:
         conclude(inputs, limits, state, turn)
     state.firm_turn = turn + 1
     if turn + 1 < ticks:

@@ -16,7 +16,7 @@ cdef double give(const image.Limits *limits, image.State *state, int64_t i) noex
 cdef void ends(const image.Limits *limits, image.State *state) noexcept nogil
 cdef double stand_or_end(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 cdef void pin(image.State *state, int64_t i, double level_w) noexcept nogil
-@cython.locals(i=int64_t, at=int64_t, steps=int64_t, scarce=bint, resting=bint, some_slow=bint)
+@cython.locals(i=int64_t, at=int64_t, steps=int64_t, scarce=bint, some_slow=bint)
 cdef double round_down(const image.Limits *limits, image.State *state, int64_t tier) noexcept nogil
 cdef bint waits(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(i=int64_t, has_it=bint)

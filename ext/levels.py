@@ -144,7 +144,6 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
     spare_w = 0.0
     slow_w = 0.0
     scarce = state.rise_w < limits.site.grain_w
-    resting = limits.site.resting != 0
     some_slow = state.slow_count > 0
     at = limits.stepped_first[tier]
     for k in range(at, limits.stepped_first[tier + 1]):
@@ -152,7 +151,7 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
         share_w = state.share_w[i]
         whole_w = share_w
         back_w = 0.0
-        if resting and changes_once(limits, i):
+        if changes_once(limits, i):
             whole_w = stand_or_end(limits, state, i)
             back_w = state.next_w[i]
         elif scarce and waits(limits, state, i):

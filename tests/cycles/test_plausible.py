@@ -45,6 +45,7 @@ SCRIPTS = {
     "it comes and goes":          ((WELL, P(1.9, 200.0), P(0.05, 300.0), P(1.9, 200.0)), 0, 1),
     "a ramp, racks read late":    ((WELL, *fall(6.0, 3.5)), 0, 1),
     "one rack is not read":       ((WELL, P(4.9, 200.0, read=(0, 1, 2))), 0, 1),
+    "one rack is lost":           ((WELL, P(6.0, 190.0, read=(0, 1, 2))), 1, 0),
     "one says what it likes":     ((WELL, P(20.0, 330.0, (900.0, 100.0, 100.0, 100.0))), 0, 1),
     "less than nothing":          ((WELL, P(20.0, 199.9, (-900.0, 100.0, 100.0, 100.0))), 1, 0),
     "lost meanwhile":             ((WELL, P(1.9, 200.0), P(2.5, 200.0, meter_read=False), P(1.9, 200.0)), 0, 1),

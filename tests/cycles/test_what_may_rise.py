@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from rampd.ext import codes
+from tests import interpreted
 from tests.core import NS, Cooling, Node, Rack, World, world
 
 LPM_PER_W = 1.0 / (992.0 * 4179.0 / 60_000.0)
@@ -178,3 +179,14 @@ def test_a_rack_below_its_set_point_is_waited_for_two_seconds_at_most() -> None:
     made.command(codes.TRACK, 90e3)
     assert run(made, 1.8, lambda i: (100e3, 30e3)[i], silent=(1,))[0] == 100.0
     assert run(made, 3.0, lambda i: (made.state.applied_w[0], 30e3)[i], silent=(1,))[0] < 70.0
+
+
+def test_a_rack_that_may_not_rise_keeps_its_headroom_free_and_no_more() -> None:
+    made = stood(world([Rack(min_w=20e3, max_w=100e3)] * 3), 100.0, 100.0, 100.0)
+    state = made.state
+    # It was seen to go no lower than 95 kW, wants 30, and may go to its least now.
+    state.bottom_w[1], state.demand_w[1], state.usual[1], state.action[1] = 95e3, 30e3, 0, codes.ACT_NO_RAISE
+    interpreted.bounds.bounds(made.inputs, made.limits, state)
+    assert (state.lo_w[1], state.hi_w[1]) == (20e3, 30e3)
+    assert state.head_w[1] == made.limits.headroom_w[1] > 0.0
+    assert state.reserve_w[0] == state.head_w[0] + state.head_w[1] + state.head_w[2]

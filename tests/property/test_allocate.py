@@ -375,6 +375,7 @@ def test_the_order_of_the_racks_of_a_node_does_not_matter() -> None:
 GIVE_WAY = {
     # name: racks, nodes, lo, hi -> lo afterwards
     "it fits":                ([Rack(), Rack()], [Node(100.0)], [40.0, 40.0], [90.0] * 2, [40.0, 40.0]),
+    "to the last digit":      ([Rack(), Rack()], [Node(0.3)], [0.1, 0.2], [90.0] * 2, [0.1, 0.2]),
     "highest tier first":     ([Rack(), Rack(tier=1)], [Node(60.0)], [40.0, 40.0], [90.0] * 2, [40.0, 0.0]),
     "only as many as needed": ([Rack(), Rack(), Rack()], [Node(90.0)], [40.0] * 3, [90.0] * 3, [0.0, 40.0, 40.0]),
     "then the next tier":     ([Rack(), Rack(tier=1)], [Node(30.0)], [40.0, 40.0], [90.0] * 2, [0.0, 0.0]),

@@ -58,8 +58,12 @@ def test_racks_in_si_units(composed: Composed) -> None:
         assert table.dead_down[i] < table.site.history
 
 
-def test_the_power_of_the_racks_stands_together_in_their_order(composed: Composed) -> None:
+@pytest.mark.parametrize("example", ["bench-12", "hall-48mw", "mixed-10"])
+def test_the_power_of_the_racks_stands_together_in_their_order(example: str) -> None:
+    composed = compose(sitecheck.load(EXAMPLES / example / SITE))
     table = limits(composed)
+    sources = [point.slots["power_w"] for point in composed.power_points]
+    assert [table.power_slot[i] for i in range(table.site.racks)] == sources
     assert [table.power_slot[i] for i in range(table.site.racks)] == list(range(table.site.racks))
 
 
