@@ -6,7 +6,7 @@ from rampd.ext.codes cimport ENDLESS
 cdef void sweep(const image.Limits *limits, image.State *state, int64_t tier, int64_t top, double level) noexcept nogil
 cdef double solve(const image.Limits *limits, image.State *state, int64_t tier, int64_t top,
                   double room_w) noexcept nogil
-@cython.locals(g=int64_t)
+@cython.locals(at=int64_t, g=int64_t)
 cdef inline bint fits(const image.Limits *limits, image.State *state, int64_t tier, int64_t v,
                       double room_w) noexcept nogil
 @cython.locals(scarce=bint)

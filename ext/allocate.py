@@ -76,8 +76,9 @@ def fits(limits: Limits, state: State, tier: int, v: int, room_w: float) -> bool
     room_w = max(0.0, room_w)
     level = 0.0
     if room_w > 0.0:
-        g = limits.group_first[tier * (limits.site.nodes + 1) + v]
-        if limits.node_end[v] == v + 1 and limits.group_first[tier * (limits.site.nodes + 1) + v + 1] == g + 1:
+        at = tier * (limits.site.nodes + 1) + v
+        g = limits.group_first[at]
+        if limits.node_end[v] == v + 1 and limits.group_first[at + 1] == g + 1:
             # Nothing below it and one group at it: it fills in proportion.
             level = limits.full_at[g] * (room_w / state.range_w[g])
         else:

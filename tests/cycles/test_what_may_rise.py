@@ -135,7 +135,10 @@ def test_slow_racks_take_over_from_slow_racks_that_may_not_rise() -> None:
 def test_headroom_is_no_room_beyond_what_the_flow_carries() -> None:
     made = world([Rack()] * 4, max_w=400e3, default_w=400e3, import_w=500e3, phases=10)
     stood(made, *[100.0] * 4, drawn_kw=80.0)
-    wants = lambda i: min(80e3, made.state.applied_w[i])  # noqa: E731
+
+    def wants(i: int) -> float:
+        return min(80e3, made.state.applied_w[i])
+
     assert run(made, 60.0, wants) == pytest.approx([88.0] * 4, abs=1.0)
     assert sum(run(made, 40.0, wants, flow_lpm=240e3 * LPM_PER_W / 28.0)) <= 240.1
 
@@ -153,7 +156,10 @@ def test_headroom_is_no_room_beyond_what_the_flow_carries() -> None:
 def test_on_a_warm_loop_nothing_is_asked_that_the_guard_withholds(rack: Rack) -> None:
     made = world([rack] * 3, max_w=300e3, default_w=300e3, import_w=400e3)
     stood(made, 68.0, 68.0, 50.0, drawn_kw=60.0)
-    wants = lambda i: min(60e3, made.state.applied_w[i])  # noqa: E731
+
+    def wants(i: int) -> float:
+        return min(60e3, made.state.applied_w[i])
+
     before = [w / 1e3 for w in made.state.applied_w[:3]]
     after = run(made, 10.0, wants, supply_c=38.5)
     assert all(now <= was for now, was in zip(after, before, strict=True))

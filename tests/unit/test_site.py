@@ -62,9 +62,9 @@ def test_racks_in_si_units(composed: Composed) -> None:
 def test_the_power_of_the_racks_stands_together_in_their_order(example: str) -> None:
     composed = compose(sitecheck.load(EXAMPLES / example / SITE))
     table = limits(composed)
-    sources = [point.slots["power_w"] for point in composed.power_points]
-    assert [table.power_slot[i] for i in range(table.site.racks)] == sources
-    assert [table.power_slot[i] for i in range(table.site.racks)] == list(range(table.site.racks))
+    slots = [table.power_slot[i] for i in range(table.site.racks)]
+    assert slots == [point.slots["power_w"] for point in composed.power_points]
+    assert slots == list(range(table.site.racks))
 
 
 def test_the_site_in_si_units(composed: Composed) -> None:

@@ -80,9 +80,10 @@ def refusals(hall: Hall, bus: Client) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, (verb, make, _, _) in REFUSED.items():
         payload = make()
-        known = isinstance(payload, dict) and isinstance(payload.get("id"), str) and "#" not in payload["id"]
+        given = payload.get("id") if isinstance(payload, dict) else None
         # What cannot be told by its id is answered under "invalid".
-        topic = f"ack/{payload['id'] if known and name != 'too large' else 'invalid'}"  # type: ignore[index]
+        known = isinstance(given, str) and "#" not in given and name != "too large"
+        topic = f"ack/{given if known else 'invalid'}"
         since_s = time.monotonic()
         bus.publish(f"cmd/{verb}", payload if isinstance(payload, bytes) else json.dumps(payload))
         until(
