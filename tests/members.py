@@ -89,7 +89,7 @@ class Miner:
             await asyncio.Event().wait()
 
 
-def rack_map(in_flight: int = 16, timeout_s: float = 0.2, **changes: float) -> MemberMap:
+def rack_map(in_flight: int = 16, timeout_s: float = 1.0, **changes: float) -> MemberMap:
     return MemberMap(
         name="toy", protocol="toy", title="a miner of the test", source=("the test",), verified="nothing to verify",
         port=1, in_flight=in_flight, timeout_s=timeout_s, update_s=0.03, accept_s=timeout_s, effect_s=1.0,
@@ -104,7 +104,7 @@ class Bench:
     """A rack of so many members, running."""
 
     def __init__(
-        self, members: list[Miner], foreign: Foreign = "retake", *, in_flight: int = 16, timeout_s: float = 0.2,
+        self, members: list[Miner], foreign: Foreign = "retake", *, in_flight: int = 16, timeout_s: float = 1.0,
         **changes: float,
     ) -> None:  # fmt: skip
         self.members = members

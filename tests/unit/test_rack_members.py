@@ -356,7 +356,7 @@ async def test_a_member_that_falls_silent_is_missed_also_while_it_is_written_all
 
 async def test_who_is_silent_does_not_hold_up_the_others() -> None:
     """A limit reaches those that answer before the deadlines of those that do not, which all have a read under way."""
-    async with Bench([Miner(k) for k in range(12)], in_flight=4, timeout_s=1.0) as bench:
+    async with Bench([Miner(k) for k in range(12)], in_flight=4) as bench:
         await until(lambda: bench.rack.members_up == 12)
         silent, others = bench.members[:4], bench.members[4:]
         failed: list[int] = []
@@ -383,7 +383,7 @@ async def test_who_is_silent_does_not_hold_up_the_others() -> None:
 
 
 async def test_who_fell_silent_gets_a_part_of_the_turns() -> None:
-    async with Bench([Miner(k) for k in range(12)], in_flight=4) as bench:
+    async with Bench([Miner(k) for k in range(12)], in_flight=4, timeout_s=0.2) as bench:
         await until(lambda: bench.rack.members_up == 12)
         for member in bench.members[:6]:
             member.hangs = True
