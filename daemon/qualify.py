@@ -25,6 +25,7 @@ BASE: Final = 0.55
 REGULATION: Final = 0.1
 SILENT: Final = 0.05
 BAND: Final = 0.01
+PARTS: Final = (0.7, 0.85, 0.6, 0.9)
 # MW of each training job in the noisy hall.
 JOBS_MW: Final = (8.0, 4.0, *[1.0] * 11)
 DROOP_PERCENT: Final = 5.0
@@ -74,11 +75,12 @@ def _figures(found: scores.Step) -> Figures:
 
 
 def steps(seed: int, hours: float, keep: Keep = ignore) -> Figures:
-    """100 -> 40 -> 100 %, quiet; then with 5 % of the racks silently dead."""
+    """100 -> 40 -> 100 %, quiet, and parts of that; then with 5 % of the racks silently dead."""
     loop = ClosedLoop(hall(seed), seed)
     loop.run(15.0)
     down, up = step(loop, 0.4), step(loop, 1.0)
     keep(trace("100 to 40 to 100 % in five seconds each", loop))
+    parts = [step(loop, part, 40.0) for part in PARTS]
     loop = ClosedLoop(hall(seed), seed)
     loop.run(15.0)
     loop.fleet.dead[np.random.default_rng(seed).choice(loop.count, round(SILENT * loop.count), replace=False)] = True
@@ -91,6 +93,10 @@ def steps(seed: int, hours: float, keep: Keep = ignore) -> Figures:
     told_w = out.least_w
     return {
         "step_down": _figures(down), "step_up": _figures(up),
+        "part_steps": {
+            "late_s": round(max(part.t_s - max(5.0, part.optimum_s) for part in parts), 2),
+            "overshoot_ratio": round(max(part.overshoot_ratio for part in parts), 4),
+        },
         "dead_racks": {
             **{key: _figures(dead)[key] for key in ("t_s", "optimum_s")},
             "shortfall_error_ratio": round(abs(told_w - short_w) / short_w, 5),

@@ -147,7 +147,13 @@ def look(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     if as_usual or live(inputs, state, i):
         # What a lowered rack has not given up yet; once its fall should have been read, it just draws more.
         drawn_w = inputs.value[limits.power_slot[i]]
-        late_w = drawn_w - max(applied_w, state.lo_w[i])
+        stands_w = max(applied_w, state.lo_w[i])
+        if state.slow_count and not state.slow[i]:
+            # One that bridges comes back: what it draws meanwhile is its own, and nobody else's place.
+            back_w = max(0.0, min(drawn_w, state.ahead_w[i]) - stands_w)
+            stands_w += back_w
+            state.used_w[v] += back_w
+        late_w = drawn_w - stands_w
         draws_w = max(applied_w, min(drawn_w, limits.max_w[i]))
         if late_w > 0.0:
             if arrived(inputs, limits, state, i):
@@ -170,6 +176,7 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         state.flow_w[v] = 0.0
         state.reserve_w[v] = 0.0
         state.worst_w[v] = 0.0
+        state.used_w[v] = 0.0
     for k in range(apart(inputs, limits, state)):
         i = state.odd[k]
         look(inputs, limits, state, i)
@@ -192,7 +199,7 @@ def gather(limits: Limits, state: State) -> None:
     for v in range(limits.site.nodes):
         reserve_w = state.reserve_w[v]
         worst_w = state.worst_w[v]
-        used_w = 0.0
+        used_w = state.used_w[v]
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
             now_w = applied_w[i]
             reserve_w += head_w[i]

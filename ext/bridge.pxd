@@ -2,7 +2,8 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, settle, total
-from rampd.ext.codes cimport ACT_NO_RAISE
+from rampd.ext.codes cimport ACT_NO_RAISE, LOOKS
+from rampd.ext.levels cimport above, below, changes_once, in_steps
 
 cdef double travelled(const image.Limits *limits, const image.State *state, int64_t ticks) noexcept nogil
 cdef bint pressed(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
@@ -22,6 +23,15 @@ cdef void acting(const image.Limits *limits, image.State *state, int64_t first, 
 cdef void turn(image.State *state, int64_t i) noexcept nogil
 @cython.locals(up=int64_t, down=int64_t)
 cdef double arriving(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
+@cython.locals(late=int64_t, acts=bint)
+cdef bint under_way(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
+@cython.locals(coming_w='double *', longest=int64_t, stride=int64_t, up=int64_t, down=int64_t, k=int64_t)
+cdef int64_t foresee(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(coming_w='double *', stride=int64_t, falls=bint, k=int64_t)
+cdef void come_back(const image.Limits *limits, image.State *state, double fair_w, bint stopping) noexcept nogil
+@cython.locals(wait=int64_t, k=int64_t)
+cdef void narrow_to(const image.Limits *limits, image.State *state, int64_t i, int64_t stride,
+                    bint falls) noexcept nogil
 cdef double expect(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(up=bint)
 cdef double make_up(const image.Limits *limits, image.State *state, double sum_w, double total_w,

@@ -4,7 +4,8 @@
 
 A slow rack is given its fair share of the reference at the end of its own dead time, so that it moves once and not with
 every correction. What the slow ones will draw meanwhile is known from what they were given; the fast ones make up the
-rest of the total, within what they can reach, and are given back as the slow ones arrive.
+rest of the total, within what they can reach, and are given back as the slow ones arrive. They make way only as far as
+they come back from in time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.allocate import allocate, settle, total
-    from rampd.ext.codes import ACT_NO_RAISE
+    from rampd.ext.codes import ACT_NO_RAISE, LOOKS
+    from rampd.ext.levels import above, below, changes_once, in_steps
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
 
@@ -134,6 +136,107 @@ def arriving(limits: Limits, state: State, i: int) -> float:
     time_s = limits.site.bridge_ticks * limits.site.period_ns * 1e-9
     cap_w = min(max(goal_w, cap_w - state.down_w_per_s[i] * time_s), cap_w + state.up_w_per_s[i] * time_s)
     return min(cap_w, max(state.demand_w[i], limits.min_w[i]))
+
+
+def under_way(limits: Limits, state: State, i: int) -> bool:
+    """Whether a slow rack goes to its set point, or has one that does not act yet."""
+    late = max(state.dead_up[i], state.dead_down[i]) + 1
+    acts = state.now_ns - state.moved_ns[i] > late * limits.site.period_ns
+    return not acts or state.cap_w[i] != state.applied_w[i]
+
+
+def foresee(limits: Limits, state: State) -> int:
+    """Sets `coming_w` to what slow racks will draw in sum at moments to come, by the set points that they were given.
+
+    Returns the ticks from one moment to the next, so many that the last answers within; 0: nothing will change.
+    """
+    longest = 0
+    still_w = 0.0
+    for i in range(limits.site.racks):
+        if state.slow[i]:
+            if state.ours[i] and under_way(limits, state, i):
+                longest = max(longest, max(state.dead_up[i], state.dead_down[i]))
+            else:
+                still_w += state.power_w[i]
+    coming_w = state.coming_w
+    for k in range(LOOKS):
+        coming_w[k] = still_w
+    stride = (longest + LOOKS - 1) // LOOKS
+    stride_s = stride * limits.site.period_ns * 1e-9
+    for i in range(limits.site.racks):
+        if longest > 0 and state.slow[i] and state.ours[i] and under_way(limits, state, i):
+            up = state.dead_up[i]
+            down = state.dead_down[i]
+            most_w = max(state.demand_w[i], limits.min_w[i])
+            cap_w = state.cap_w[i]
+            for k in range(LOOKS):
+                up = max(0, up - stride)
+                down = max(0, down - stride)
+                lowest_w = max(due(limits, state, i, up, down), cap_w - state.down_w_per_s[i] * stride_s)
+                cap_w = min(lowest_w, cap_w + state.up_w_per_s[i] * stride_s)
+                coming_w[k] += min(cap_w, most_w)
+    return stride
+
+
+def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> None:
+    """A fast rack goes no farther out of the way of slow ones than it comes back from by the time they arrive.
+
+    Narrows `floor_w` or `reach_w`, but in a stop. What the fast ones must have in sum at each moment is the same part
+    of the way between its end and its share for each of them.
+    """
+    for i in range(limits.site.racks):
+        state.back_w[i] = state.applied_w[i]
+    stride = 0 if stopping else foresee(limits, state)
+    if stride == 0:
+        return
+    now_w = 0.0
+    lo_w = 0.0
+    hi_w = 0.0
+    share_w = 0.0
+    for i in range(limits.site.racks):
+        if state.slow[i]:
+            now_w += state.power_w[i]
+        else:
+            lo_w += state.lo_w[i]
+            hi_w += state.hi_w[i]
+            share_w += state.ahead_w[i]
+    coming_w = state.coming_w
+    falls = coming_w[LOOKS - 1] < now_w
+    end_w = lo_w if falls else hi_w
+    if abs(share_w - end_w) < 1.0:
+        return
+    for k in range(LOOKS):
+        way_w = travelled(limits, state, (k + 1) * stride) / (1.0 + limits.site.loss_ratio)
+        need_w = fair_w + (way_w if state.goal_w > state.reference_w else -way_w) - coming_w[k]
+        coming_w[k] = max(0.0, min((need_w - end_w) / (share_w - end_w), 1.0))
+    for i in range(limits.site.racks):
+        if not state.slow[i] and state.ours[i] and not changes_once(limits, i):
+            narrow_to(limits, state, i, stride, falls)
+
+
+def narrow_to(limits: Limits, state: State, i: int, stride: int, falls: bool) -> None:
+    """Narrows how far one rack may go out of the way; it moves again at its next turn, and answers after that."""
+    end_w = state.lo_w[i] if falls else state.hi_w[i]
+    way_w = state.ahead_w[i] - end_w
+    rate = state.up_w_per_s[i] if falls else -state.down_w_per_s[i]
+    wait = (state.dead_up[i] if falls else state.dead_down[i]) + limits.site.phases
+    back_w = end_w
+    for k in range(LOOKS):
+        time_s = max(0, (k + 1) * stride - wait) * limits.site.period_ns * 1e-9
+        near_w = end_w + state.coming_w[k] * way_w - rate * time_s
+        back_w = max(back_w, near_w) if falls else min(back_w, near_w)
+    low_w = back_w
+    high_w = back_w
+    if in_steps(limits, i):
+        low_w = below(limits, i, back_w)
+        high_w = above(limits, i, low_w) if low_w < back_w else low_w
+    if falls:
+        state.back_w[i] = max(state.applied_w[i], high_w)
+        state.floor_w[i] = min(max(state.floor_w[i], low_w), state.reach_w[i])
+    else:
+        state.back_w[i] = min(state.applied_w[i], low_w)
+        state.reach_w[i] = max(min(state.reach_w[i], high_w), state.floor_w[i])
+    state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
 
 
 def expect(limits: Limits, state: State) -> float:

@@ -127,6 +127,7 @@ cdef enum:
     HORIZONS = 3
     FIRMS = 6
     LUMPS = 12
+    LOOKS = 20
 
 cdef extern from *:
     """

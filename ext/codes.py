@@ -165,7 +165,7 @@ class Shape(IntEnum):
 
 class Size(IntEnum):
     """Lengths of fixed arrays: ten-second means of the baseline, slots of a rolling window; of firm capacity the
-    horizons, the figures in both directions, and the sizes of what may be lost at once.
+    horizons, the figures in both directions, and the sizes of what may be lost at once; moments ahead of slow racks.
     """
 
     BASE_SLOTS = 60
@@ -173,6 +173,7 @@ class Size(IntEnum):
     HORIZONS = 3
     FIRMS = 6
     LUMPS = 12
+    LOOKS = 20
 
 
 NEVER, GOOD, SENTINEL, RANGE, REFUSED = Quality
@@ -198,7 +199,7 @@ VETO_LEVEL, VETO_STALE, VETO_COOLING, VETO_RISE, VETO_FALL, VETO_NODE, VETO_SAFE
 FAULT_NONE, FAULT_SETPOINT, FAULT_CLOCK = Fault
 EXCURSION_NONE, EXCURSION_DOWN, EXCURSION_UP = Excursion
 LINEAR, S_CURVE = Shape
-BASE_SLOTS, WINDOW_SLOTS, HORIZONS, FIRMS, LUMPS = Size
+BASE_SLOTS, WINDOW_SLOTS, HORIZONS, FIRMS, LUMPS, LOOKS = Size
 ENDLESS = 1e300
 """A power that no limit reaches; finite, so that arithmetic on it stays finite."""
 SECOND_NS = 1_000_000_000

@@ -252,6 +252,7 @@ cdef struct State:              # the step's own memory
     double *floor_w             # [racks] what capability lets the set point reach in this move, down and up
     double *reach_w
     double *ahead_w             # [racks] fair share of what the reference will be
+    double *back_w             # [racks] where one that bridges must be again by now; its set point: nowhere else
     double *end_w               # [racks] where a rack with minimum times goes in one change
     double *near_w              # [racks] what it will draw when the others can make up for it
     double *far_w               # [racks] and how far it may be moved for that
@@ -288,6 +289,7 @@ cdef struct State:              # the step's own memory
     double *firm_node_vague_w   # [2 FIRMS * nodes] and of what nobody has seen
     double *lump_p              # [LUMPS] lost nodes by size: chance
     double *lump_w              # [LUMPS] and mean size
+    double *coming_w            # [LOOKS] what slow racks will draw in sum, then what the others must come back to
     int64_t *node_in            # [nodes] racks that can be counted on
     int64_t *node_out           # [nodes] and those that cannot
     double *loop_w              # [loops] thermal cap of the racks' sum

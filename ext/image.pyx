@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from rampd.ext.codes cimport BASE_SLOTS, FIRMS, LUMPS, REASONS, VETOES, WINDOW_SLOTS
+from rampd.ext.codes cimport BASE_SLOTS, FIRMS, LOOKS, LUMPS, REASONS, VETOES, WINDOW_SLOTS
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -148,6 +148,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.floor_w = <double *>take(base, &o, racks)
     x.reach_w = <double *>take(base, &o, racks)
     x.ahead_w = <double *>take(base, &o, racks)
+    x.back_w = <double *>take(base, &o, racks)
     x.end_w = <double *>take(base, &o, racks)
     x.near_w = <double *>take(base, &o, racks)
     x.far_w = <double *>take(base, &o, racks)
@@ -185,6 +186,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.firm_node_vague_w = <double *>take(base, &o, 2 * FIRMS * nodes)
     x.lump_p = <double *>take(base, &o, LUMPS * 8)
     x.lump_w = <double *>take(base, &o, LUMPS * 8)
+    x.coming_w = <double *>take(base, &o, LOOKS * 8)
     x.node_in = <int64_t *>take(base, &o, nodes)
     x.node_out = <int64_t *>take(base, &o, nodes)
     x.loop_w = <double *>take(base, &o, loops)

@@ -119,6 +119,7 @@ class State(ctypes.Structure):
     floor_w: Doubles
     reach_w: Doubles
     ahead_w: Doubles
+    back_w: Doubles
     end_w: Doubles
     near_w: Doubles
     far_w: Doubles
@@ -155,6 +156,7 @@ class State(ctypes.Structure):
     firm_node_vague_w: Doubles
     lump_p: Doubles
     lump_w: Doubles
+    coming_w: Doubles
     node_in: Longs
     node_out: Longs
     loop_w: Doubles

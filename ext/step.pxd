@@ -4,7 +4,7 @@ from rampd.ext cimport image
 from rampd.ext.allocate cimport fill, give_way
 from rampd.ext.ballast cimport standing
 from rampd.ext.bounds cimport bounds
-from rampd.ext.bridge cimport ahead, expect, make_up
+from rampd.ext.bridge cimport ahead, come_back, expect, make_up
 from rampd.ext.codes cimport (
     ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SECOND_NS, SITE_ESTOP,
     SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_DEMAND, WHY_MAX,
@@ -17,7 +17,7 @@ from rampd.ext.ladder cimport attend
 from rampd.ext.levels cimport quantise
 from rampd.ext.meter cimport compare
 from rampd.ext.model cimport advance
-from rampd.ext.move cimport move
+from rampd.ext.move cimport move, stopping
 from rampd.ext.ramp cimport follow
 from rampd.ext.swing cimport swing
 from rampd.ext.thermal cimport caps, narrow

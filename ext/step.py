@@ -16,7 +16,7 @@ if not cython.compiled:
     from rampd.ext.allocate import fill, give_way
     from rampd.ext.ballast import standing
     from rampd.ext.bounds import bounds
-    from rampd.ext.bridge import ahead, expect, make_up
+    from rampd.ext.bridge import ahead, come_back, expect, make_up
     from rampd.ext.codes import (
         ACT_NO_RAISE,
         ACT_SAFE,
@@ -52,7 +52,7 @@ if not cython.compiled:
     from rampd.ext.levels import quantise
     from rampd.ext.meter import compare
     from rampd.ext.model import advance
-    from rampd.ext.move import move
+    from rampd.ext.move import move, stopping
     from rampd.ext.ramp import follow
     from rampd.ext.swing import swing
     from rampd.ext.thermal import caps, narrow
@@ -158,6 +158,8 @@ def share(limits: Limits, state: State, total_w: float) -> None:
         state.floor_w[i] = floor_w
         state.reach_w[i] = reach_w
         state.share_w[i] = min(max(state.share_w[i], floor_w), reach_w)
+    if state.slow_count:
+        come_back(limits, state, fair_w, stopping(state))
     sum_w = expect(limits, state)
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, sum_w, fair_w, False)

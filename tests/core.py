@@ -182,9 +182,8 @@ class World:
         site = self.limits.site
         racks = [
             "asked_w", "applied_w", "cap_w", "edge_w", "edge_tick", "acts_w", "power_w", "demand_w", "lo_w", "hi_w",
-            "share_w", "head_w",
-            "floor_w", "reach_w", "ahead_w", "end_w", "near_w", "far_w", "low_w", "bound_ns", "slack_ns", "swings",
-            "odd",
+            "share_w", "head_w", "floor_w", "reach_w", "ahead_w", "back_w", "end_w", "near_w", "far_w", "low_w",
+            "bound_ns", "slack_ns", "swings", "odd",
             "news", "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "fresh", "stale",
             "action", "usual", "bound_why", "why", "last_w", "vetoed", "least_w", "heard_w", "heard_ns",
         ]  # fmt: skip
@@ -211,6 +210,7 @@ class World:
             | {"base_w": int(codes.BASE_SLOTS), "window_at": site.windows, "past_first": site.history}
             | dict.fromkeys(["firm_w", "firm_mean_w", "firm_var", "firm_vague_w"], int(codes.FIRMS))
             | dict.fromkeys(["lump_p", "lump_w"], int(codes.LUMPS))
+            | {"coming_w": int(codes.LOOKS)}
             | dict.fromkeys(["firm_node_w", "firm_node_var", "firm_node_vague_w"], 2 * codes.FIRMS * site.nodes)
             | dict.fromkeys(["noise_low_w", "noise_high_w", "swing_low_w", "swing_high_w"], int(codes.WINDOW_SLOTS))
             | dict.fromkeys(["window_low_w", "window_high_w"], site.windows * codes.WINDOW_SLOTS)

@@ -15,12 +15,12 @@ EXT: Final = Path(__file__).resolve().parents[1] / "ext"
 # Each after what it imports.
 KERNELS: Final = (
     "allocate",
+    "levels",
     "bridge",
     "ladder",
     "failsafe",
     "grid",
     "guard",
-    "levels",
     "ballast",
     "identify",
     "window",

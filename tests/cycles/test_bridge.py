@@ -81,6 +81,79 @@ def test_what_bridging_cannot_give_is_left_open() -> None:
     assert given(made) == [20.0, 20.0, 0.0]
 
 
+def passing(made: World, from_kw: float, to_kw: float, ago_s: float) -> None:
+    """The slow rack was sent elsewhere so long ago and goes there after its dead time; the fast one makes up for it."""
+    state, racks, history = made.state, made.limits.site.racks, made.limits.site.history
+    state.now_ns = 1_000_000_000_000
+    state.moved_ns[0] = state.now_ns - round(ago_s * 1e9)
+    state.cap_w[0] = state.power_w[0] = from_kw * 1e3
+    state.applied_w[0] = state.share_w[0] = state.ahead_w[0] = to_kw * 1e3
+    state.ahead_w[1] = 100e3 - to_kw * 1e3
+    for ago in range(round(ago_s * 20) + 1):
+        state.past_w[(state.tick - ago) % history * racks] = to_kw * 1e3
+    for ago in range(round(ago_s * 20) + 1, history):
+        state.past_w[(state.tick - ago) % history * racks] = from_kw * 1e3
+
+
+# The slow rack falls from 80 to 20 kW in a second, so the fast one needs 20 kW now and 80 kW then.
+WAYS_BACK = {
+    #                              kW/s  dead s  stop   it must keep
+    "back within a moment":      (1000,  0.0,  False,   0.0),
+    "answers in half a second":  (1000,  0.5,  False,  20.0),
+    "answers when it is late":   (1000,  1.1,  False,  80.0),
+    "rises in a second":         (  60,  0.0,  False,  23.0),
+    "rises in two":              (  30,  0.0,  False,  51.5),
+    "rises in two, after half":  (  30,  0.5,  False,  66.5),
+    "never, to speak of":        (   1,  0.0,  False,  79.0),
+    "a stop asks for no way":    (   1,  0.0,   True,   0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", WAYS_BACK.values(), ids=WAYS_BACK)
+def test_a_fast_rack_goes_no_farther_than_it_comes_back_from(row: tuple[float, float, bool, float]) -> None:
+    up_kw_per_s, dead_s, stop, keeps_kw = row
+    made = hall(SLOW, Rack(min_w=0.0, up_w_per_s=up_kw_per_s * 1e3, dead_up_s=dead_s))
+    passing(made, 80.0, 20.0, 2.0)
+    interpreted.bridge.come_back(made.limits, made.state, 100e3, stop)
+    # Looked at every fifth of a second.
+    assert made.state.floor_w[1] / 1e3 == pytest.approx(keeps_kw, abs=min(12.5, 0.21 * up_kw_per_s))
+
+
+def test_nor_higher_than_it_falls_from() -> None:
+    made = hall(SLOW, Rack(min_w=0.0, down_w_per_s=30e3))
+    passing(made, 20.0, 80.0, 2.0)
+    interpreted.bridge.come_back(made.limits, made.state, 100e3, False)
+    assert made.state.floor_w[1] == 0.0
+    assert made.state.reach_w[1] == pytest.approx(50e3, abs=6.3e3)
+
+
+def test_once_the_slow_ones_are_there_nothing_is_kept() -> None:
+    made = hall(SLOW, Rack(min_w=0.0, up_w_per_s=1e3))
+    passing(made, 20.0, 20.0, 4.0)
+    interpreted.bridge.come_back(made.limits, made.state, 100e3, False)
+    assert (made.state.floor_w[1], made.state.reach_w[1]) == (0.0, 100e3)
+
+
+def test_steps_are_kept_to_the_one_that_lies_beyond() -> None:
+    made = hall(SLOW, Rack(min_w=0.0, up_w_per_s=1e3, quantum_w=30e3))
+    passing(made, 80.0, 20.0, 2.0)
+    interpreted.bridge.come_back(made.limits, made.state, 100e3, False)
+    assert made.state.floor_w[1] == 60e3
+    assert made.state.back_w[1] == 90e3
+
+
+def test_one_that_comes_back_does_not_wait_until_the_sum_shows_it() -> None:
+    made = hall(SLOW, Rack(min_w=0.0, up_w_per_s=30e3))
+    state = made.state
+    passing(made, 80.0, 20.0, 2.0)
+    state.applied_w[1] = 20e3
+    state.total_w = state.stand_w = state.model_w = 100e3
+    interpreted.bridge.come_back(made.limits, state, 100e3, False)
+    assert interpreted.move.in_step(made.limits, state, 1, 50e3) > 45e3
+    state.back_w[1] = state.applied_w[1]
+    assert interpreted.move.in_step(made.limits, state, 1, 50e3) < 21e3
+
+
 def test_a_slow_rack_that_is_not_ours_counts_as_it_is() -> None:
     made = hall(SLOW, FAST)
     made.state.ours[0] = 0

@@ -196,3 +196,24 @@ def test_a_rack_that_may_not_rise_keeps_its_headroom_free_and_no_more() -> None:
     assert (state.lo_w[1], state.hi_w[1]) == (20e3, 30e3)
     assert state.head_w[1] == made.limits.headroom_w[1] > 0.0
     assert state.reserve_w[0] == state.head_w[0] + state.head_w[1] + state.head_w[2]
+
+
+def test_a_rack_that_makes_way_for_slow_ones_takes_no_place_from_others_at_its_node() -> None:
+    """What it still draws above its set point is what it comes back to."""
+    slow = Rack(min_w=0.0, node=1, dead_up_s=3.0, dead_down_s=3.0, slow=True)
+    fast = Rack(min_w=0.0, node=1, dead_up_s=0.2, dead_down_s=1.0)
+    made = world([slow, fast, slow], [Node(1e6), Node(305e3, 0)], phases=10, max_w=300e3, import_w=400e3)
+    state, slot = made.state, made.limits.power_slot
+    state.slow_count = 2
+    for i in range(3):
+        state.known[i] = state.ours[i] = 1
+        state.applied_w[i] = state.cap_w[i] = state.ahead_w[i] = state.demand_w[i] = 100e3
+        made.inputs.value[slot[i]] = 100e3
+    # Told to go, and still there.
+    state.applied_w[1] = 10e3
+    interpreted.bounds.bounds(made.inputs, made.limits, state)
+    assert state.reserve_w[1] + 300e3 <= 305e3
+    # A slow one that was told to go leaves for good: others wait for what it still draws.
+    state.applied_w[1], state.applied_w[0] = 100e3, 10e3
+    interpreted.bounds.bounds(made.inputs, made.limits, state)
+    assert state.reserve_w[1] == pytest.approx(90e3)

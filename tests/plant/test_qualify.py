@@ -36,6 +36,12 @@ def test_up_half_a_second_after_physics(steps: dict[str, Any]) -> None:
     assert up["overshoot_ratio"] <= 0.02
 
 
+def test_parts_of_the_range(steps: dict[str, Any]) -> None:
+    parts = steps["part_steps"]
+    assert parts["late_s"] <= 2.0
+    assert parts["overshoot_ratio"] <= 0.03
+
+
 def test_down_with_racks_silently_dead(steps: dict[str, Any]) -> None:
     dead = steps["dead_racks"]
     assert dead["t_s"] <= max(5.0, dead["optimum_s"] + 1.0)
