@@ -10,7 +10,7 @@ cdef void usual(const image.Limits *limits, image.State *state) noexcept nogil
 cdef double restrict(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                      int64_t i) noexcept nogil
 @cython.locals(may=bint)
-cdef double wake(image.State *state, int64_t i, double room_w) noexcept nogil
+cdef double wake(const image.Limits *limits, image.State *state, int64_t i, double room_w) noexcept nogil
 @cython.locals(count=int64_t)
 cdef int64_t apart(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(as_usual=bint, v=int64_t)

@@ -120,11 +120,19 @@ def restrict(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
     return reserve_w
 
 
-def wake(state: State, i: int, room_w: float) -> float:
-    """Keeps a rack that is off there unless it may rise and the reference has room for its least; what is then left."""
+def wake(limits: Limits, state: State, i: int, room_w: float) -> float:
+    """Keeps a rack that is off there unless it may rise and the reference has room for its least; what is then left.
+
+    Half of the room will do where the others can go down by as much as is missing: its least is a step like others.
+    """
     lo_w = state.lo_w[i]
     may = state.hi_w[i] > lo_w and state.action[i] < ACT_NO_RAISE
-    if may and room_w >= lo_w and state.rise_w >= lo_w:
+    need_w = lo_w
+    # What the hall can go down to is 0 until it was looked at.
+    if state.least_w != 0.0:
+        spare_w = (state.reference_w + state.response_w - state.least_w) / (1.0 + limits.site.loss_ratio)
+        need_w = 0.5 * lo_w if spare_w >= lo_w else lo_w
+    if may and room_w >= need_w and state.rise_w >= lo_w:
         return room_w - lo_w
     state.lo_w[i] = 0.0
     state.hi_w[i] = 0.0
@@ -181,7 +189,7 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
         i = state.odd[k]
         look(inputs, limits, state, i)
         if state.applied_w[i] <= 0.0 and state.lo_w[i] > 0.0 and inputs.rack_state[i] == AVAILABLE:
-            wake_w = wake(state, i, wake_w)
+            wake_w = wake(limits, state, i, wake_w)
         if not state.usual[i] and state.action[i] >= ACT_NO_RAISE:
             state.reach_w[i] = max(state.applied_w[i], state.lo_w[i])
     gather(limits, state)

@@ -217,3 +217,31 @@ def test_a_rack_that_makes_way_for_slow_ones_takes_no_place_from_others_at_its_n
     state.applied_w[1], state.applied_w[0] = 100e3, 10e3
     interpreted.bounds.bounds(made.inputs, made.limits, state)
     assert state.reserve_w[1] == pytest.approx(90e3)
+
+
+# Two racks at 100 kW of 20 to 100, and one that is off and has 36 kW for its least; the others' least, target, kW.
+WAKES = {
+    "less than half of its least is left open": (20.0, 216.0, False),
+    "half of it, and the others make room":     (20.0, 219.0, True),
+    "all of it":                                (20.0, 240.0, True),
+    "the others cannot go down":                (100.0, 230.0, False),
+    "nor need they":                            (100.0, 240.0, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("quantum_w", [0.0, 4e3], ids=["continuous", "in steps"])
+@pytest.mark.parametrize("row", WAKES.values(), ids=WAKES)
+def test_a_rack_comes_back_from_off(row: tuple[float, float, bool], quantum_w: float) -> None:
+    least_kw, target_kw, wakes = row
+    other = Rack(min_w=least_kw * 1e3, quantum_w=quantum_w)
+    off = Rack(min_w=36e3, quantum_w=quantum_w, up_w_per_s=5e3, dead_up_s=1.0, dead_down_s=0.1)
+    made = world([other, other, off], phases=10, max_w=300e3, default_w=200e3, import_w=target_kw * 1e3 + 1e3)
+    stood(made, 100.0, 100.0, 0.0)
+    made.command(codes.TRACK, target_kw * 1e3)
+    most_kw = max(sum(run(made, 0.5)) for _ in range(60))
+    stands = run(made, 0.5)
+    assert (stands[2] >= 36.0) == wakes
+    if wakes:
+        assert sum(stands) == pytest.approx(target_kw, abs=2.1)
+    assert most_kw <= target_kw + 2.1
+    assert made.vetoes() == {}
