@@ -1,4 +1,5 @@
 cimport cython
+from libc.math cimport floor
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, settle, total

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
+    from math import floor
+
     from rampd.ext.allocate import allocate, settle, total
     from rampd.ext.codes import ACT_NO_RAISE, LOOKS
     from rampd.ext.levels import above, below, changes_once, in_steps
@@ -158,13 +160,15 @@ def foresee(limits: Limits, state: State) -> int:
                 longest = max(longest, max(state.dead_up[i], state.dead_down[i]))
             else:
                 still_w += state.power_w[i]
+    if longest == 0:
+        return 0
     coming_w = state.coming_w
     for k in range(LOOKS):
         coming_w[k] = still_w
     stride = (longest + LOOKS - 1) // LOOKS
     stride_s = stride * limits.site.period_ns * 1e-9
     for i in range(limits.site.racks):
-        if longest > 0 and state.slow[i] and state.ours[i] and under_way(limits, state, i):
+        if state.slow[i] and state.ours[i] and under_way(limits, state, i):
             up = state.dead_up[i]
             down = state.dead_down[i]
             most_w = max(state.demand_w[i], limits.min_w[i])
@@ -208,6 +212,8 @@ def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> No
     for k in range(LOOKS):
         way_w = travelled(limits, state, (k + 1) * stride) / (1.0 + limits.site.loss_ratio)
         need_w = fair_w + (way_w if state.goal_w > state.reference_w else -way_w) - coming_w[k]
+        # A rack that was told to fall may be dead: for so little of it the others do not stay.
+        need_w -= 0.002 * limits.site.max_w if falls else 0.0
         coming_w[k] = max(0.0, min((need_w - end_w) / (share_w - end_w), 1.0))
     for i in range(limits.site.racks):
         if not state.slow[i] and state.ours[i] and not changes_once(limits, i):
@@ -225,17 +231,18 @@ def narrow_to(limits: Limits, state: State, i: int, stride: int, falls: bool) ->
         time_s = max(0, (k + 1) * stride - wait) * limits.site.period_ns * 1e-9
         near_w = end_w + state.coming_w[k] * way_w - rate * time_s
         back_w = max(back_w, near_w) if falls else min(back_w, near_w)
-    low_w = back_w
-    high_w = back_w
     if in_steps(limits, i):
-        low_w = below(limits, i, back_w)
-        high_w = above(limits, i, low_w) if low_w < back_w else low_w
+        # Each rounds at another place between its steps: all of them together hold to the sum.
+        step_w = below(limits, i, back_w)
+        next_w = above(limits, i, step_w)
+        place = 0.6180339887 * i
+        back_w = step_w if back_w - step_w < (place - floor(place)) * (next_w - step_w) else next_w
     if falls:
-        state.back_w[i] = max(state.applied_w[i], high_w)
-        state.floor_w[i] = min(max(state.floor_w[i], low_w), state.reach_w[i])
+        state.back_w[i] = max(state.applied_w[i], back_w)
+        state.floor_w[i] = min(max(state.floor_w[i], back_w), state.reach_w[i])
     else:
-        state.back_w[i] = min(state.applied_w[i], low_w)
-        state.reach_w[i] = max(min(state.reach_w[i], high_w), state.floor_w[i])
+        state.back_w[i] = min(state.applied_w[i], back_w)
+        state.reach_w[i] = max(min(state.reach_w[i], back_w), state.floor_w[i])
     state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
 
 

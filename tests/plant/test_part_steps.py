@@ -16,7 +16,7 @@ QUANTUM_W = halls.ASIC_KW / 32 * 1e3 * halls.OVERHEAD
 
 
 @pytest.mark.parametrize(
-    ("racks", "beyond", "late_s"), [(24, 0.05, 2.5), (40, 0.03, 1.5), (120, 0.03, 1.0)],
+    ("racks", "beyond", "late_s"), [(24, 0.05, 2.5), (40, 0.02, 1.0), (120, 0.02, 0.0)],
     ids=["24 racks", "40 racks", "120 racks"],
 )  # fmt: skip
 @pytest.mark.parametrize("seed", [1, 2, 3])

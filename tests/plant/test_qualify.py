@@ -39,7 +39,7 @@ def test_up_half_a_second_after_physics(steps: dict[str, Any]) -> None:
 def test_parts_of_the_range(steps: dict[str, Any]) -> None:
     parts = steps["part_steps"]
     assert parts["late_s"] <= 2.0
-    assert parts["overshoot_ratio"] <= 0.03
+    assert parts["overshoot_ratio"] <= 0.02
 
 
 def test_down_with_racks_silently_dead(steps: dict[str, Any]) -> None:
