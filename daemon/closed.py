@@ -124,7 +124,7 @@ class ClosedLoop:
 
     def _read(self, now_ns: int) -> None:
         fleet, site = self.fleet, self.limits.site
-        every = round(self.config.control.hz / READS_PER_S)
+        every = max(1, round(self.config.control.hz / READS_PER_S))
         part = np.arange(self.tick % every, self.count, every)
         part = part[~self.silent[part]]
         power, limit = self.power_slot[part], self.limit_slot[part]
@@ -133,12 +133,12 @@ class ClosedLoop:
         for slots in (power, limit):
             self.at_ns[slots] = now_ns
             self.quality[slots] = codes.GOOD
-        if self.tick % 2 == 0:
+        if self.tick % 2 == 0 or self.config.control.hz < READS_PER_S:
             if (reading := self.meter(fleet.meter_w, now_ns)) is not None:
                 self._put(site.power_slot, *reading)
             if site.frequency_slot >= 0:
                 self._put(site.frequency_slot, self.hz(self.now_s), now_ns)
-        if self.tick % round(self.config.control.hz) == 1:
+        if (self.tick - 1) % round(self.config.control.hz) == 0:
             for k, loop in enumerate(fleet.loops):
                 self._put(self.limits.supply_slot[k], loop.supply_c, now_ns)
                 self._put(self.limits.return_slot[k], loop.return_c, now_ns)

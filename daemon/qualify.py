@@ -63,7 +63,7 @@ def step(loop: ClosedLoop, part: float, seconds: float = 60.0) -> scores.Step:
     beyond_w = float((np.sign(step_w) * (power_w - part * full_w)).max())
     return scores.Step(
         scores.settled(power_w, part * full_w, step_w, dt_s, BAND), optimum_s, max(0.0, beyond_w / abs(step_w)),
-        abs(float(power_w[-200:].mean()) - part * full_w) / abs(step_w),
+        abs(float(power_w[-round(10 / dt_s) :].mean()) - part * full_w) / abs(step_w),
     )  # fmt: skip
 
 

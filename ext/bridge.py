@@ -207,7 +207,8 @@ def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> No
     coming_w = state.coming_w
     falls = coming_w[LOOKS - 1] < now_w
     end_w = lo_w if falls else hi_w
-    if abs(share_w - end_w) < 1.0:
+    # For one step of one rack, which is rounding, nobody makes way.
+    if abs(coming_w[LOOKS - 1] - now_w) <= limits.site.grain_w or abs(share_w - end_w) < 1.0:
         return
     for k in range(LOOKS):
         way_w = travelled(limits, state, (k + 1) * stride) / (1.0 + limits.site.loss_ratio)

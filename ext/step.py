@@ -200,6 +200,9 @@ def waiting(limits: Limits, state: State) -> bool:
     since_ns = state.now_ns - state.first_ns
     if since_ns > limits.site.rack_stale_ns or state.verb == ESTOP:
         return False
+    # How much may fall counts in time that has passed.
+    if since_ns == 0:
+        return True
     for i in range(limits.site.racks):
         if not state.known[i]:
             return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from rampd.ext import codes
@@ -144,6 +146,13 @@ def test_racks_in_steps_hold_to_it_together(falls: bool) -> None:
     assert all(end_w % 5e3 == 0.0 for end_w in ends_w)
     # Each of them may go a second's way farther.
     assert sum(ends_w) == pytest.approx(80e3 - 9e3 if falls else 20e3 + 9e3, abs=6e3)
+
+
+def test_for_one_step_of_one_rack_nobody_makes_way() -> None:
+    made = hall(dataclasses.replace(SLOW, quantum_w=20e3), Rack(min_w=0.0, up_w_per_s=1e3))
+    passing(made, 60.0, 40.0, 2.0)
+    interpreted.bridge.come_back(made.limits, made.state, 100e3, False)
+    assert made.state.floor_w[1] == 0.0
 
 
 def test_one_that_comes_back_does_not_wait_until_the_sum_shows_it() -> None:

@@ -34,6 +34,20 @@ def test_parts_of_the_range(racks: int, beyond: float, late_s: float, seed: int)
     assert loop.vetoes() == 0
 
 
+@pytest.mark.parametrize("hz", [1, 2, 5, 50])
+def test_at_any_rate_of_ticks(hz: int) -> None:
+    config = qualify.hall(2, racks_of=60)
+    loop = ClosedLoop(config.model_copy(update={"control": config.control.model_copy(update={"hz": hz})}), 2)
+    loop.run(15.0)
+    for part in (0.7, 0.9, 0.4):
+        found = qualify.step(loop, part, 40.0)
+        # Whoever looks once a second sees it a few seconds later.
+        assert found.t_s <= max(5.0, found.optimum_s + 0.5) + 3.0 + 5.0 / hz, f"to {part}"
+        assert found.overshoot_ratio <= 0.02, f"to {part}"
+        assert found.error_ratio <= 0.02, f"to {part}"
+    assert loop.vetoes() == 0
+
+
 def test_a_stop_asks_for_no_way_back() -> None:
     loop = ClosedLoop(qualify.hall(1, racks_of=24), 1)
     loop.run(15.0)
