@@ -146,8 +146,11 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     history = limits.site.history
     ago = aligned(inputs, limits, now_ns)
     # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
+    slack_w = 0.6 * state.grain_w
+    if abs(found_w - state.reference_w - state.response_w) > slack_w:
+        slack_w = 0.0
     rest_w = found_w - state.disturbance_w
-    stray_w = stray(limits, state, state.tick, ago, rest_w, 0.6 * state.grain_w)
+    stray_w = stray(limits, state, state.tick, ago, rest_w, slack_w)
     error_w = believed(limits, state, stray_w, again)
     state.found_w = found_w
     state.meter_w = found_w - (stray_w - error_w)

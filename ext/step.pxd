@@ -14,7 +14,7 @@ from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe
 from rampd.ext.identify cimport begin
 from rampd.ext.ladder cimport attend
-from rampd.ext.levels cimport quantise
+from rampd.ext.levels cimport in_steps, quantise
 from rampd.ext.meter cimport compare
 from rampd.ext.model cimport advance
 from rampd.ext.move cimport move, stopping
@@ -29,6 +29,8 @@ cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noe
 @cython.locals(full=bint, why=uint8_t, i=int64_t, share_w='const double *', hi_w='const double *',
                bound_why='uint8_t *')
 cdef void crowd(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(i=int64_t)
+cdef bint some_follow(const image.Limits *limits, const image.State *state) noexcept nogil
 @cython.locals(i=int64_t, phases=int64_t, beyond=bint)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
 @cython.locals(down=bint)

@@ -49,7 +49,7 @@ if not cython.compiled:
     from rampd.ext.grid import observe
     from rampd.ext.identify import begin
     from rampd.ext.ladder import attend
-    from rampd.ext.levels import quantise
+    from rampd.ext.levels import in_steps, quantise
     from rampd.ext.meter import compare
     from rampd.ext.model import advance
     from rampd.ext.move import move, stopping
@@ -138,6 +138,16 @@ def crowd(limits: Limits, state: State) -> None:
                 bound_why[i] = WHY_NODE if share_w[i] < hi_w[i] else why
 
 
+def some_follow(limits: Limits, state: State) -> bool:
+    """Whether a slow rack that moves freely has room both ways: what steps leave open it takes up in time."""
+    for i in range(limits.site.racks):
+        if state.slow[i] and state.ours[i] and not in_steps(limits, i):
+            room_w = 0.002 * limits.max_w[i]
+            if state.lo_w[i] + room_w < state.share_w[i] < state.hi_w[i] - room_w:
+                return True
+    return False
+
+
 def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
     give_way(limits, state, state.lo_w, state.hi_w)
@@ -159,7 +169,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
         state.reach_w[i] = reach_w
         state.share_w[i] = min(max(state.share_w[i], floor_w), reach_w)
     if state.slow_count:
-        come_back(limits, state, fair_w, stopping(state))
+        come_back(limits, state, fair_w, stopping(state) or state.fault_hold != 0)
     sum_w = expect(limits, state)
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, sum_w, fair_w, False)
@@ -167,7 +177,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     # Racks that move freely make up for the rounding as far as they can.
     if limits.stepped_first[limits.site.tiers] > 0 or sum_w != fair_w:
         sum_w = make_up(limits, state, expect(limits, state), fair_w, True)
-    if abs(sum_w - fair_w) < 1.0:
+    if abs(sum_w - fair_w) < 1.0 or (grain_w > 0.0 and state.slow_count and some_follow(limits, state)):
         grain_w = 0.0
     state.grain_w = grain_w
     if state.site_why in (SITE_REFERENCE, SITE_RATE):
