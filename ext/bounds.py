@@ -51,7 +51,8 @@ def usual(limits: Limits, state: State) -> None:
     for i in range(limits.site.racks):
         applied_w = state.applied_w[i]
         cap_w = state.cap_w[i]
-        state.floor_w[i] = min(applied_w, cap_w - limits.fall_w[i])
+        # It falls from what it wants: above that nothing is drawn.
+        state.floor_w[i] = min(applied_w, min(cap_w, state.hi_w[i]) - limits.fall_w[i])
         state.reach_w[i] = max(applied_w, cap_w + limits.rise_w[i])
     for i in range(limits.site.racks):
         why[i] = WHY_MAX
@@ -155,19 +156,18 @@ def look(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     if as_usual or live(inputs, state, i):
         # What a lowered rack has not given up yet; once its fall should have been read, it just draws more.
         drawn_w = inputs.value[limits.power_slot[i]]
-        stands_w = max(applied_w, state.lo_w[i])
-        if state.slow_count and not state.slow[i]:
-            # One that bridges comes back: what it draws meanwhile is its own, and nobody else's place.
-            back_w = max(0.0, min(drawn_w, state.ahead_w[i]) - stands_w)
-            stands_w += back_w
-            state.used_w[v] += back_w
-        late_w = drawn_w - stands_w
+        late_w = drawn_w - max(applied_w, state.lo_w[i])
         draws_w = max(applied_w, min(drawn_w, limits.max_w[i]))
         if late_w > 0.0:
             if arrived(inputs, limits, state, i):
                 reserve_w += late_w
             else:
-                state.flow_w[v] += late_w
+                # One that makes way for slow ones comes back: what it draws meanwhile is its own, nobody else's place.
+                own_w = 0.0
+                if state.slow_count and not state.slow[i] and state.action[i] < ACT_NO_RAISE:
+                    own_w = min(max(0.0, late_w + state.ahead_w[i] - drawn_w), late_w)
+                state.used_w[v] += own_w
+                state.flow_w[v] += late_w - own_w
     state.reserve_w[v] += reserve_w
     state.worst_w[v] += draws_w - applied_w
 
@@ -221,6 +221,16 @@ def gather(limits: Limits, state: State) -> None:
 def live(inputs: Inputs, state: State, i: int) -> bool:
     """Whether a rack is in our hands and its reading is fresh."""
     return state.known[i] != 0 and inputs.rack_state[i] == AVAILABLE and not state.stale[i]
+
+
+def broken(limits: Limits, state: State, i: int) -> bool:
+    """Whether a node above a rack may be drawing more than its limit already: nothing rises below it."""
+    v = limits.node[i]
+    while v >= 0:
+        if state.worst_w[v] > limits.node_w[v] * (1.0 + 1e-9):
+            return True
+        v = limits.node_parent[v]
+    return False
 
 
 def rests(limits: Limits, state: State) -> None:

@@ -18,6 +18,7 @@ if not cython.compiled:
     from math import floor
 
     from rampd.ext.allocate import allocate, settle, total
+    from rampd.ext.bounds import broken
     from rampd.ext.codes import ACT_NO_RAISE, LOOKS
     from rampd.ext.levels import above, below, changes_once, in_steps
 if TYPE_CHECKING:
@@ -185,8 +186,8 @@ def foresee(limits: Limits, state: State) -> int:
 def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> None:
     """A fast rack goes no farther out of the way of slow ones than it comes back from by the time they arrive.
 
-    Narrows `floor_w` or `reach_w`, but in a stop. What the fast ones must have in sum at each moment is the same part
-    of the way between its end and its share for each of them.
+    Narrows `floor_w` or `reach_w`, but in a stop, and not below a node that draws too much. What the fast ones must
+    have in sum at each moment is the same part of the way between its end and its share for each of them.
     """
     for i in range(limits.site.racks):
         state.back_w[i] = state.applied_w[i]
@@ -210,6 +211,7 @@ def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> No
     # For one step of one rack, which is rounding, nobody makes way.
     if abs(coming_w[LOOKS - 1] - now_w) <= limits.site.grain_w or abs(share_w - end_w) < 1.0:
         return
+    linger(limits, state, stride, falls)
     for k in range(LOOKS):
         way_w = travelled(limits, state, (k + 1) * stride) / (1.0 + limits.site.loss_ratio)
         need_w = fair_w + (way_w if state.goal_w > state.reference_w else -way_w) - coming_w[k]
@@ -217,8 +219,24 @@ def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> No
         need_w -= 0.002 * limits.site.max_w if falls else 0.0
         coming_w[k] = max(0.0, min((need_w - end_w) / (share_w - end_w), 1.0))
     for i in range(limits.site.racks):
-        if not state.slow[i] and state.ours[i] and not changes_once(limits, i):
+        free = not changes_once(limits, i) and not broken(limits, state, i)
+        if not state.slow[i] and state.ours[i] and free:
             narrow_to(limits, state, i, stride, falls)
+
+
+def linger(limits: Limits, state: State, stride: int, falls: bool) -> None:
+    """Adds to `coming_w` what fast racks that change slowly cannot have given up by then, or cannot have risen to."""
+    stride_s = stride * limits.site.period_ns * 1e-9
+    for i in range(limits.site.racks):
+        late_w = state.cap_w[i] - state.ahead_w[i]
+        if state.slow[i] or not state.ours[i] or (late_w < 0.0) == falls:
+            continue
+        rate = state.down_w_per_s[i] if falls else -state.up_w_per_s[i]
+        for k in range(LOOKS):
+            late_w -= rate * stride_s
+            if (late_w < 0.0) == falls:
+                break
+            state.coming_w[k] += late_w
 
 
 def narrow_to(limits: Limits, state: State, i: int, stride: int, falls: bool) -> None:

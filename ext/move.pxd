@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
+from rampd.ext.bounds cimport broken
 from rampd.ext.bridge cimport pressed
 from rampd.ext.codes cimport (
     ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, EMERGENCY, ESTOP, FAULT_NONE, FAULT_SETPOINT, MANUAL,
@@ -21,8 +22,6 @@ cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, imag
 cdef double wanted(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(waits=bint)
 cdef bint held(const image.State *state, int64_t i) noexcept nogil
-@cython.locals(v=int64_t)
-cdef bint broken(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(v=int64_t)
 cdef double fit(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i,
                 double share_w) noexcept nogil

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
+    from rampd.ext.bounds import broken
     from rampd.ext.bridge import pressed
     from rampd.ext.codes import (
         ACT_DERATE,
@@ -173,16 +174,6 @@ def held(state: State, i: int) -> bool:
     """Whether a fault of the grid keeps a rack that has all it may have where it is."""
     waits = state.fault_hold != 0 and state.action[i] < ACT_SAFE and state.verb != ESTOP
     return waits and state.share_w[i] >= state.hi_w[i]
-
-
-def broken(limits: Limits, state: State, i: int) -> bool:
-    """Whether a node above a rack may be drawing more than its limit already: nothing rises below it."""
-    v = limits.node[i]
-    while v >= 0:
-        if state.worst_w[v] > limits.node_w[v] * (1.0 + 1e-9):
-            return True
-        v = limits.node_parent[v]
-    return False
 
 
 def fit(inputs: Inputs, limits: Limits, state: State, i: int, share_w: float) -> float:

@@ -16,6 +16,7 @@ EXT: Final = Path(__file__).resolve().parents[1] / "ext"
 KERNELS: Final = (
     "allocate",
     "levels",
+    "bounds",
     "bridge",
     "ladder",
     "failsafe",
@@ -30,7 +31,6 @@ KERNELS: Final = (
     "swing",
     "move",
     "thermal",
-    "bounds",
     "firm",
     "step",
 )

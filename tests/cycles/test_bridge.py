@@ -91,7 +91,7 @@ def passing(made: World, from_kw: float, to_kw: float, ago_s: float) -> None:
     state.cap_w[0] = state.power_w[0] = from_kw * 1e3
     state.applied_w[0] = state.share_w[0] = state.ahead_w[0] = to_kw * 1e3
     for i in range(1, racks):
-        state.ahead_w[i] = (100e3 - to_kw * 1e3) / (racks - 1)
+        state.ahead_w[i] = state.cap_w[i] = (100e3 - to_kw * 1e3) / (racks - 1)
     for ago in range(round(ago_s * 20) + 1):
         state.past_w[(state.tick - ago) % history * racks] = to_kw * 1e3
     for ago in range(round(ago_s * 20) + 1, history):
@@ -146,6 +146,29 @@ def test_racks_in_steps_hold_to_it_together(falls: bool) -> None:
     assert all(end_w % 5e3 == 0.0 for end_w in ends_w)
     # Each of them may go a second's way farther.
     assert sum(ends_w) == pytest.approx(80e3 - 9e3 if falls else 20e3 + 9e3, abs=6e3)
+
+
+def test_racks_that_cannot_give_up_their_power_in_time_hold_no_others_up() -> None:
+    made = hall(SLOW, Rack(min_w=0.0, up_w_per_s=1e3), Rack(min_w=0.0, down_w_per_s=1e3))
+    passing(made, 80.0, 20.0, 2.0)
+    # In the second until the slow one falls the last one gives up 1 of 40 kW: 41 of 80 are left for the other.
+    made.state.cap_w[2] = 80e3
+    interpreted.bridge.come_back(made.limits, made.state, 100e3, False)
+    assert made.state.floor_w[1] == pytest.approx(20e3, abs=1.5e3)
+
+
+@pytest.mark.parametrize("reason", ["a node draws too much", "a fault of the grid"])
+def test_what_must_fall_is_not_kept_up(reason: str) -> None:
+    made = hall(SLOW, Rack(min_w=0.0, up_w_per_s=1e3))
+    passing(made, 80.0, 20.0, 2.0)
+    if reason == "a node draws too much":
+        made.state.worst_w[0] = made.limits.node_w[0] * 1.01
+    else:
+        made.state.fault_hold = 1
+    made.state.tick += 1
+    interpreted.bridge.look_back(made.limits, made.state)
+    interpreted.step.share(made.limits, made.state, 60e3)
+    assert made.state.floor_w[1] == 0.0
 
 
 def test_for_one_step_of_one_rack_nobody_makes_way() -> None:

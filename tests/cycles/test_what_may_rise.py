@@ -209,10 +209,26 @@ def test_a_rack_that_makes_way_for_slow_ones_takes_no_place_from_others_at_its_n
         state.known[i] = state.ours[i] = 1
         state.applied_w[i] = state.cap_w[i] = state.ahead_w[i] = state.demand_w[i] = 100e3
         made.inputs.value[slot[i]] = 100e3
+        made.inputs.at_ns[slot[i]] = state.now_ns
+
+    def told(kw: float) -> None:
+        for ago in range(made.limits.site.history):
+            state.past_w[3 * ago + 1] = kw * 1e3
+
     # Told to go, and still there.
+    told(100.0)
     state.applied_w[1] = 10e3
     interpreted.bounds.bounds(made.inputs, made.limits, state)
     assert state.reserve_w[1] + 300e3 <= 305e3
+    # One that may not rise does not come back.
+    state.action[1] = codes.ACT_NO_RAISE
+    interpreted.bounds.bounds(made.inputs, made.limits, state)
+    assert state.reserve_w[1] == pytest.approx(90e3)
+    # Nor is it the place of one that should be gone by now, and just draws more than it was told.
+    state.action[1] = codes.ACT_NONE
+    told(10.0)
+    interpreted.bounds.bounds(made.inputs, made.limits, state)
+    assert state.reserve_w[1] == pytest.approx(90e3)
     # A slow one that was told to go leaves for good: others wait for what it still draws.
     state.applied_w[1], state.applied_w[0] = 100e3, 10e3
     interpreted.bounds.bounds(made.inputs, made.limits, state)
