@@ -219,8 +219,8 @@ def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> No
         need_w -= 0.002 * limits.site.max_w if falls else 0.0
         coming_w[k] = max(0.0, min((need_w - end_w) / (share_w - end_w), 1.0))
     for i in range(limits.site.racks):
-        free = not changes_once(limits, i) and not broken(limits, state, i)
-        if not state.slow[i] and state.ours[i] and free:
+        free = not state.slow[i] and state.ours[i]
+        if free and not changes_once(limits, i) and not broken(limits, state, i):
             narrow_to(limits, state, i, stride, falls)
 
 
