@@ -29,12 +29,13 @@ cdef double arriving(const image.Limits *limits, const image.State *state, int64
 cdef bint under_way(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(coming_w='double *', longest=int64_t, stride=int64_t, up=int64_t, down=int64_t, k=int64_t)
 cdef int64_t foresee(const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(coming_w='double *', stride=int64_t, free=bint, k=int64_t)
+@cython.locals(coming_w='double *', stride=int64_t, falls=bint, free=bint, k=int64_t)
 cdef void come_back(const image.Limits *limits, image.State *state, double fair_w, bint stopping) noexcept nogil
 @cython.locals(k=int64_t)
-cdef void linger(const image.Limits *limits, image.State *state, int64_t stride) noexcept nogil
+cdef void linger(const image.Limits *limits, image.State *state, int64_t stride, bint falls) noexcept nogil
 @cython.locals(wait=int64_t, k=int64_t)
-cdef void keep_up(const image.Limits *limits, image.State *state, int64_t i, int64_t stride) noexcept nogil
+cdef void narrow_to(const image.Limits *limits, image.State *state, int64_t i, int64_t stride,
+                    bint falls) noexcept nogil
 cdef double expect(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(up=bint)
 cdef double make_up(const image.Limits *limits, image.State *state, double sum_w, double total_w,

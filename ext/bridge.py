@@ -184,11 +184,10 @@ def foresee(limits: Limits, state: State) -> int:
 
 
 def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> None:
-    """While slow racks fall, a fast one goes no lower than it comes back from by the time they have fallen.
+    """A fast rack goes no farther out of the way of slow ones than it comes back from by the time they arrive.
 
-    Raises `floor_w`, but not in a stop, nor below a node that draws too much. What the fast ones must have in sum at
-    each moment is the same part of the way from its least to its share for each of them. While slow ones rise nothing
-    is kept: fast ones fall soon enough, and who is expected to rise may not.
+    Narrows `floor_w` or `reach_w`, but in a stop, and not below a node that draws too much. What the fast ones must
+    have in sum at each moment is the same part of the way between its end and its share for each of them.
     """
     for i in range(limits.site.racks):
         state.back_w[i] = state.applied_w[i]
@@ -197,60 +196,72 @@ def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> No
         return
     now_w = 0.0
     lo_w = 0.0
+    hi_w = 0.0
     share_w = 0.0
     for i in range(limits.site.racks):
         if state.slow[i]:
             now_w += state.power_w[i]
         else:
             lo_w += state.lo_w[i]
+            hi_w += state.hi_w[i]
             share_w += state.ahead_w[i]
     coming_w = state.coming_w
+    falls = coming_w[LOOKS - 1] < now_w
+    end_w = lo_w if falls else hi_w
     # For one step of one rack, which is rounding, nobody makes way.
-    if now_w - coming_w[LOOKS - 1] <= limits.site.grain_w or share_w - lo_w < 1.0:
+    if abs(coming_w[LOOKS - 1] - now_w) <= limits.site.grain_w or abs(share_w - end_w) < 1.0:
         return
-    linger(limits, state, stride)
+    linger(limits, state, stride, falls)
     for k in range(LOOKS):
         way_w = travelled(limits, state, (k + 1) * stride) / (1.0 + limits.site.loss_ratio)
         need_w = fair_w + (way_w if state.goal_w > state.reference_w else -way_w) - coming_w[k]
         # A rack that was told to fall may be dead: for so little of it the others do not stay.
-        need_w -= 0.002 * limits.site.max_w
-        coming_w[k] = max(0.0, min((need_w - lo_w) / (share_w - lo_w), 1.0))
+        need_w -= 0.002 * limits.site.max_w if falls else 0.0
+        coming_w[k] = max(0.0, min((need_w - end_w) / (share_w - end_w), 1.0))
     for i in range(limits.site.racks):
         free = not state.slow[i] and state.ours[i]
         if free and not changes_once(limits, i) and not broken(limits, state, i):
-            keep_up(limits, state, i, stride)
+            narrow_to(limits, state, i, stride, falls)
 
 
-def linger(limits: Limits, state: State, stride: int) -> None:
-    """Adds to `coming_w` what fast racks that fall slowly cannot have given up by then."""
+def linger(limits: Limits, state: State, stride: int, falls: bool) -> None:
+    """Adds to `coming_w` what fast racks that change slowly cannot have given up by then, or cannot have risen to."""
     stride_s = stride * limits.site.period_ns * 1e-9
     for i in range(limits.site.racks):
         late_w = state.cap_w[i] - state.ahead_w[i]
-        if not state.slow[i] and state.ours[i]:
-            for k in range(LOOKS):
-                late_w -= state.down_w_per_s[i] * stride_s
-                if late_w <= 0.0:
-                    break
-                state.coming_w[k] += late_w
+        if state.slow[i] or not state.ours[i] or (late_w < 0.0) == falls:
+            continue
+        rate = state.down_w_per_s[i] if falls else -state.up_w_per_s[i]
+        for k in range(LOOKS):
+            late_w -= rate * stride_s
+            if (late_w < 0.0) == falls:
+                break
+            state.coming_w[k] += late_w
 
 
-def keep_up(limits: Limits, state: State, i: int, stride: int) -> None:
-    """Raises how low one rack may go; it moves again at its next turn, and answers after that."""
-    lo_w = state.lo_w[i]
-    wait = state.dead_up[i] + limits.site.phases
-    back_w = lo_w
+def narrow_to(limits: Limits, state: State, i: int, stride: int, falls: bool) -> None:
+    """Narrows how far one rack may go out of the way; it moves again at its next turn, and answers after that."""
+    end_w = state.lo_w[i] if falls else state.hi_w[i]
+    way_w = state.ahead_w[i] - end_w
+    rate = state.up_w_per_s[i] if falls else -state.down_w_per_s[i]
+    wait = (state.dead_up[i] if falls else state.dead_down[i]) + limits.site.phases
+    back_w = end_w
     for k in range(LOOKS):
         time_s = max(0, (k + 1) * stride - wait) * limits.site.period_ns * 1e-9
-        need_w = lo_w + state.coming_w[k] * (state.ahead_w[i] - lo_w)
-        back_w = max(back_w, need_w - state.up_w_per_s[i] * time_s)
+        near_w = end_w + state.coming_w[k] * way_w - rate * time_s
+        back_w = max(back_w, near_w) if falls else min(back_w, near_w)
     if in_steps(limits, i):
         # Each rounds at another place between its steps: all of them together hold to the sum.
         step_w = below(limits, i, back_w)
         next_w = above(limits, i, step_w)
         place = 0.6180339887 * i
         back_w = step_w if back_w - step_w < (place - floor(place)) * (next_w - step_w) else next_w
-    state.back_w[i] = max(state.applied_w[i], back_w)
-    state.floor_w[i] = min(max(state.floor_w[i], back_w), state.reach_w[i])
+    if falls:
+        state.back_w[i] = max(state.applied_w[i], back_w)
+        state.floor_w[i] = min(max(state.floor_w[i], back_w), state.reach_w[i])
+    else:
+        state.back_w[i] = min(state.applied_w[i], back_w)
+        state.reach_w[i] = max(min(state.reach_w[i], back_w), state.floor_w[i])
     state.share_w[i] = min(max(state.share_w[i], state.floor_w[i]), state.reach_w[i])
 
 

@@ -98,9 +98,9 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
         room_w = max(0.0, max(state.stand_w - slack_w, min(state.stand_w, state.model_w)) - state.total_w)
     else:
         room_w = max(0.0, state.total_w + slack_w - state.stand_w)
-        if state.slow_count:
-            # One that bridged comes back before the sum shows it.
-            room_w = max(room_w, state.back_w[i] - state.applied_w[i])
+    if state.slow_count:
+        # One that bridged comes back before the sum shows it.
+        room_w = max(room_w, abs(state.back_w[i] - state.applied_w[i]))
     # One that changes once does so whole: its change is due when half of it is.
     if abs(way_w) <= room_w or state.slow[i] or changes_once(limits, i):
         return share_w
