@@ -163,11 +163,11 @@ def look(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
                 reserve_w += late_w
             else:
                 # One that makes way for slow ones comes back: what it draws meanwhile is its own, nobody else's place.
-                own_w = 0.0
+                back_w = 0.0
                 if state.slow_count and not state.slow[i] and state.action[i] < ACT_NO_RAISE:
-                    own_w = min(max(0.0, late_w + state.ahead_w[i] - drawn_w), late_w)
-                state.used_w[v] += own_w
-                state.flow_w[v] += late_w - own_w
+                    back_w = min(max(0.0, late_w + state.ahead_w[i] - drawn_w), late_w)
+                state.used_w[v] += back_w
+                state.flow_w[v] += late_w - back_w
     state.reserve_w[v] += reserve_w
     state.worst_w[v] += draws_w - applied_w
 

@@ -252,7 +252,7 @@ cdef struct State:              # the step's own memory
     double *floor_w             # [racks] what capability lets the set point reach in this move, down and up
     double *reach_w
     double *ahead_w             # [racks] fair share of what the reference will be
-    double *back_w             # [racks] where one that bridges must be again by now; its set point: nowhere else
+    double *back_w              # [racks] where one that bridges must be again by now; else its set point
     double *end_w               # [racks] where a rack with minimum times goes in one change
     double *near_w              # [racks] what it will draw when the others can make up for it
     double *far_w               # [racks] and how far it may be moved for that
