@@ -160,17 +160,21 @@ def goes_to(limits: Limits, state: State, i: int, down: bool) -> float:
 
 
 def slope(limits: Limits, state: State, i: int, measured_w: float, at_ns: int) -> None:
-    """The reading that passed the mark, and one that is still far from where the rack goes: that is its slope."""
+    """The reading that passed the mark, and a later one that is still far from where the rack goes: that is its slope.
+
+    It is the one before the newest: only of that it is certain that the rack had not met its least or demand by then.
+    """
     down = state.excursion[i] == EXCURSION_DOWN
     since_s = (at_ns - state.after_ns[i]) * 1e-9
     way_w = state.after_w[i] - measured_w if down else measured_w - state.after_w[i]
     last_s = (at_ns - state.seen_ns[i]) * 1e-9
     last_w = state.seen_w[i] - measured_w if down else measured_w - state.seen_w[i]
-    # One that stands still on its way has met its least or its demand.
-    if since_s <= 0.0 or 2.0 * last_w * since_s < way_w * last_s:
+    if state.seen_ns[i] <= state.after_ns[i] or 2.0 * last_w * since_s < way_w * last_s or last_w <= 0.0:
         return
+    since_s -= last_s
+    way_w -= last_w
     goal_w = goes_to(limits, state, i, down)
-    beyond_w = measured_w - goal_w if down else goal_w - measured_w
+    beyond_w = state.seen_w[i] - goal_w if down else goal_w - state.seen_w[i]
     if beyond_w < 0.1 * limits.max_w[i] + limits.quantum_w[i]:
         return
     # Readings of a rack in steps are exact to a step.

@@ -127,6 +127,18 @@ def test_a_rack_that_is_as_configured_is_not_changed(name: str) -> None:
     assert after["success"] >= 0.99
 
 
+@pytest.mark.parametrize("slope_kw", [100.0, 30.0])
+@pytest.mark.parametrize("stop_kw", range(33, 70, 3))
+def test_a_rack_that_stops_between_two_readings_is_not_slow(stop_kw: int, slope_kw: float) -> None:
+    """At its demand on the way up, at its least on the way down."""
+    given = {"up_w_per_s": slope_kw * 1e3, "down_w_per_s": slope_kw * 1e3}
+    for stops in ({"wants_kw": float(stop_kw)}, {"least_kw": float(stop_kw)}):
+        made = one(**given)
+        run(made, Truth(up_kw_per_s=slope_kw, down_kw_per_s=slope_kw, **stops), moves(30), 25.0)
+        found = beliefs(made)
+        assert (found["up"], found["down"]) == (slope_kw, slope_kw), stops
+
+
 OTHERWISE = {
     # what differs -> belief, after how many moves at most, from, to
     "later down":        (Truth(dead_down_s=1.4), "dead_down_s", 16, 1.0, 1.45),
