@@ -321,6 +321,9 @@ cdef struct State:              # the step's own memory
     int64_t *moved_ns           # [racks] when the set point last changed
     int64_t *gap_ns             # [racks] how far apart its readings come
     double *low_w               # [racks] trough of one that swings
+    double *held_w              # [racks] the least set point of a time in which a rack answers, whatever it is like
+    double *lately_w            # [racks] and since then
+    int64_t *held_ns            # [racks] when that was
     int64_t *bound_ns           # [racks] when its cap last bound it
     int64_t *slack_ns           # [racks] and left it slack
     int64_t *free_ns            # [racks] before this time it does not change, safety apart

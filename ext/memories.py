@@ -188,6 +188,9 @@ class State(ctypes.Structure):
     moved_ns: Longs
     gap_ns: Longs
     low_w: Doubles
+    held_w: Doubles
+    lately_w: Doubles
+    held_ns: Longs
     bound_ns: Longs
     slack_ns: Longs
     free_ns: Longs

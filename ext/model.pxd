@@ -3,12 +3,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.ballast cimport watch
 from rampd.ext.bridge cimport acting, arriving, look_back, turn
-from rampd.ext.codes cimport AVAILABLE, EXCURSION_UP, SECOND_NS
-from rampd.ext.identify cimport moved, take
+from rampd.ext.codes cimport AVAILABLE, SECOND_NS
+from rampd.ext.identify cimport longest, moved, take
 from rampd.ext.meter cimport shift
 
-@cython.locals(settled=bint, answered=bint, rose=bint, arrived=bint, swings=bint, slot=int64_t)
+@cython.locals(settled=bint, rose=bint, arrived=bint, swings=bint, slot=int64_t)
 cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
+@cython.locals(dead_ns=int64_t)
+cdef double held(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(lately=bint)
 cdef bint on_its_way(const image.State *state, int64_t i) noexcept nogil
 cdef inline double drawn(const image.State *state, int64_t i, double bottom_w) noexcept nogil

@@ -15,8 +15,8 @@ import cython
 if not cython.compiled:
     from rampd.ext.ballast import watch
     from rampd.ext.bridge import acting, arriving, look_back, turn
-    from rampd.ext.codes import AVAILABLE, EXCURSION_UP, SECOND_NS
-    from rampd.ext.identify import moved, take
+    from rampd.ext.codes import AVAILABLE, SECOND_NS
+    from rampd.ext.identify import longest, moved, take
     from rampd.ext.meter import shift
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -44,9 +44,9 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     state.seen_w[i] = measured_w
     state.peak_w[i] = max(measured_w, state.peak_w[i] + 0.0002 * (measured_w - state.peak_w[i]))
     settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not state.rising[i]
-    # One that was raised and has not answered yet does not wait for work.
-    answered = state.excursion[i] != EXCURSION_UP or state.passed[i] != 0
-    swings = watch(limits, state, i, measured_w, settled and answered)
+    # Idle for certain: its set point has stood higher for longer than any dead time, and the model has followed.
+    sure_w = 0.0 if state.rising[i] else min(held(limits, state, i), state.cap_w[i])
+    swings = watch(limits, state, i, measured_w, sure_w)
     arrived = measured_w >= state.applied_w[i] - margin_w
     if (arrived or (rose and state.rising[i])) and on_its_way(state, i):
         state.cap_w[i] = measured_w
@@ -54,7 +54,7 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     elif swings:
         # It wants everything in the next moment, but after a standstill it gets that back slowly.
         state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w) + 0.005 * width_w)
-    elif settled and measured_w < state.cap_w[i] - margin_w:
+    elif measured_w < (state.cap_w[i] if settled else sure_w) - margin_w:
         # Noise is smoothed, a change of work is followed.
         error_w = measured_w - state.demand_w[i]
         state.demand_w[i] += error_w * (0.5 if abs(error_w) > margin_w else 0.1)
@@ -62,6 +62,19 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w))
     if state.bottom_w[i] != bottom_w and state.ours[i]:
         shift(inputs, limits, state, drawn(state, i, state.bottom_w[i]) - drawn(state, i, bottom_w))
+
+
+def held(limits: Limits, state: State, i: int) -> float:
+    """The least set point that a rack had within a time in which it answers, also one that answers late.
+
+    Kept as the least of two such times, of which the older one is over.
+    """
+    dead_ns = longest(limits, state.dead_up[i]) * limits.site.period_ns
+    if state.now_ns - state.held_ns[i] > dead_ns + state.gap_ns[i]:
+        state.held_w[i] = state.lately_w[i] if state.held_ns[i] > 0 else 0.0
+        state.lately_w[i] = state.applied_w[i]
+        state.held_ns[i] = state.now_ns
+    return min(state.held_w[i], state.lately_w[i])
 
 
 def on_its_way(state: State, i: int) -> bool:
@@ -252,6 +265,7 @@ def record(limits: Limits, state: State) -> None:
     for i in range(racks):
         if applied_w[i] != past_w[before + i] and state.known[i] and state.tick > 1:
             moved(limits, state, i, past_w[before + i])
+            state.lately_w[i] = min(state.lately_w[i], applied_w[i])
             if (applied_w[i] < past_w[before + i]) == (state.dead_down[i] < state.dead_up[i]):
                 turn(state, i)
         past_w[row + i] = applied_w[i]

@@ -138,7 +138,7 @@ def test_the_guard_withholds_a_raise_while_it_finds_the_meter_frozen() -> None:
     made.command(codes.TRACK, 900e3)
     stood_w = list(made.watch.last_w[:4])
     before = made.vetoes()
-    assert made.guard(*[w - 30e3 for w in stood_w]) == [w - 30e3 for w in stood_w]
+    assert made.guard(*[w - 10e3 for w in stood_w]) == [w - 10e3 for w in stood_w]
     assert made.vetoes() == before
     low_w = list(made.watch.last_w[:4])
     assert made.guard(*[w + 10e3 for w in low_w]) == low_w

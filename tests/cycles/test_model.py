@@ -120,6 +120,28 @@ def test_demand_learns_nothing_from_an_old_or_stale_reading_nor_while_the_cap_mo
     assert made.state.demand_w[0] == learned_w
 
 
+ASKED_FOR = {
+    # dead time s, set points from and to in kW, one more a second -> whether a rack that draws nothing wants nothing
+    "late, but asked for long":       (3.0, 20, 60, True),
+    "it may not have answered yet":   (3.0, 20, 25, False),
+    "asked for next to nothing":      (0.2, 0, 4, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ASKED_FOR.values(), ids=ASKED_FOR.keys())
+def test_a_rack_that_never_draws_wants_nothing_also_while_it_is_asked_for_more_and_more(
+    row: tuple[float, int, int, bool],
+) -> None:
+    dead_s, first_kw, last_kw, nothing = row
+    made = one(Rack(dead_up_s=dead_s, up_w_per_s=10e3), cap_kw=0.0)
+    for kw in range(first_kw, last_kw):
+        for _ in range(10):
+            made.state.now_ns = made.now_ns
+            made.rack(0, 0.0, kw * 1e3)
+            advance(made, kw)
+    assert (made.state.demand_w[0] < 1e3) == nothing
+
+
 @pytest.mark.parametrize(
     ("readings_kw", "wants_kw"),
     [((30, 30, 50, 50), 50), ((30, 40, 50), 100), ((30, 30, 30), 30), ((30, 97), 100)],

@@ -86,11 +86,10 @@ def test_members_fail_and_come_back_under_a_running_hall(hall: Hall, bus: Client
     until(lambda: sum(members(hall, "up").values()) == 82, 20, "all members are back")
     until(lambda: bus.state["racks"]["available"] == 10, 10, "all racks are the core's again")
     assert (hall.daemon.pid, hall.daemon.code) == (pid, None), hall.daemon.words[-1000:]
-    # The BMC that was restarted has its limit again, and with all racks back the purchase is near what it was told:
-    # what stock miners were given meanwhile is counted on, and they boot for minutes.
+    # The BMC that was restarted has its limit again, and with all racks back the purchase is what it was told.
     told_w = 0.6 * hall.config.site.max_mw * 1e6
     until(
-        lambda: abs(bus.state["power_w"] - told_w) <= 0.1 * told_w, 60, "the purchase is near what it was told",
+        lambda: abs(bus.state["power_w"] - told_w) <= 0.02 * told_w, 60, "the purchase is what it was told",
         seen=lambda: (bus.state, bus.acks(command), racks(hall)),
     )  # fmt: skip
 
