@@ -60,9 +60,7 @@ class Actuation:
         self.pulse_ns = now_ns
         moved = [i for i in self.outputs.moved(self._last_w) if not self.targets[i].in_hand]
         for i in moved:
-            target = self.targets[i]
-            target.wanted_w = self._last_w[i]
-            target.asked_ns = now_ns
+            self.targets[i].ask(self._last_w[i], now_ns)
         self._send_some(moved, now_ns)
 
     def _send_some(self, moved: Sequence[int], now_ns: int) -> None:
@@ -78,7 +76,12 @@ class Actuation:
         """Whether a write may go out now: none under way, no pause after a failed one, ours, within its budget."""
         if target.busy or now_ns < target.retry_ns or target.yielded_ns or target.barred or target.hands_off:
             return False
-        return target.may_write(now_ns)
+        return target.may_write(now_ns) and target.worth(now_ns)
+
+    @staticmethod
+    def refreshes(target: Target, now_ns: int) -> bool:
+        """Whether it is time to write the same again, for the dead-man that watches it."""
+        return target.driver.dead_man is not None and now_ns - target.sent_ns >= target.refresh_ns
 
     def send(self, i: int, now_ns: int) -> None:
         """One write, of the latest wanted limit."""
@@ -192,7 +195,7 @@ class Actuation:
                 continue
             if good and (target.misses or target.wanted_w != target.sent_w) and self.ready(target, now_ns):
                 self.send(i, now_ns)
-            elif good and now_ns - target.sent_ns >= target.refresh_ns and self.ready(target, now_ns):
+            elif good and self.refreshes(target, now_ns) and self.ready(target, now_ns):
                 self.stages["refreshed"] += 1
                 self.send(i, now_ns)
             else:

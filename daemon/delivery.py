@@ -14,6 +14,9 @@ from rampd.drivers.racks import Foreign, Latch, RackDriver
 
 BURST: Final = 2.0
 """Writes that a rack may get at once, before its budget per second holds it back."""
+REST_NS: Final = 300_000_000
+WAIT_NS: Final = 1_000_000_000
+"""The last write for longer than that waits until the set point rests, and no longer."""
 OVER: Final = 3
 OVER_NS: Final = 1_000_000_000
 """Power readings in a row, over so long, above every limit that could still hold: then a rack is disobedient."""
@@ -49,6 +52,7 @@ class Target:
     expect_w: float = math.nan  # what the read-back is to show
     sent_ns: int = 0
     asked_ns: int = 0
+    waits_ns: int = 0  # since when something else is wanted than was sent
     accepted_ns: int = 0
     history: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=128))  # accepted: (ns, W shown)
     pending_ns: int = 0  # since when an accepted limit waits to be read back
@@ -84,6 +88,22 @@ class Target:
         self.budget = min(BURST, self.budget + (now_ns - self.budget_ns) * 1e-9 * self.writes_per_s)
         self.budget_ns = now_ns
         return self.budget >= 1.0
+
+    def ask(self, limit_w: float, now_ns: int) -> None:
+        """Another limit is wanted from now on."""
+        if self.wanted_w == self.sent_w or self.waits_ns == 0:
+            self.waits_ns = now_ns
+        self.wanted_w = limit_w
+        self.asked_ns = now_ns
+
+    def worth(self, now_ns: int) -> bool:
+        """Whether to write now: not a step on the way of a ramp where no other write can follow it for long.
+
+        Nothing follows a limit of 0.
+        """
+        if self.budget >= 2.0 or 1e9 / self.writes_per_s <= WAIT_NS or self.wanted_w == 0.0:
+            return True
+        return now_ns - self.asked_ns >= REST_NS or now_ns - self.waits_ns >= WAIT_NS
 
     def accepted(self, now_ns: int) -> None:
         """The device took what was sent last."""

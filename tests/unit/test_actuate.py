@@ -265,9 +265,13 @@ async def test_a_dead_man_that_cannot_be_programmed_is_tried_on(bench: Bench) ->
     assert all(task.exception() is None for task in bench.tasks)
 
 
-async def test_a_rack_without_a_dead_man_is_named(bench: Bench) -> None:
+async def test_a_rack_without_a_dead_man_is_named_and_its_writes_are_kept_for_changes(bench: Bench) -> None:
     bench.rack.dead_man = None
     assert bench.actuation.unarmed() == ["rack"]
+    bench.pulse(80)
+    await bench.answer()
+    await bench.look_until(2.2 * REFRESH_S, reads_kw=80)
+    assert bench.asked == [80]
 
 
 async def test_what_waits_too_long_is_overdue(bench: Bench) -> None:

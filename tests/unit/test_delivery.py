@@ -39,6 +39,38 @@ async def test_a_burst_of_two_and_then_two_a_second(bench: Bench) -> None:
     assert bench.asked[-1] == 90.1, "and the last one does"
 
 
+# A rack that takes one write in ten seconds, two at once; it has spent one of the two on its first limit.
+RAMPS = {
+    # set points from 100 kW on, one every 0.1 s -> what it is asked, with the time since the first in s
+    "a jump":                  ([60.0], [(60.0, 0.3)]),
+    "a ramp that ends soon":   ([90.0, 80.0, 70.0, 60.0], [(60.0, 0.6)]),
+    "to nothing, at once":     ([50.0, 0.0], [(0.0, 0.1)]),
+    "a long ramp":             ([100.0 - k for k in range(1, 41)], [(89.0, 1.0), (60.0, 10.0)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", RAMPS.values(), ids=RAMPS.keys())
+async def test_the_last_write_for_long_waits_until_the_set_point_rests(
+    bench: Bench, row: tuple[list[float], list[tuple[float, float]]]
+) -> None:
+    set_points_kw, expected = row
+    bench.target.writes_per_s, bench.rack.dead_man = 0.1, None
+    bench.pulse(100)
+    await bench.answer()
+    bench.now_s += 0.1
+    begun_s, found = bench.now_s, []
+    for k in range(120):
+        bench.reads(bench.asked[-1])
+        bench.pulse(set_points_kw[min(k, len(set_points_kw) - 1)])
+        bench.actuation.check(bench.monotonic_ns())
+        if bench.rack.open is not None:
+            found.append((bench.asked[-1], round(bench.now_s - begun_s, 1)))
+            await bench.answer()
+        bench.now_s += 0.1
+    assert [kw for kw, _ in found] == [kw for kw, _ in expected]
+    assert [s for _, s in found] == pytest.approx([s for _, s in expected], abs=0.25)
+
+
 async def test_a_limit_in_a_memory_that_wears_is_never_written(bench: Bench) -> None:
     bench.target.barred = True
     bench.actuation.tell(0)
