@@ -1,6 +1,6 @@
 # cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""What a rack has shown in ordinary operation: dead time, slope, least, step, how often it obeys, how exactly.
+"""What a rack has shown in ordinary operation: dead time, slope, least, step, gain, how often it obeys, how exactly.
 
 Everything begins as configured. A move of the set points is an excursion: the reading that first shows it and the one
 before bound the dead time, readings on the way give the slope where the set point was far beyond them. Only what
@@ -35,6 +35,7 @@ def begin(limits: Limits, state: State) -> None:
         state.down_w_per_s[i] = limits.down_w_per_s[i]
         state.bottom_w[i] = limits.min_w[i]
         state.success[i] = 0.99
+        state.gain[i] = 1.0
         state.slow[i] = limits.slow[i]
         state.edge_tick[i] = -limits.site.history
 
@@ -62,7 +63,7 @@ def moved(limits: Limits, state: State, i: int, before_w: float) -> None:
             return
         if not down and state.swings[i]:
             return
-        if not down and state.seen_w[i] < before_w - max(0.02 * width_w, 1.1 * limits.quantum_w[i]):
+        if not down and state.seen_w[i] < state.gain[i] * before_w - max(0.02 * width_w, 1.1 * limits.quantum_w[i]):
             return
         if down and state.seen_w[i] <= state.bottom_w[i] + 0.02 * width_w:
             return
@@ -189,6 +190,31 @@ def slope(limits: Limits, state: State, i: int, measured_w: float, at_ns: int) -
         state.up_w_per_s[i] = bounded(revise(state.up_w_per_s[i], low, high, False), 0.2 * given, 1.3 * given)
 
 
+def weigh(limits: Limits, state: State, i: int, measured_w: float) -> None:
+    """A rack at rest, not read for the first time there: what part of its cap it draws, where it is the cap that binds.
+
+    It is where the cap fell below what the rack drew before, or the power changed with the cap and in proportion; above
+    its cap only the latter. What it draws less than its cap otherwise is what it wants.
+    """
+    cap_w = state.cap_w[i]
+    width_w = limits.max_w[i]
+    if cap_w < 0.1 * width_w or abs(measured_w - state.seen_w[i]) > 0.01 * width_w:
+        return
+    gain = measured_w / cap_w
+    stood_cap_w = state.stood_cap_w[i]
+    way_w = abs(cap_w - stood_cap_w)
+    if stood_cap_w > 0.0 and way_w >= 0.02 * width_w:
+        before = state.stood_w[i] / stood_cap_w
+        follows = abs(gain - before) <= before * min(0.3 * way_w / max(cap_w, stood_cap_w), 0.03)
+        if 0.5 <= gain <= 1.5 and (follows or (gain <= 1.0 and cap_w < state.stood_w[i])):
+            state.gain[i] = gain
+    elif stood_cap_w > 0.0 and way_w > 0.003 * width_w:
+        return
+    state.gain[i] = max(state.gain[i], min(gain, 1.0))
+    state.stood_cap_w[i] = cap_w
+    state.stood_w[i] = measured_w
+
+
 def judge(state: State, i: int, obeyed: bool) -> None:
     """Takes a move down into the share of those that were obeyed. Upward a rack may simply want no more."""
     state.success[i] += 0.04 * ((1.0 if obeyed else 0.0) - state.success[i])
@@ -210,7 +236,8 @@ def settle(limits: Limits, state: State, i: int, measured_w: float) -> None:
     if state.excursion[i] == EXCURSION_DOWN:
         still = abs(measured_w - state.seen_w[i]) <= 0.01 * width_w
         bottom_w = state.bottom_w[i]
-        if over_w > 0.03 * width_w and still:
+        # One that draws in proportion more than its cap is on its way down all the same.
+        if over_w > 0.03 * width_w + max(0.0, state.gain[i] - 1.0) * asked_w and still:
             rest(limits, state, i, bottom_w + 0.5 * max(0.0, measured_w - bottom_w))
         elif asked_w <= bottom_w and over_w <= 0.02 * width_w:
             # It went there, perhaps it goes lower now: that is tried in small parts.

@@ -307,6 +307,9 @@ cdef struct State:              # the step's own memory
     double *step_w              # [racks] what it stays below its set point at most: its step
     double *success             # [racks] share of moves that it follows
     double *error_w             # [racks] delivered less asked
+    double *gain                # [racks] part of its cap that it draws where that binds
+    double *stood_cap_w         # [racks] cap and power of an earlier rest, 0: none
+    double *stood_w
     double *start_w             # [racks] of the present excursion: where the power was
     double *mark_w              # [racks] what it must pass
     double *lead_w              # [racks] how far its cap must go for that

@@ -60,7 +60,7 @@ def arrange(limits: Limits) -> None:
         limits.fall_w[i] = 1.3 * limits.down_w_per_s[i] * down_s + _step_w(limits, i)
         limits.rise_w[i] = 1.3 * limits.up_w_per_s[i] * up_s + _step_w(limits, i)
         limits.loop_max_w[limits.loop[i]] += limits.max_w[i]
-        limits.headroom_w[i] = max(0.08 * limits.max_w[i], 1.2 * limits.quantum_w[i])
+        limits.headroom_w[i] = max(0.08 * limits.max_w[i], 2.0 * limits.quantum_w[i])
 
 
 def _tree(limits: Limits) -> None:

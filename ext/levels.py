@@ -63,6 +63,22 @@ def above(limits: Limits, i: int, level_w: float) -> float:
     return ENDLESS
 
 
+def beyond(limits: Limits, i: int, power_w: float) -> float:
+    """The level that shows whether a stepped rack wants more than a power; its most where there is none.
+
+    One or two steps above it: how much a rack draws less than its level is known to a step. In a list of levels the
+    next one, or the one after that where the next is nearer than half of the step between these.
+    """
+    quantum_w = limits.quantum_w[i]
+    if quantum_w > 0.0:
+        return below(limits, i, min(power_w + 2.0 * quantum_w, limits.max_w[i]))
+    level_w = above(limits, i, below(limits, i, power_w))
+    next_w = above(limits, i, level_w)
+    if level_w - power_w < 0.5 * (next_w - level_w):
+        level_w = next_w
+    return below(limits, i, min(level_w, limits.max_w[i]))
+
+
 def room(limits: Limits, state: State, i: int, by_w: float) -> bool:
     """Whether every node above a rack carries so much more."""
     v = limits.node[i]
@@ -167,7 +183,11 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
             if whole_w < state.lo_w[i]:
                 whole_w = max(below(limits, i, share_w), state.lo_w[i])
                 back_w = above(limits, i, whole_w)
-            if back_w > min(state.hi_w[i], state.reach_w[i]) * (1.0 + 1e-12):
+            most_w = min(state.hi_w[i], state.reach_w[i])
+            # What a rack wants may lie between two levels: it takes the higher one.
+            if most_w == state.demand_w[i]:
+                most_w = limits.max_w[i]
+            if back_w > most_w * (1.0 + 1e-12):
                 back_w = 0.0
         if back_w > 0.0:
             grain_w = min(grain_w, back_w - whole_w)

@@ -174,6 +174,9 @@ class State(ctypes.Structure):
     step_w: Doubles
     success: Doubles
     error_w: Doubles
+    gain: Doubles
+    stood_cap_w: Doubles
+    stood_w: Doubles
     start_w: Doubles
     mark_w: Doubles
     lead_w: Doubles

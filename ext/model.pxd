@@ -4,10 +4,10 @@ from rampd.ext cimport image
 from rampd.ext.ballast cimport watch
 from rampd.ext.bridge cimport acting, arriving, look_back, turn
 from rampd.ext.codes cimport AVAILABLE, SECOND_NS
-from rampd.ext.identify cimport longest, moved, take
+from rampd.ext.identify cimport longest, moved, take, weigh
 from rampd.ext.meter cimport shift
 
-@cython.locals(settled=bint, rose=bint, arrived=bint, swings=bint, slot=int64_t)
+@cython.locals(settled=bint, lowered=bint, slack=bint, rose=bint, arrived=bint, swings=bint, slot=int64_t)
 cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(dead_ns=int64_t)
 cdef double held(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil

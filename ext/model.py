@@ -16,14 +16,17 @@ if not cython.compiled:
     from rampd.ext.ballast import watch
     from rampd.ext.bridge import acting, arriving, look_back, turn
     from rampd.ext.codes import AVAILABLE, SECOND_NS
-    from rampd.ext.identify import longest, moved, take
+    from rampd.ext.identify import longest, moved, take, weigh
     from rampd.ext.meter import shift
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
 
 def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
-    """Demand of a rack from a new reading: what it draws while its cap does not bind, else at least that."""
+    """Demand of a rack from a new reading: what it draws while its cap does not bind, else at least that.
+
+    As a set point: one that draws nine tenths of its cap wants what that cap would be.
+    """
     slot = limits.power_slot[i]
     bottom_w = state.bottom_w[i]
     measured_w = inputs.value[slot]
@@ -39,22 +42,27 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     state.seen_ns[i] = inputs.at_ns[slot]
     width_w = limits.max_w[i]
     margin_w = max(0.05 * width_w, 1.2 * max(limits.quantum_w[i], state.step_w[i]))
-    # A rack that still rises is on its way, not at its demand.
+    # A rack that still rises is on its way, not at its demand; one whose cap has just fallen goes where that lets it.
     state.rising[i] = measured_w > state.seen_w[i] + 0.01 * width_w
+    lowered = state.cap_w[i] < state.seen_w[i] - 0.01 * width_w
+    settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not state.rising[i]
+    if settled and state.ours[i] and not state.swings[i]:
+        weigh(limits, state, i, measured_w)
     state.seen_w[i] = measured_w
     state.peak_w[i] = max(measured_w, state.peak_w[i] + 0.0002 * (measured_w - state.peak_w[i]))
-    settled = abs(state.applied_w[i] - state.cap_w[i]) <= 0.01 * width_w and not state.rising[i]
+    measured_w /= state.gain[i]
     # Idle for certain: its set point has stood higher for longer than any dead time, and the model has followed.
     sure_w = 0.0 if state.rising[i] else min(held(limits, state, i), state.cap_w[i])
     swings = watch(limits, state, i, measured_w, sure_w)
     arrived = measured_w >= state.applied_w[i] - margin_w
+    slack = measured_w < (state.cap_w[i] if settled else sure_w) - margin_w and not (settled and lowered)
     if (arrived or (rose and state.rising[i])) and on_its_way(state, i):
         state.cap_w[i] = measured_w
         state.demand_w[i] = width_w
     elif swings:
         # It wants everything in the next moment, but after a standstill it gets that back slowly.
         state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w) + 0.005 * width_w)
-    elif measured_w < (state.cap_w[i] if settled else sure_w) - margin_w:
+    elif slack:
         # Noise is smoothed, a change of work is followed.
         error_w = measured_w - state.demand_w[i]
         state.demand_w[i] += error_w * (0.5 if abs(error_w) > margin_w else 0.1)
@@ -159,7 +167,7 @@ def rise(limits: Limits, state: State, now_ns: int, first: int, end: int) -> Non
         i = some[k]
         if not state.stale[i]:
             since_s = (now_ns - state.seen_ns[i]) * 1e-9
-            most_w = state.seen_w[i] + state.up_w_per_s[i] * since_s + 0.02 * limits.max_w[i]
+            most_w = state.seen_w[i] / state.gain[i] + state.up_w_per_s[i] * since_s + 0.02 * limits.max_w[i]
             acts_w[i] = min(acts_w[i], most_w)
             cap_w[i] = min(cap_w[i], most_w)
 

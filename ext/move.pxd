@@ -7,7 +7,7 @@ from rampd.ext.codes cimport (
     ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, EMERGENCY, ESTOP, FAULT_NONE, FAULT_SETPOINT, MANUAL,
     SITE_IMPORT, WHY_NODE)
 from rampd.ext.failsafe cimport fresh, level
-from rampd.ext.levels cimport above, below, changes_once, in_steps
+from rampd.ext.levels cimport above, below, beyond, changes_once, in_steps
 
 cdef double most(const image.Limits *limits, const image.State *state, bint up) noexcept nogil
 cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil

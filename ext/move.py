@@ -29,7 +29,7 @@ if not cython.compiled:
         WHY_NODE,
     )
     from rampd.ext.failsafe import fresh, level
-    from rampd.ext.levels import above, below, changes_once, in_steps
+    from rampd.ext.levels import above, below, beyond, changes_once, in_steps
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -157,11 +157,12 @@ def wanted(limits: Limits, state: State, i: int) -> float:
             share_w = above(limits, i, below(limits, i, share_w))
         share_w = min(share_w, max(state.applied_w[i], state.lo_w[i]))
     elif share_w >= state.hi_w[i] >= limits.min_w[i] and state.hi_w[i] > 0.0 and state.action[i] < ACT_NO_RAISE:
-        # Headroom grows slowly: it is a raise like any other.
-        pace_w = max(0.005 * limits.max_w[i], limits.quantum_w[i])
-        share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
         if in_steps(limits, i):
-            share_w = max(state.lo_w[i], below(limits, i, share_w))
+            share_w = max(state.lo_w[i], min(beyond(limits, i, share_w), above(limits, i, state.applied_w[i])))
+        else:
+            # Headroom grows slowly: it is a raise like any other.
+            pace_w = 0.005 * limits.max_w[i]
+            share_w = max(share_w, min(share_w + state.head_w[i], state.applied_w[i] + pace_w))
     elif limits.quantum_w[i] > 0.0 and state.lo_w[i] < share_w < state.hi_w[i]:
         near_w = min(share_w + state.left_w + 0.5 * limits.quantum_w[i], state.hi_w[i])
         whole_w = max(state.lo_w[i], below(limits, i, near_w))

@@ -174,9 +174,11 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, sum_w, fair_w, False)
     grain_w = quantise(limits, state)
-    # Racks that move freely make up for the rounding as far as they can.
+    # Racks that move freely make up for the rounding as far as they can. For the last digits of a sum nobody moves.
     if limits.stepped_first[limits.site.tiers] > 0 or sum_w != fair_w:
-        sum_w = make_up(limits, state, expect(limits, state), fair_w, True)
+        sum_w = expect(limits, state)
+    if abs(sum_w - fair_w) > 1e-9 * fair_w:
+        sum_w = make_up(limits, state, sum_w, fair_w, True)
     if abs(sum_w - fair_w) < 1.0 or (grain_w > 0.0 and state.slow_count and some_follow(limits, state)):
         grain_w = 0.0
     state.grain_w = grain_w

@@ -189,7 +189,8 @@ class World:
         ]  # fmt: skip
         racks += [
             "peak_w", "gap_ns", "dead_up_s", "dead_down_s", "up_w_per_s", "down_w_per_s", "bottom_w", "step_w",
-            "success", "error_w", "start_w", "mark_w", "lead_w", "aim_w", "pace_w_per_s", "after_w", "before_ns",
+            "success", "error_w", "gain", "stood_cap_w", "stood_w", "start_w", "mark_w", "lead_w", "aim_w",
+            "pace_w_per_s", "after_w", "before_ns",
             "after_ns", "dead_up", "dead_down", "led_ns", "moved_ns",
             "slow", "excursion", "passed",
         ]  # fmt: skip

@@ -139,6 +139,38 @@ def test_a_rack_that_stops_between_two_readings_is_not_slow(stop_kw: int, slope_
         assert (found["up"], found["down"]) == (slope_kw, slope_kw), stops
 
 
+RESTS = {
+    # rests as (cap, power) kW -> part of its cap that it draws
+    "as told":                         ([(100, 100), (60, 60)], 1.0),
+    "nine tenths of it":               ([(100, 90), (60, 54)], 0.9),
+    "and of a cap above it":           ([(100, 90), (95, 85.5)], 0.9),
+    "more than its cap":               ([(80, 96), (60, 72)], 1.2),
+    "it wants less":                   ([(100, 70), (90, 70)], 1.0),
+    "and gets it all the same":        ([(100, 70), (60, 60)], 1.0),
+    "and then a part of its cap":      ([(100, 70), (60, 54)], 0.9),
+    "raised, it wants less":           ([(60, 60), (100, 90)], 1.0),
+    "it does not follow":              ([(100, 100), (60, 100)], 1.0),
+    "it stands at its least":          ([(100, 100), (50, 55), (40, 55)], 1.0),
+    "it fell idle as it was lowered":  ([(100, 100), (60, 20)], 1.0),
+    "it wants less under the same cap": ([(100, 100), (100, 80), (99.5, 80)], 1.0),
+    "it has more after all":           ([(100, 100), (60, 40), (60, 60)], 1.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", RESTS.values(), ids=RESTS.keys())
+def test_what_part_of_its_cap_a_rack_draws(row: tuple[list[tuple[float, float]], float]) -> None:
+    rests, gain = row
+    made = one()
+    state = made.state
+    state.gain[0] = 1.0
+    for cap_kw, power_kw in rests:
+        state.cap_w[0] = cap_kw * 1e3
+        for _ in range(2):
+            interpreted.identify.weigh(made.limits, state, 0, power_kw * 1e3)
+            state.seen_w[0] = power_kw * 1e3
+    assert state.gain[0] == pytest.approx(gain)
+
+
 OTHERWISE = {
     # what differs -> belief, after how many moves at most, from, to
     "later down":        (Truth(dead_down_s=1.4), "dead_down_s", 16, 1.0, 1.45),

@@ -247,3 +247,21 @@ def test_what_the_sum_may_not_do_at_once_is_done_in_part() -> None:
         state.rise_w, state.fall_w = rise_w, fall_w
         assert afford(made.limits, state, i, share_w, safe) == asked_w
         assert (state.rise_w, state.fall_w) == (rise_left_w, fall_left_w)
+
+
+BEYOND = {
+    # rack, what it wants in kW -> the level that shows whether it wants more
+    "a step and a half above":  (STEP, 35.0, 50.0),
+    "two steps above a level":  (STEP, 40.0, 60.0),
+    "no further than its most": (STEP, 90.0, 100.0),
+    "the next of a list":       (LIST, 20.0, 40.0),
+    "the one after a near one": (LIST, 58.0, 100.0),
+    "a level of a list":        (LIST, 40.0, 60.0),
+    "the last of a list":       (LIST, 100.0, 100.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", BEYOND.values(), ids=BEYOND.keys())
+def test_the_level_that_shows_whether_a_rack_wants_more(row: tuple[Rack, float, float]) -> None:
+    rack, wants_kw, level_kw = row
+    assert interpreted.levels.beyond(world([rack]).limits, 0, wants_kw) == level_kw

@@ -1,0 +1,83 @@
+"""Racks that draw a part of their cap or more than it, and jobs that pause: the purchase is what was told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rampd.daemon import sitecheck
+from rampd.daemon.closed import ClosedLoop
+from rampd.daemon.proving import hall
+from rampd.ext import views
+
+BENCH = Path(__file__).resolve().parents[2] / "examples/bench-12/site.toml"
+
+
+def mean_ratio(loop: ClosedLoop, seconds: float = 2.0) -> float:
+    """The purchase of the last seconds as a part of the site's most."""
+    return float(np.mean(loop.poi_w[-round(seconds / loop.dt_s) :])) / (loop.config.site.max_mw * 1e6)
+
+
+GAINS = {
+    # racks draw so much of their caps -> what stands for certain when nobody asks for less
+    1.0: 0.99, 0.97: 0.97, 0.94: 0.94, 0.92: 0.92, 0.9: 0.89, 1.1: 0.99, 1.3: 0.99,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("gain", GAINS)
+def test_racks_that_draw_another_part_of_their_caps_do_not_walk_away(gain: float) -> None:
+    loop = ClosedLoop(sitecheck.load(BENCH))
+    loop.over = np.full(loop.count, gain)
+    loop.run(120.0)
+    assert GAINS[gain] <= mean_ratio(loop) <= 1.01
+
+
+@pytest.mark.parametrize("gain", [0.75, 0.85, 0.92, 1.0, 1.15, 1.3])
+def test_the_purchase_is_what_was_told_whatever_part_racks_draw(gain: float) -> None:
+    loop = ClosedLoop(hall(1, (0.2, 1.0), racks_of=60))
+    loop.over = np.full(loop.count, gain)
+    full_w = loop.config.site.max_mw * 1e6
+    loop.run(30.0)
+    for part in (0.7, 0.5) if gain >= 0.85 else (0.5, 0.4):
+        loop.command(part * full_w, ramp_s=5.0)
+        loop.run(60.0)
+        assert mean_ratio(loop) == pytest.approx(part, abs=0.005)
+    # What they draw more than asked is not taken for the least that they go to.
+    assert views.outputs(loop.out).least_w <= 0.5 * full_w
+
+
+@pytest.mark.parametrize("quantum_kw", [0.0, 3.4])
+def test_a_rack_whose_job_pauses_has_its_power_back_soon_after(quantum_kw: float) -> None:
+    """Also where not a digit of a reading differs: there no noise helps it on its way."""
+    config = sitecheck.load(BENCH)
+    racks = tuple(rack.model_copy(update={"quantum_kw": quantum_kw}) for rack in config.racks)
+    loop = ClosedLoop(config.model_copy(update={"racks": racks}), noise=0.0)
+    wanted_w = loop.fleet.demand_w.copy()
+    loop.run(20.0)
+    for _ in range(3):
+        loop.fleet.demand_w = 0.6 * wanted_w
+        loop.run(60.0)
+        assert mean_ratio(loop) < 0.7
+        loop.fleet.demand_w = wanted_w
+        loop.run(60.0)
+        assert mean_ratio(loop) > 0.98
+
+
+def test_miners_that_draw_a_little_less_than_their_level_come_back() -> None:
+    """As those do that were asked while some of them could not wake yet: what they draw then is not what they want."""
+    config = sitecheck.load(BENCH)
+    racks = tuple(
+        rack.model_copy(update={"quantum_kw": 109 / 14} if rack.kind == "asic" else {}) for rack in config.racks
+    )
+    loop = ClosedLoop(config.model_copy(update={"racks": racks}))
+    miners = np.array([rack.kind == "asic" for rack in loop.composed.racks])
+    loop.over = np.where(miners, 0.97, 1.0)
+    wanted_w = loop.fleet.demand_w.copy()
+    loop.run(20.0)
+    loop.fleet.demand_w = np.where(miners, 0.62 * wanted_w, wanted_w)
+    loop.run(60.0)
+    loop.fleet.demand_w = wanted_w
+    loop.run(90.0)
+    assert mean_ratio(loop) > 0.98
