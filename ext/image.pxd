@@ -213,7 +213,7 @@ cdef struct State:              # the step's own memory
     double base_sum_w
     double ballast              # where between trough and most the caps of swinging racks stand
     double noise_w              # peak to peak in 15 s of what the model does not explain
-    double curve_w              # an S-curve began here
+    double from_w               # how far a command has brought the reference; an S-curve: where it began
     double curve_s              # takes so long
     double curve_at_s           # and is there
     double reference_w

@@ -80,7 +80,7 @@ class State(ctypes.Structure):
     base_sum_w: float
     ballast: float
     noise_w: float
-    curve_w: float
+    from_w: float
     curve_s: float
     curve_at_s: float
     reference_w: float

@@ -16,6 +16,7 @@ if not cython.compiled:
     from rampd.ext.codes import (
         DISPATCHED,
         EMERGENCY,
+        ENDLESS,
         ESTOP,
         HOLD,
         NORMAL,
@@ -52,7 +53,7 @@ def goal(limits: Limits, asked_w: float) -> float:
     return min(max(asked_w, limits.site.min_w), limits.site.max_w)
 
 
-def envelope(limits: Limits, state: State, up: bool) -> float:
+def envelope(limits: Limits, state: State, noise_w: float, up: bool) -> float:
     """The most that the present envelope lets the reference move, W/s: its rate, and what its windows leave."""
     site = limits.site
     if state.envelope == DISPATCHED:
@@ -61,24 +62,21 @@ def envelope(limits: Limits, state: State, up: bool) -> float:
         most = site.normal_up if up else site.normal_down
     if state.returning and up:
         most = min(most, site.return_up)
-    return min(most, slope(limits, state, up))
+    return min(most, slope(limits, state, noise_w, up))
 
 
 def pace(inputs: Inputs, limits: Limits, state: State) -> float:
-    """Rate of the reference in W/s that the command asks for; the envelope is applied tick by tick.
+    """Rate of the reference in W/s that the command itself asks for, ENDLESS: none, which leaves it to the envelope.
 
     A ramp of so many seconds is shaped so that the meter, not the reference, is there at its end.
     """
     command = inputs.command
-    most = envelope(limits, state, state.goal_w > state.reference_w)
-    if state.verb != TRACK:
-        return most
     if command.rate_w_per_s > 0.0:
         return command.rate_w_per_s
     if command.ramp_s > 0.0:
         span_w = abs(state.goal_w - state.reference_w)
         return span_w / max(command.ramp_s - limits.site.lead_s, 0.25 * command.ramp_s)
-    return most
+    return ENDLESS
 
 
 def rest(limits: Limits, state: State, may_raise: bool) -> None:
@@ -113,6 +111,7 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         state.envelope = command.envelope
         state.goal_w = min(state.reference_w, power_w)
         state.reference_w = state.goal_w
+        state.from_w = state.goal_w
         return
     if command.verb == STAND:
         rest(limits, state, True)
@@ -126,14 +125,14 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         state.reference_w = min(state.reference_w, max(power_w, state.goal_w))
     else:
         state.reference_w = max(state.reference_w, min(power_w, state.goal_w))
+    state.from_w = state.reference_w
     state.rate_w_per_s = pace(inputs, limits, state)
     if state.verb == TRACK and command.shape == S_CURVE and state.rate_w_per_s > 0.0:
         # Its steepest part is half as steep again as its mean.
         span_w = abs(state.goal_w - state.reference_w)
-        most = envelope(limits, state, state.goal_w > state.reference_w)
+        most = envelope(limits, state, state.noise_w, state.goal_w > state.reference_w)
         state.curve_s = max(span_w / state.rate_w_per_s, 1.5 * span_w / most if most > 0.0 else 0.0)
         state.curve_at_s = 0.0
-        state.curve_w = state.reference_w
 
 
 def advance_curve(state: State, dt_s: float) -> float:
@@ -145,7 +144,7 @@ def advance_curve(state: State, dt_s: float) -> float:
     if after >= 1.0:
         # What was held back on the way is made up for at the command's rate.
         state.curve_s = 0.0
-    return abs(state.goal_w - state.curve_w) * rise
+    return abs(state.goal_w - state.from_w) * rise
 
 
 def settle(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
@@ -184,6 +183,27 @@ def land(step_w: float, rest_w: float, dt_s: float) -> float:
     return min(step_w, max(rest_w - 0.009 * step_w / dt_s, 0.0015 * step_w))
 
 
+def on_its_way(state: State) -> bool:
+    """Whether the reference is between where the command has brought it and the goal: only there its rate holds."""
+    return min(state.from_w, state.goal_w) <= state.reference_w <= max(state.from_w, state.goal_w)
+
+
+def stride(inputs: Inputs, limits: Limits, state: State, most: float, dt_s: float) -> float:
+    """How far the reference may go in this tick, W: at the command's rate, and at `most` W/s.
+
+    What a shed or a lost meter threw off its way returns to it, upward no faster than normal.
+    """
+    if state.verb == STAND:
+        return most * dt_s
+    if not on_its_way(state):
+        back = min(most, limits.site.normal_up) if state.goal_w > state.reference_w else most
+        return min(back * dt_s, abs(state.from_w - state.reference_w))
+    if state.curve_s > 0.0:
+        return min(advance_curve(state, dt_s), most * dt_s)
+    step_w = min(state.rate_w_per_s, most) * dt_s
+    return land(step_w, abs(state.goal_w - state.reference_w), dt_s) if inputs.command.ramp_s > 0.0 else step_w
+
+
 def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: float) -> None:
     """One tick of the reference; `site_why` says what held it."""
     state.site_why = SITE_REFERENCE
@@ -204,16 +224,16 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
     if state.returning and goal_w > state.return_cap_w:
         goal_w = max(state.return_cap_w, min(state.reference_w, goal_w))
         state.site_why = SITE_RETURN
-    if not state.meter_good and goal_w > limits.site.default_w and now_ns - state.blind_ns >= limits.site.hold_max_ns:
-        # Without a meter nobody knows what the rest of the site draws: no longer above the default.
-        goal_w = limits.site.default_w
+    # Without a meter nobody knows what the rest of the site draws: no longer above the default, whatever rate was asked
+    # for; nor how noisy it is: what was last seen is no reason to stay.
+    blind = not state.meter_good and now_ns - state.blind_ns >= limits.site.hold_max_ns
+    if blind:
+        goal_w = min(goal_w, limits.site.default_w)
     up = goal_w > state.reference_w
-    most = envelope(limits, state, up)
-    step_w = min(state.rate_w_per_s, most) * dt_s if state.verb == TRACK else most * dt_s
-    if state.verb == TRACK and inputs.command.ramp_s > 0.0:
-        step_w = land(step_w, abs(goal_w - state.reference_w), dt_s)
-    if state.curve_s > 0.0:
-        step_w = min(advance_curve(state, dt_s), most * dt_s)
+    most = envelope(limits, state, 0.0 if blind else state.noise_w, up)
+    step_w = stride(inputs, limits, state, most, dt_s)
+    if blind:
+        step_w = max(step_w, min(most * dt_s, state.reference_w - limits.site.default_w))
     state.pace_w = step_w
     if not up:
         least_w = lowest(limits, state)
@@ -225,4 +245,6 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
         if state.reference_w + step_w > most_w:
             state.site_why = SITE_WINDOW
         state.reference_w = min(goal_w, state.reference_w + step_w, most_w)
+    if state.curve_s <= 0.0 and on_its_way(state):
+        state.from_w = state.reference_w
     note(limits, state, now_ns)

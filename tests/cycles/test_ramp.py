@@ -88,6 +88,34 @@ def test_down_starts_from_the_power_where_racks_draw_less() -> None:
     assert follow(made) == [800.0]
 
 
+OFF_ITS_WAY = {
+    # target kW, ramp s, rate kW/s; seconds on its way from 800 kW, then thrown to, returning -> reference afterwards
+    "where it stood, shed":          (800.0, 5.0, 0.0, 1, 700.0, 1, [705.0, 710.0, 715.0]),
+    "where it stood, not returning": (800.0, 5.0, 0.0, 1, 700.0, 0, [710.0, 720.0, 730.0]),
+    "where it stood, lifted":        (800.0, 5.0, 0.0, 1, 900.0, 0, [800.0, 800.0]),
+    "arrived":                       (820.0, 0.0, 2.0, 15, 700.0, 1, [705.0, 710.0]),
+    "arrived, in a long ramp":       (820.0, 20.0, 0.0, 30, 700.0, 1, [705.0, 710.0]),
+    "going up, shed":                (900.0, 0.0, 2.0, 10, 810.0, 1, [815.0, 820.0, 822.0]),
+    "going up, shed below start":    (900.0, 0.0, 2.0, 10, 790.0, 1, [795.0, 800.0, 805.0]),
+    "going down, shed on its way":   (700.0, 0.0, 2.0, 10, 740.0, 1, [738.0, 736.0]),
+    "going down, shed beyond":       (700.0, 0.0, 2.0, 10, 690.0, 1, [695.0, 700.0, 700.0]),
+    "going down, lifted":            (700.0, 0.0, 2.0, 10, 900.0, 0, [780.0, 778.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", OFF_ITS_WAY.values(), ids=OFF_ITS_WAY.keys())
+def test_the_rate_of_a_command_holds_on_its_way_only(
+    row: tuple[float, float, float, int, float, int, list[float]],
+) -> None:
+    target_kw, ramp_s, rate_kw, seconds, thrown_kw, returning, expected = row
+    made = hall(return_up=5e3)
+    made.command(codes.TRACK, target_kw * 1e3, ramp_s=ramp_s, rate_w_per_s=rate_kw * 1e3)
+    follow(made, ticks=seconds)
+    made.state.reference_w = thrown_kw * 1e3
+    made.state.returning, made.state.return_cap_w = returning, 1e6
+    assert follow(made, ticks=len(expected)) == expected
+
+
 def test_the_same_number_is_the_same_command() -> None:
     made = hall()
     made.command(codes.TRACK, 700e3, rate_w_per_s=10e3)

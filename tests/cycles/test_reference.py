@@ -41,6 +41,66 @@ def test_windows_leave_the_load_its_noise(row: tuple[float, int, float, list[flo
     assert follow(made, ticks=len(expected)) == expected
 
 
+NOISE_ENDS = {
+    # ramp s, shape -> reference in the next seconds, from 800 kW to 780 kW, 0.9 x 30 kW in 15 s
+    "as fast as it may": (0.0, codes.LINEAR, [798.2, 796.4, 794.6]),
+    "in a ramp":         (21.0, codes.LINEAR, [799.0, 798.0, 797.0]),
+    "in a short ramp":   (5.0, codes.LINEAR, [798.2, 796.4, 794.6]),
+    "in an S-curve":     (0.0, codes.S_CURVE, [798.2, 796.4, 794.6]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", NOISE_ENDS.values(), ids=NOISE_ENDS.keys())
+def test_a_command_taken_in_noise_moves_when_it_ends(row: tuple[float, int, list[float]]) -> None:
+    ramp_s, shape, expected = row
+    made = hall(windows=WINDOW)
+    made.state.noise_w = 60e3
+    made.command(codes.TRACK, 780e3, envelope=codes.NORMAL, ramp_s=ramp_s)
+    made.inputs.command.shape = shape
+    assert follow(made, ticks=20) == [800.0] * 20
+    made.state.noise_w = 0.0
+    assert follow(made, ticks=len(expected)) == expected
+
+
+BLIND = {
+    # target kW, ramp s, rate kW/s, envelope, noise kW: the reference five seconds later, two and ten after `hold_max_s`
+    "no rate of its own":       (800.0, 0.0, 0.0, codes.DISPATCHED, 0.0, [800.0, 400.0, 400.0]),
+    "a ramp to where it stood": (800.0, 5.0, 0.0, codes.DISPATCHED, 0.0, [800.0, 400.0, 400.0]),
+    "a long ramp up":           (900.0, 0.0, 0.1, codes.DISPATCHED, 0.0, [800.0, 400.0, 400.0]),
+    "a long ramp down":         (600.0, 0.0, 0.1, codes.DISPATCHED, 0.0, [799.5, 400.0, 400.0]),
+    "a long ramp below it":     (300.0, 0.0, 0.1, codes.DISPATCHED, 0.0, [799.5, 399.9, 399.1]),
+    "normal":                   (800.0, 0.0, 0.0, codes.NORMAL, 0.0, [800.0, 796.4, 782.0]),
+    "normal, in noise":         (800.0, 0.0, 0.0, codes.NORMAL, 60.0, [800.0, 796.4, 782.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", BLIND.values(), ids=BLIND.keys())
+def test_no_rate_keeps_a_site_without_a_meter_above_its_default(
+    row: tuple[float, float, float, int, float, list[float]],
+) -> None:
+    target_kw, ramp_s, rate_kw, envelope, noise_kw, expected = row
+    made = hall(windows=WINDOW, hold_max_ns=5 * NS)
+    made.limits.site.default_w = 400e3
+    made.state.noise_w = noise_kw * 1e3
+    made.state.meter_good, made.state.blind_ns = 0, made.now_ns + NS
+    made.command(codes.TRACK, target_kw * 1e3, ramp_s=ramp_s, rate_w_per_s=rate_kw * 1e3, envelope=envelope)
+    seen = follow(made, ticks=15)
+    assert [seen[4], seen[6], seen[14]] == expected
+
+
+def test_what_a_blind_site_gave_up_comes_back_at_the_normal_rate() -> None:
+    made = hall(hold_max_ns=5 * NS)
+    made.limits.site.default_w = 400e3
+    made.command(codes.TRACK, 800e3, ramp_s=5.0)
+    made.state.meter_good, made.state.blind_ns = 0, made.now_ns
+    assert follow(made, ticks=10)[-1] == 400.0
+    made.state.meter_good = 1
+    assert follow(made, ticks=2) == [410.0, 420.0]
+    # A fresh command is free of that.
+    made.command(codes.TRACK, 800e3)
+    assert follow(made) == [800.0]
+
+
 def test_what_was_dispatched_counts_in_the_windows_that_follow() -> None:
     made = hall(windows=WINDOW)
     made.command(codes.TRACK, 750e3)
@@ -97,6 +157,16 @@ def test_a_new_command_bends_an_s_curve_where_it_is() -> None:
     made.command(codes.TRACK, 1000e3, rate_w_per_s=10e3)
     made.inputs.command.shape = codes.LINEAR
     assert follow(made) == [at_kw + 10.0]
+
+
+def test_an_s_curve_goes_on_where_a_shed_stopped_it() -> None:
+    made = hall(600.0, lead_s=0.0)
+    made.command(codes.TRACK, 1000e3, ramp_s=10.0)
+    made.inputs.command.shape = codes.S_CURVE
+    follow(made, ticks=5)
+    made.state.reference_w = 585e3
+    # As fast as normal to where it began, then the second half of the curve, then what is missing at its mean rate.
+    assert follow(made, ticks=8) == [595.0, 600.0, 659.2, 713.6, 758.4, 788.8, 800.0, 840.0]
 
 
 FREQUENCY = {
