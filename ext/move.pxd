@@ -19,6 +19,7 @@ cdef double in_step(const image.Limits *limits, const image.State *state, int64_
 @cython.locals(barred=bint)
 cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                     int64_t i) noexcept nogil
+cdef bint has_all(const image.State *state, int64_t i) noexcept nogil
 cdef double wanted(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(waits=bint)
 cdef bint held(const image.State *state, int64_t i) noexcept nogil

@@ -145,6 +145,11 @@ def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
     return shown_w
 
 
+def has_all(state: State, i: int) -> bool:
+    """Whether a rack's share is all that it may have, but for the last digits of a sum."""
+    return state.share_w[i] >= state.hi_w[i] * (1.0 - 1e-9)
+
+
 def wanted(limits: Limits, state: State, i: int) -> float:
     """A rack's share as a set point that it can take, with a little headroom where it has all that it wants.
 
@@ -156,7 +161,12 @@ def wanted(limits: Limits, state: State, i: int) -> float:
         if in_steps(limits, i) and below(limits, i, share_w) < share_w:
             share_w = above(limits, i, below(limits, i, share_w))
         share_w = min(share_w, max(state.applied_w[i], state.lo_w[i]))
-    elif share_w >= state.hi_w[i] >= limits.min_w[i] and state.hi_w[i] > 0.0 and state.action[i] < ACT_NO_RAISE:
+    elif (
+        has_all(state, i)
+        and state.hi_w[i] >= limits.min_w[i]
+        and state.hi_w[i] > 0.0
+        and state.action[i] < ACT_NO_RAISE
+    ):
         if in_steps(limits, i):
             share_w = max(state.lo_w[i], min(beyond(limits, i, share_w), above(limits, i, state.applied_w[i])))
         else:
@@ -174,7 +184,7 @@ def wanted(limits: Limits, state: State, i: int) -> float:
 def held(state: State, i: int) -> bool:
     """Whether a fault of the grid keeps a rack that has all it may have where it is."""
     waits = state.fault_hold != 0 and state.action[i] < ACT_SAFE and state.verb != ESTOP
-    return waits and state.share_w[i] >= state.hi_w[i]
+    return waits and has_all(state, i)
 
 
 def fit(inputs: Inputs, limits: Limits, state: State, i: int, share_w: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,26 @@ def test_in_step(row: tuple[int, float, float, float, float, float]) -> None:
     state.bound_why[i] = codes.WHY_MAX
     state.total_w, state.stand_w, state.model_w = 500e3, 500e3 + stand_w, 500e3 + model_w
     assert interpreted.move.in_step(made.limits, state, i, share_w) == pytest.approx(expected_w)
+
+
+HEADROOM = {
+    # how far below what it wants, 50 kW, its share is -> set point
+    "all that it wants":             (0.0, 50.5e3),
+    "but for the last digit":        (50e3 - math.nextafter(50e3, 0.0), 50.5e3),
+    "a watt less":                   (1.0, 50e3 - 1.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", HEADROOM.values(), ids=HEADROOM.keys())
+def test_who_has_all_that_it_wants_is_given_headroom(row: tuple[float, float]) -> None:
+    """Else a rack that wants more is never seen to, and stays where it is for ever."""
+    short_w, expected_w = row
+    made = world(KINDS)
+    state = made.state
+    state.applied_w[0] = state.hi_w[0] = 50e3
+    state.share_w[0] = 50e3 - short_w
+    state.head_w[0] = 8e3
+    assert interpreted.move.wanted(made.limits, state, 0) == expected_w
 
 
 @pytest.mark.parametrize("free", ["full node", "cap", "slow"])
