@@ -284,6 +284,9 @@ def take(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     dead_s = (state.dead_down[i] if down else state.dead_up[i]) * period_s
     if quiet_s < dead_s + 1.5 * way_s + 1.0:
         return
+    if state.passed[i] and state.seen_ns[i] <= state.after_ns[i]:
+        # It passed only now: how fast shows in the next reading, or its slope would be taken for dead time.
+        return
     if state.passed[i]:
         dead(limits, state, i)
         settle(limits, state, i, measured_w)

@@ -168,7 +168,8 @@ def wanted(limits: Limits, state: State, i: int) -> float:
         and state.action[i] < ACT_NO_RAISE
     ):
         if in_steps(limits, i):
-            share_w = max(state.lo_w[i], min(beyond(limits, i, share_w), above(limits, i, state.applied_w[i])))
+            level_w = beyond(limits, i, share_w) if state.head_w[i] > 0.0 else below(limits, i, share_w)
+            share_w = max(state.lo_w[i], min(level_w, above(limits, i, state.applied_w[i])))
         else:
             # Headroom grows slowly: it is a raise like any other.
             pace_w = 0.005 * limits.max_w[i]

@@ -171,6 +171,17 @@ def test_what_part_of_its_cap_a_rack_draws(row: tuple[list[tuple[float, float]],
     assert state.gain[0] == pytest.approx(gain)
 
 
+@pytest.mark.parametrize(("slope_kw", "part"), [(10.0, 0.26), (10.0, 0.30), (20.0, 0.26)])
+def test_a_rack_that_takes_all_the_time_to_the_mark_is_slow_not_late(slope_kw: float, part: float) -> None:
+    """It passes the mark in the last reading of its excursion, which tells nothing of its slope yet."""
+    made = one(up_w_per_s=slope_kw * 1e3, down_w_per_s=slope_kw * 1e3)
+    run(made, Truth(up_kw_per_s=part * slope_kw, down_kw_per_s=part * slope_kw), moves(8), 40.0)
+    found = beliefs(made)
+    assert (found["dead_up_s"], found["dead_down_s"]) == (pytest.approx(0.4), pytest.approx(0.4))
+    assert found["down"] < 0.5 * slope_kw
+    assert not made.state.slow[0]
+
+
 OTHERWISE = {
     # what differs -> belief, after how many moves at most, from, to
     "later down":        (Truth(dead_down_s=1.4), "dead_down_s", 16, 1.0, 1.45),
