@@ -73,6 +73,18 @@ def test_who_has_all_that_it_wants_is_given_headroom(row: tuple[float, float]) -
     assert interpreted.move.wanted(made.limits, state, 0) == expected_w
 
 
+@pytest.mark.parametrize(("head_kw", "level_kw"), [(20.0, 60.0), (0.0, 50.0)], ids=["wants no more", "narrowed"])
+def test_a_rack_in_steps_gets_a_level_more_only_where_what_it_wants_ends_its_share(
+    head_kw: float, level_kw: float
+) -> None:
+    """Not where its cooling loop, or a standing cap, lets it have no more."""
+    made = world([Rack(min_w=0.0, max_w=100e3, quantum_w=10e3)])
+    state = made.state
+    state.applied_w[0] = state.hi_w[0] = state.share_w[0] = 50e3
+    state.head_w[0] = head_kw * 1e3
+    assert interpreted.move.wanted(made.limits, state, 0) == level_kw * 1e3
+
+
 @pytest.mark.parametrize("free", ["full node", "cap", "slow"])
 def test_what_waits_for_nobody(free: str) -> None:
     made = world(KINDS)
