@@ -55,7 +55,7 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     sure_w = 0.0 if state.rising[i] else min(held(limits, state, i), state.cap_w[i])
     swings = watch(limits, state, i, measured_w, sure_w)
     arrived = measured_w >= state.applied_w[i] - margin_w
-    slack = measured_w < (state.cap_w[i] if settled else sure_w) - margin_w and not (settled and lowered)
+    slack = measured_w < sure_w - margin_w and not lowered
     if (arrived or (rose and state.rising[i])) and on_its_way(state, i):
         state.cap_w[i] = measured_w
         state.demand_w[i] = width_w

@@ -17,6 +17,8 @@ def one(rack: Rack, *, cap_kw: float = 100.0, **site: float) -> World:
     state = made.state
     state.known[0] = state.ours[0] = state.meter_good = 1
     state.applied_w[0] = state.cap_w[0] = state.power_w[0] = cap_kw * 1e3
+    state.held_w[0] = state.lately_w[0] = cap_kw * 1e3
+    state.held_ns[0] = made.now_ns
     state.demand_w[0] = rack.max_w
     for k in range(made.limits.site.history):
         state.past_w[k] = state.past_model_w[k] = cap_kw * 1e3
@@ -114,8 +116,8 @@ def test_demand_learns_nothing_from_an_old_or_stale_reading_nor_while_the_cap_mo
     made.rack(0, 50e3, age_s=60.0)
     advance(made)
     assert made.state.demand_w[0] == learned_w
+    advance(made, 53.0)
     made.rack(0, 50e3)
-    made.state.applied_w[0] = 60e3
     advance(made)
     assert made.state.demand_w[0] == learned_w
 
