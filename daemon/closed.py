@@ -141,7 +141,6 @@ class ClosedLoop:
         if (self.tick - 1) % round(self.config.control.hz) == 0:
             for k, loop in enumerate(fleet.loops):
                 self._put(self.limits.supply_slot[k], loop.supply_c, now_ns)
-                self._put(self.limits.return_slot[k], loop.return_c, now_ns)
                 self._put(self.limits.flow_slot[k], loop.flow_lpm, now_ns)
 
     def _put(self, slot: int, value: float, at_ns: int, quality: int = codes.GOOD) -> None:

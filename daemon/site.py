@@ -250,7 +250,6 @@ def _loops(limits: views.Limits, config: Config, by_id: dict[str, Point]) -> Non
     for i, loop in enumerate(config.loops):
         found = by_id[loop.id].slots
         limits.supply_slot[i] = found["supply_c"]
-        limits.return_slot[i] = found["return_c"]
         limits.flow_slot[i] = found["flow_lpm"]
         limits.leak_slot[i] = found.get("leak_bits", -1)
         dew = by_id[loop.dew_point_from or loop.id]

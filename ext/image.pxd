@@ -126,7 +126,6 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *stepped            # [racks] those that move in steps, by tier, then the others in their order
     int32_t *stepped_first      # [tiers + 1]
     int32_t *supply_slot        # [loops]
-    int32_t *return_slot
     int32_t *flow_slot
     int32_t *leak_slot          # -1: none
     int32_t *dew_slot           # -1: none

@@ -78,7 +78,6 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.stepped = <int32_t *>take(base, &o, racks * 4)
     x.stepped_first = <int32_t *>take(base, &o, (tiers + 1) * 4)
     x.supply_slot = <int32_t *>take(base, &o, loops * 4)
-    x.return_slot = <int32_t *>take(base, &o, loops * 4)
     x.flow_slot = <int32_t *>take(base, &o, loops * 4)
     x.leak_slot = <int32_t *>take(base, &o, loops * 4)
     x.dew_slot = <int32_t *>take(base, &o, loops * 4)

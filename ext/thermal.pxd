@@ -6,6 +6,7 @@ from rampd.ext.failsafe cimport fresh
 from rampd.ext.levels cimport above, below, in_steps
 
 cdef double capacity(const image.Inputs *inputs, const image.Limits *limits, int64_t loop) noexcept nogil
+@cython.locals(warm=bint)
 cdef void caps(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                int64_t now_ns) noexcept nogil
 cdef double bounded(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil

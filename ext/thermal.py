@@ -28,16 +28,13 @@ def capacity(inputs: Inputs, limits: Limits, loop: int) -> float:
 
 
 def caps(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """Sets each loop's cap. One whose readings are stale keeps its last cap; its racks do not rise meanwhile."""
+    """Sets each loop's cap. One whose supply or flow is stale keeps its last cap; its racks do not rise meanwhile."""
     stale_ns = limits.site.loop_stale_ns
     for loop in range(limits.site.loops):
         if state.tick <= 1:
             state.loop_w[loop] = ENDLESS
-        if (
-            fresh(inputs, limits.supply_slot[loop], stale_ns, now_ns)
-            and fresh(inputs, limits.return_slot[loop], stale_ns, now_ns)
-            and fresh(inputs, limits.flow_slot[loop], stale_ns, now_ns)
-        ):
+        warm = fresh(inputs, limits.supply_slot[loop], stale_ns, now_ns)
+        if warm and fresh(inputs, limits.flow_slot[loop], stale_ns, now_ns):
             state.loop_w[loop] = capacity(inputs, limits, loop)
 
 

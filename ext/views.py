@@ -150,7 +150,6 @@ class Limits(ctypes.Structure):
     stepped: Ints
     stepped_first: Ints
     supply_slot: Ints
-    return_slot: Ints
     flow_slot: Ints
     leak_slot: Ints
     dew_slot: Ints

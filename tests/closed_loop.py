@@ -34,7 +34,7 @@ class ClosedLoop:
     `over_w` is the worst excess of any rack, node and of the site above its limit, at any tick. Racks in `silent` show
     nothing any more, those in `deaf` do not take what is written; `meter_late_s` delays the meter's answers,
     with `meter_frozen` it answers on time and always the same; it shows `meter_gain` times what it measures, in steps
-    of `meter_step_w`.
+    of `meter_step_w`. `dark` are values of devices that cannot be read, as (device, name).
     """
 
     config: Config
@@ -49,6 +49,7 @@ class ClosedLoop:
     over_w: dict[str, float] = field(default_factory=lambda: {"rack": -1e18, "node": -1e18, "site": -1e18})
     silent: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
+    dark: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.composed = compose(self.config)
@@ -83,7 +84,7 @@ class ClosedLoop:
         slot = point.slots[name]
         self.inputs.value[slot] = value
         self.inputs.at_ns[slot] = round((self.now_s if at_s is None else at_s) * NS)
-        self.inputs.quality[slot] = codes.GOOD
+        self.inputs.quality[slot] = codes.SENTINEL if (point.id, name) in self.dark else codes.GOOD
 
     def read(self) -> None:
         """Every device on its own phase of its own period."""

@@ -107,11 +107,10 @@ class World:
             self.put(self.limits.limit_slot[i], shown_w, **reading)
 
     def cool(
-        self, loop: int, *, supply_c: float = 32.0, return_c: float = 44.0, flow_lpm: float = 2000.0,
-        leak: float = 0.0, dew_point_c: float = 12.0, **reading: Any,
+        self, loop: int, *, supply_c: float = 32.0, flow_lpm: float = 2000.0, leak: float = 0.0,
+        dew_point_c: float = 12.0, **reading: Any,
     ) -> None:  # fmt: skip
         self.put(self.limits.supply_slot[loop], supply_c, **reading)
-        self.put(self.limits.return_slot[loop], return_c, **reading)
         self.put(self.limits.flow_slot[loop], flow_lpm, **reading)
         if self.limits.leak_slot[loop] >= 0:
             self.put(self.limits.leak_slot[loop], leak, **reading)
@@ -297,7 +296,8 @@ def world(
     layout.arrange(limits)
     for k, cooling in enumerate(loops):
         slot = 1 + 2 * len(racks) + PER_LOOP * k
-        limits.supply_slot[k], limits.return_slot[k], limits.flow_slot[k] = slot, slot + 1, slot + 2
+        # The return is in the image, and no kernel reads it.
+        limits.supply_slot[k], limits.flow_slot[k] = slot, slot + 2
         limits.leak_slot[k] = slot + 3 if cooling.leak else -1
         limits.dew_slot[k] = slot + 4 if cooling.dew else -1
         limits.dew_stale_ns[k] = limits.site.loop_stale_ns

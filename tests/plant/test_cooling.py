@@ -1,4 +1,4 @@
-"""A loop loses its pumps where a dispatch lowers only slowly: its own racks do not wait for that, the others stand."""
+"""A loop loses pumps, where a dispatch lowers only slowly: its own racks do not wait for that, the others stand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from rampd.daemon import sitecheck
 from rampd.daemon.config import Config, Rack
-from rampd.ext import codes
+from rampd.drivers.sim.cooling import WATER_W_PER_K_LPM
+from rampd.ext import codes, views
 from tests.closed_loop import ClosedLoop
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -66,3 +67,34 @@ def test_a_loop_without_pumps_is_down_as_soon_as_its_racks_can(config: Config) -
     assert all(out.setpoint_w[i] == rack.min_kw * 1e3 for i, rack in zip(own, racks, strict=True))
     assert all(out.action[i] == codes.ACT_NONE for i in others)
     assert out.vetoes[codes.VETO_FALL] == 0
+
+
+DARK = {
+    # what of the CDU cannot be read before and after most of its pumps fail
+    "nothing":                  ((), ()),
+    "the return, from then on": ((), ("return_c",)),
+    "the return, never":        (("return_c",), ("return_c",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), DARK.values(), ids=DARK.keys())
+def test_what_the_flow_carries_does_not_hang_on_the_return_sensor(
+    config: Config, before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    loop = ClosedLoop(config)
+    failed = next(i for i, cooling in enumerate(config.loops) if cooling.id.startswith("gpu"))
+    cooling, plant = config.loops[failed], loop.plant.loops[failed]
+    own = [i for i, rack in enumerate(loop.composed.racks) if rack.loop == cooling.id]
+    loop.dark = {(cooling.id, name) for name in before}
+    loop.run(15.0)
+    assert loop.limits.loop_max_w[failed] < views.state(loop.memory).loop_w[failed] < codes.ENDLESS
+    loop.dark = {(cooling.id, name) for name in after}
+    plant.pumps = 0.15
+    # The flow is above its least: the racks are lowered at the pace of a dispatch.
+    out = loop.run(60.0)
+    carried_w = WATER_W_PER_K_LPM * plant.flow_lpm * (cooling.return_max_c - plant.supply_c)
+    assert plant.flow_lpm > cooling.min_flow_lpm
+    assert carried_w < 0.6 * loop.limits.loop_max_w[failed]
+    assert sum(loop.plant.racks.power_w[loop.index[loop.composed.racks[i].id]] for i in own) <= 1.01 * carried_w
+    assert sum(out.setpoint_w[i] for i in own) == pytest.approx(carried_w, rel=0.02)
+    assert loop.vetoes() == 0

@@ -158,7 +158,6 @@ def test_loops(composed: Composed) -> None:
     for i, loop in enumerate(composed.config.loops):
         slots = composed.by_id[loop.id].slots
         assert table.supply_slot[i] == slots["supply_c"]
-        assert table.return_slot[i] == slots["return_c"]
         assert table.flow_slot[i] == slots["flow_lpm"]
         assert table.leak_slot[i] == slots["leak_bits"]
         assert (table.warn_c[i], table.derate_c[i], table.trip_c[i]) == (loop.warn_c, loop.derate_c, loop.max_supply_c)
