@@ -1,16 +1,18 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport BASE_SLOTS, ESTOP, R_FAULT, R_UNDER_FREQUENCY, SECOND_NS
+from rampd.ext.codes cimport BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS
 from rampd.ext.failsafe cimport fresh
 from rampd.ext.ladder cimport hold
 
 @cython.locals(slot=int64_t)
 cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
 cdef double droop(const image.Limits *limits, double away_hz) noexcept nogil
-cdef void shed(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
+cdef bint owes(const image.Limits *limits, const image.State *state) noexcept nogil
+cdef void shed(const image.Limits *limits, image.State *state, bint seen, int64_t now_ns) noexcept nogil
 cdef void baseline(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t now_ns) noexcept nogil
 cdef void come_back(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
+@cython.locals(seen=bint, lost=bint)
 cdef void observe(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

@@ -4,7 +4,8 @@
 
 FAULT is voltage outside 0.9 to 1.1 of nominal, an open breaker, or a frequency that no live bus has; everything holds,
 and for ten seconds after it the load comes back as it was. After an under-frequency step or an emergency stop it comes
-back slowly, no higher than it was on average in the ten minutes before.
+back slowly, no higher than it was on average in the ten minutes before. A frequency that cannot be read counts as it
+was, and nothing rises meanwhile, on a site where it decides something.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import BASE_SLOTS, ESTOP, R_FAULT, R_UNDER_FREQUENCY, SECOND_NS
+    from rampd.ext.codes import BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS
     from rampd.ext.failsafe import fresh
     from rampd.ext.ladder import hold
 if TYPE_CHECKING:
@@ -51,8 +52,17 @@ def droop(limits: Limits, away_hz: float) -> float:
     return 0.0
 
 
-def shed(limits: Limits, state: State, now_ns: int) -> None:
-    """Under-frequency steps: from which tier on racks go down; they stay so until the frequency was above the first."""
+def owes(limits: Limits, state: State) -> bool:
+    """Whether the frequency decides anything: under-frequency steps, a droop, or that a ramp up is held now."""
+    site = limits.site
+    return site.under_steps > 0 or site.droop > 0.0 or (site.hold_hz > 0.0 and state.away_hz <= -site.hold_hz)
+
+
+def shed(limits: Limits, state: State, seen: bool, now_ns: int) -> None:
+    """Under-frequency steps: from which tier on racks go down; they stay so until the frequency was above the first.
+
+    Only time in which it was seen there counts.
+    """
     steps = limits.site.under_steps
     hz = limits.site.nominal_hz + state.away_hz
     if steps == 0 or (not state.shedding and hz > limits.under_hz[0]):
@@ -61,7 +71,7 @@ def shed(limits: Limits, state: State, now_ns: int) -> None:
         if hz <= limits.under_hz[k]:
             state.shed_tier = min(state.shed_tier, limits.under_tier[k]) if state.shedding else limits.under_tier[k]
             state.shedding = 1
-    if not hold(limits, state, 0, R_UNDER_FREQUENCY, hz <= limits.under_hz[0], now_ns):
+    if not hold(limits, state, 0, R_UNDER_FREQUENCY, not seen or hz <= limits.under_hz[0], now_ns):
         state.shedding = 0
         come_back(limits, state, now_ns)
 
@@ -99,13 +109,18 @@ def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     site = limits.site
     state.fault = faulted(inputs, limits, now_ns)
     state.fault_hold = hold(limits, state, 0, R_FAULT, state.fault, now_ns)
+    seen = fresh(inputs, site.frequency_slot, site.meter_stale_ns, now_ns)
     # After a fault the load holds for a while; a frequency that falls then is what the steps are for.
     if not state.fault:
-        state.away_hz = 0.0
-        if fresh(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):
+        if seen:
             state.away_hz = inputs.value[site.frequency_slot] - site.nominal_hz
-        state.response_w = droop(limits, state.away_hz)
-        shed(limits, state, now_ns)
+            state.response_w = droop(limits, state.away_hz)
+        else:
+            # One that was high holds up no ramp down.
+            state.away_hz = min(state.away_hz, 0.0)
+        shed(limits, state, seen, now_ns)
+    lost = site.frequency_slot >= 0 and state.started != 0 and not seen and owes(limits, state)
+    hold(limits, state, 0, R_FREQUENCY_LOST, lost, now_ns)
     baseline(inputs, limits, state, now_ns)
     if state.returning and now_ns - state.return_ns >= 3600 * SECOND_NS:
         state.returning = 0

@@ -64,6 +64,10 @@ TABLE: Final = (
     Line(Reason.R_FAULT, "fault", "site", HOLD,
         "voltage or frequency outside 0.9 to 1.1 of nominal, or the breaker open",
         "set points, reference and demand hold; the load comes back as it was", clear_s=10.0),
+    Line(Reason.R_FREQUENCY_LOST, "frequency_lost", "site", NO_RAISE,
+        "the frequency's last good reading is older than meter_stale_s, and [[under]] or droop_percent needs it, or "
+        "hold_hz held a ramp up",
+        "nothing rises; what was shed stays shed and the response stays as it was, until it is read", clear_s=1.0),
     Line(Reason.R_UNDER_FREQUENCY, "under_frequency", "site", NO_RAISE,
         "the frequency is at or below the first step",
         "nothing rises; the tiers of the step are shed, and come back slowly", clear_s=10.0),

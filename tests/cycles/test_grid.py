@@ -69,6 +69,7 @@ def test_ten_seconds_after_a_fault_everything_still_holds() -> None:
     assert not made.state.fault_hold
 
 
+STEPS = [(59.7, 2), (59.5, 1)]
 DROOP = {
     # Hz -> kW of purchase: 5 % droop and a deadband of 0.017 Hz on 1 MW
     "nominal":           (60.0, 0.0),
@@ -91,10 +92,84 @@ def test_droop(hz: float, expected: float) -> None:
     assert made.state.response_w / 1e3 == pytest.approx(expected, abs=0.01)
 
 
-def test_without_droop_or_frequency_there_is_no_response() -> None:
+def test_without_droop_or_before_a_frequency_was_read_there_is_no_response() -> None:
     assert observed(world(measured=True), hz=59.5).state.response_w == 0.0
     made = observed(world(measured=True, droop=0.05), hz=59.5, age_s=3.0)
     assert (made.state.response_w, made.state.away_hz) == (0.0, 0.0)
+
+
+RANGE, OLD = {"quality": codes.RANGE}, {"age_s": 2.1}
+UNREAD = {
+    # Hz while it could be read; then shown for a minute, and how -> kW of response, shedding and from which tier
+    "nominal, out of range":       (60.0, 60.0, RANGE, (0.0, 0, 0)),
+    "nominal, not a number":       (60.0, NAN, {}, (0.0, 0, 0)),
+    "response, out of range":      (59.8, 60.0, RANGE, (-61.35, 0, 0)),
+    "response, too old":           (59.8, 60.0, OLD, (-61.35, 0, 0)),
+    "response, not a number":      (59.8, NAN, {}, (-61.35, 0, 0)),
+    "response upward":             (60.2, 60.0, RANGE, (61.35, 0, 0)),
+    "no more than it was":         (59.8, 57.0, RANGE, (-61.35, 0, 0)),
+    "shed, out of range":          (59.7, 60.0, RANGE, (-94.87, 1, 2)),
+    "shed, too old":               (59.7, 60.0, OLD, (-94.87, 1, 2)),
+    "shed, not a number":          (59.4, NAN, {}, (-195.44, 1, 1)),
+    "no further step":             (59.7, 59.4, RANGE, (-94.87, 1, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("hz", "shown_hz", "how", "stays"), UNREAD.values(), ids=UNREAD.keys())
+def test_a_frequency_that_cannot_be_read_counts_as_it_was(
+    hz: float, shown_hz: float, how: dict[str, Any], stays: tuple[float, int, int]
+) -> None:
+    made = world(measured=True, droop=0.05, deadband_hz=0.017, under=STEPS)
+    made.state.started = 1
+    observed(made, hz=hz)
+    assert made.reasons() == (["under_frequency"] if stays[1] else [])
+    for _ in range(60):
+        observed(made, 1.0, hz=shown_hz, **how)
+        state = made.state
+        assert state.response_w / 1e3 == pytest.approx(stays[0], abs=0.01)
+        assert (state.shedding, state.shed_tier) == stays[1:]
+        assert made.reasons() == (["frequency_lost", "under_frequency"] if stays[1] else ["frequency_lost"])
+    # Read again it is believed; the way back has its own time.
+    for _ in range(10):
+        observed(made, 0.999)
+        assert (made.state.response_w, made.state.shedding) == (0.0, stays[1])
+    observed(made, 0.02)
+    assert (made.state.shedding, made.reasons()) == (0, [])
+
+
+def test_seconds_in_which_nobody_saw_the_frequency_end_no_step() -> None:
+    made = observed(world(measured=True, under=STEPS), hz=59.7)
+    observed(made, 1.0, hz=59.8)
+    for _ in range(60):
+        observed(made, 1.0, hz=59.8, quality=codes.RANGE)
+    for _ in range(9):
+        observed(made, 1.0, hz=59.8)
+        assert made.state.shedding
+    observed(made, 1.1, hz=59.8)
+    assert not made.state.shedding
+
+
+RAMPS = {
+    # what the site owes, Hz before -> whether it is said that the frequency is lost, how far off it counts
+    "steps":                  ({"under": [(59.7, 1)]}, 60.0, True, 0.0),
+    "droop":                  ({"droop": 0.05}, 60.0, True, 0.0),
+    "nothing":                ({}, 59.9, False, -0.1),
+    "a ramp up is held":      ({"hold_hz": 0.05}, 59.9, True, -0.1),
+    "no ramp is held":        ({"hold_hz": 0.05}, 59.96, False, -0.04),
+    "a fall is held no more": ({"hold_hz": 0.05}, 60.1, False, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("owed", "hz", "lost", "away_hz"), RAMPS.values(), ids=RAMPS.keys())
+def test_a_lost_frequency_is_said_where_it_bars_something(
+    owed: dict[str, Any], hz: float, lost: bool, away_hz: float
+) -> None:
+    made = world(measured=True, **owed)
+    made.state.started = 1
+    observed(made, hz=hz)
+    observed(made, 0.05, hz=60.0, quality=codes.RANGE)
+    assert (made.reasons() == ["frequency_lost"]) == lost
+    assert made.state.away_hz == pytest.approx(away_hz, abs=1e-9)
 
 
 def test_a_fault_holds_the_response() -> None:
@@ -112,7 +187,6 @@ def test_a_frequency_that_falls_right_after_a_fault_sheds() -> None:
     assert (made.state.fault, made.state.fault_hold, made.state.shedding, made.state.shed_tier) == (0, 1, 1, 1)
 
 
-STEPS = [(59.7, 2), (59.5, 1)]
 SHED = {
     # Hz, second by second -> shedding and from which tier
     "never that low":        ([59.71] * 3, [(0, 0)] * 3),
@@ -141,13 +215,13 @@ def test_racks_of_a_step_go_down_at_once_and_nobody_makes_up_for_them() -> None:
                  stagger_ns=5_000_000_000, return_up=20e3, raise_after=1)  # fmt: skip
     drawn_w = [100e3] * 3
 
-    def tick(hz: float, ticks: int = 1) -> list[float]:
+    def tick(hz: float, ticks: int = 1, quality: int = codes.GOOD) -> list[float]:
         for _ in range(ticks):
             made.refresh()
             for i in range(3):
                 made.rack(i, drawn_w[i], made.state.applied_w[i] if made.state.tick else 100e3)
             made.meter(sum(drawn_w))
-            made.grid(hz=hz)
+            made.grid(hz=hz, quality=quality)
             made.tick()
             drawn_w[:] = made.state.applied_w[:3]
         return made.state.applied_w[:3]
@@ -156,6 +230,10 @@ def test_racks_of_a_step_go_down_at_once_and_nobody_makes_up_for_them() -> None:
     assert tick(59.69) == [100e3, 20e3, 20e3]
     assert tick(59.8, 150) == [100e3, 20e3, 20e3]
     assert [codes.Why(made.state.why[i]).name for i in range(3)] == ["WHY_GRID"] * 3
+    # Nor do they come back because nobody sees the frequency any more, for however long.
+    assert tick(60.0, 2400, codes.RANGE) == [100e3, 20e3, 20e3]
+    assert made.reasons() == ["frequency_lost", "under_frequency"]
+    assert tick(59.8, 150) == [100e3, 20e3, 20e3]
     # Back by feeders: the second after five seconds, the third after ten.
     tick(60.0, 60)
     assert not made.state.shedding
@@ -165,6 +243,68 @@ def test_racks_of_a_step_go_down_at_once_and_nobody_makes_up_for_them() -> None:
     assert made.state.applied_w[2] == 20e3
     tick(60.0, 400)
     assert made.state.applied_w[:3] == [100e3] * 3
+    assert made.vetoes() == {}
+
+
+def test_a_restart_without_a_frequency_raises_nothing() -> None:
+    """What was shed before is not known any more, and the command that is taken up again asks for all of it."""
+    made = world([Rack(), Rack(tier=1), Rack(tier=2)], measured=True, under=[(59.7, 1)], max_w=300e3, import_w=400e3)
+    made.put(made.limits.site.frequency_slot, 0.0, quality=codes.NEVER)
+    drawn_w = [100e3, 20e3, 20e3]
+
+    def tick(ticks: int) -> list[float]:
+        for _ in range(ticks):
+            made.refresh()
+            for i in range(3):
+                made.rack(i, drawn_w[i], drawn_w[i])
+            made.meter(sum(drawn_w))
+            made.tick()
+            drawn_w[:] = made.state.applied_w[:3]
+        return drawn_w
+
+    made.command(codes.TRACK, 300e3)
+    assert tick(1200) == [100e3, 20e3, 20e3]
+    assert made.reasons() == ["frequency_lost"]
+    made.grid()
+    assert tick(200) == pytest.approx([100e3] * 3, rel=0.01)
+    assert (made.reasons(), made.vetoes()) == ([], {})
+
+
+UNSEEN = {
+    # kW commanded while the frequency cannot be read -> kW of purchase; at 59.8 Hz 61.35 of 800 kW are given
+    "nothing new":  (None, 738.65),
+    "a rise":       (900.0, 738.65),
+    "a fall":       (500.0, 438.65),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked_kw", "kw"), UNSEEN.values(), ids=UNSEEN.keys())
+def test_what_was_given_for_the_frequency_is_not_taken_back_unseen(asked_kw: float | None, kw: float) -> None:
+    made = world([Rack()] * 10, measured=True, droop=0.05, deadband_hz=0.017, hold_hz=0.05, import_w=1.2e6)
+    drawn_w = [80e3] * 10
+
+    def tick(hz: float, ticks: int, quality: int = codes.GOOD) -> float:
+        for _ in range(ticks):
+            made.refresh()
+            for i in range(10):
+                made.rack(i, drawn_w[i], made.state.applied_w[i] if made.state.tick else 80e3)
+            made.meter(sum(drawn_w))
+            made.put(made.limits.site.frequency_slot, hz, quality=quality)
+            made.tick()
+            drawn_w[:] = made.state.applied_w[:10]
+        return sum(drawn_w) / 1e3
+
+    tick(60.0, 40)
+    made.command(codes.TRACK, 800e3)
+    assert tick(60.0, 200) == pytest.approx(800.0, abs=0.5)
+    assert tick(59.8, 100) == pytest.approx(738.65, abs=0.5)
+    if asked_kw is not None:
+        made.command(codes.TRACK, asked_kw * 1e3)
+    most_kw = max(tick(60.0, 1, codes.RANGE) for _ in range(400))
+    assert most_kw <= 738.65 + 0.5
+    assert tick(60.0, 800, codes.RANGE) == pytest.approx(kw, abs=0.5)
+    # Seen again, it is made up for.
+    assert tick(60.0, 200) == pytest.approx(asked_kw or 800.0, abs=0.5)
     assert made.vetoes() == {}
 
 

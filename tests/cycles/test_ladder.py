@@ -94,6 +94,7 @@ ZONES = {
     # reason: where it acts; the condition; which racks it acts on
     "meter_lost":      ("site", lambda w: w.meter(1.25e6, age_s=3.0), range(12)),
     "fault":           ("site", lambda w: w.grid(volts=7000.0), range(12)),
+    "frequency_lost":  ("site", lambda w: w.put(w.limits.site.frequency_slot, 60.0, quality=codes.RANGE), range(12)),
     "under_frequency": ("site", lambda w: w.grid(hz=59.7), range(12)),
     "channel":         ("site", command(codes.HOLD, lost_ns=1, seq=1), ()),
     "estop":           ("site", command(codes.ESTOP, seq=2), ()),

@@ -41,6 +41,7 @@ class Ledger:
         self.acted: set[tuple[str, int]] = set()
         self.racks_w = 0.0
         self.frozen_w: float | None = None  # what a frozen meter has shown all the time
+        self.started = False
 
     def fresh(self, slot: int, stale_s: float) -> bool:
         inputs = self.made.inputs
@@ -65,8 +66,13 @@ class Ledger:
             return any(self.fresh(slot, 2.0) and not 7200.0 <= value[slot] <= 8800.0 for slot in slots)
         if name == "under_frequency":
             # In a fault the frequency says nothing.
-            low = self.fresh(site.frequency_slot, 2.0) and value[site.frequency_slot] <= 59.7
-            return low if not made.state.fault_hold else None
+            low = value[site.frequency_slot] <= 59.7
+            seen = self.fresh(site.frequency_slot, 2.0)
+            return None if made.state.fault_hold else low if seen else (name, 0) in self.acted
+        if name == "frequency_lost":
+            # Said from the tick after the first reading of the meter on.
+            started, self.started = self.started, bool(made.state.started)
+            return started and self.started and not self.fresh(site.frequency_slot, 2.0)
         return made.inputs.command.verb == codes.ESTOP if name == "estop" else None
 
     def loop(self, name: str, k: int) -> bool | None:
@@ -156,6 +162,7 @@ class Paths(RuleBasedStateMachine):
         self.hz, self.volts, self.supply_c, self.flow_lpm, self.leak = 60.0, 8000.0, 32.0, 2000.0, 0.0
         self.dew_point_c = 12.0
         self.stuck_w: float | None = None
+        self.shed = False
         self.gain = 1.0
         self.before = [75e3] * RACKS
         self.restarted_w: float | None = None
@@ -173,11 +180,14 @@ class Paths(RuleBasedStateMachine):
         for i in range(RACKS):
             if "racks" not in self.silent and not ("feeder" in self.silent and i >= 3):
                 made.rack(i, self.power_w[i] if self.volts > 7000.0 else 0.0, self.limit_w[i])
+        frequency = made.limits.site.frequency_slot
         if "meter" not in self.silent:
             # To a last bit that noise moves, unless it is stuck.
             shown_w = sum(self.power_w) + 1e-3 * (made.state.tick % 7) if self.volts > 7000.0 else 0.0
             made.meter(self.gain * shown_w if self.stuck_w is None else self.stuck_w)
             made.grid(hz=self.hz, volts=self.volts)
+        if "frequency" in self.silent:
+            made.put(frequency, 60.0, quality=codes.SENTINEL)
         if "cooling" not in self.silent:
             made.cool(
                 0, supply_c=self.supply_c, flow_lpm=self.flow_lpm, leak=self.leak, dew_point_c=self.dew_point_c
@@ -202,6 +212,9 @@ class Paths(RuleBasedStateMachine):
         assert sum_w <= 510e3 + SLACK_W
         if state.fault or not out.meter_good:
             assert not raised
+        if self.shed and "frequency" in self.silent and self.made.state.tick > 1:
+            assert state.shedding, "a step ended unseen"
+        self.shed = bool(state.shedding)
         for i in range(RACKS):
             worst = NONE
             for zone, racks in BELOW.items():
@@ -248,7 +261,8 @@ class Paths(RuleBasedStateMachine):
         self.restarted_w = None
         self.run(0.5)
 
-    @rule(what=st.sampled_from(["meter", "racks", "feeder", "cooling"]), seconds=st.sampled_from([1.0, 6.0, 12.0]))
+    @rule(what=st.sampled_from(["meter", "frequency", "racks", "feeder", "cooling"]),
+          seconds=st.sampled_from([1.0, 6.0, 12.0]))  # fmt: skip
     def silence(self, what: str, seconds: float) -> None:
         self.silent.add(what)
         self.run(seconds)
@@ -271,6 +285,12 @@ class Paths(RuleBasedStateMachine):
         self.hz = hz
         self.run(seconds)
         self.hz = 60.0
+
+    @rule(hz=st.sampled_from([59.6, 59.9, 60.1]), seconds=st.sampled_from([0.2, 3.0, 12.0]))
+    def unseen(self, hz: float, seconds: float) -> None:
+        """The frequency is off nominal, then it cannot be read, and when it can it is nominal again."""
+        self.frequency(hz, 0.2)
+        self.silence("frequency", seconds)
 
     @rule(supply_c=st.sampled_from([38.5, 41.0, 46.0]), seconds=st.sampled_from([0.5, 4.0]))
     def heat(self, supply_c: float, seconds: float) -> None:
