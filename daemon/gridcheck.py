@@ -42,6 +42,7 @@ def dispatched_mw_per_s(config: Config, *, up: bool) -> float:
 def grid(config: Config, places: Places) -> Iterator[Problem]:
     """Every contradiction between the site's limits and the grid that it hangs on."""
     yield from _under(config, places)
+    yield from _unseen(config, places)
     yield from _droop(config, places)
     yield from _default(config, places)
     yield from _ramps(config, places)
@@ -63,10 +64,19 @@ def _under(config: Config, places: Places) -> Iterator[Problem]:
             )
             yield Problem(*at, f"{message} by then", "raise it, and see that site.nominal_hz is right")
     yield from _shed(config, places)
+
+
+def _unseen(config: Config, places: Places) -> Iterator[Problem]:
+    """What follows the frequency needs a meter that tells it."""
     meter = next(meter for meter in config.meters if meter.id == config.site.meter)
-    if config.under and "frequency_hz" not in maps.load(meter.map, config.map_folder).names:
-        message = f"[[under]] has no effect: map {meter.map} of meter {meter.id} tells no frequency"
-        yield Problem(*places[nth("under", 0)], message, "add frequency_hz to the map, or take the steps out")
+    if "frequency_hz" in maps.load(meter.map, config.map_folder).names:
+        return
+    why = f"has no effect: map {meter.map} of meter {meter.id} tells no frequency"
+    remedy = "add frequency_hz to the map, or take {} out"
+    if config.under:
+        yield Problem(*places[nth("under", 0)], f"[[under]] {why}", remedy.format("the steps"))
+    if config.grid.droop_percent > 0:
+        yield Problem(*places["[grid]"], f"droop_percent {why}", remedy.format("droop_percent"))
 
 
 def _shed(config: Config, places: Places) -> Iterator[Problem]:

@@ -78,7 +78,20 @@ def test_a_step_has_racks_to_shed(tmp_path: Path, tier: int) -> None:
         ]
 
 
-def test_steps_need_a_meter_that_tells_the_frequency(tmp_path: Path) -> None:
+DROOP = "[grid]\ndroop_percent = 5\n\n[fleet]"
+
+
+@pytest.mark.parametrize(
+    ("owed", "place", "what", "remedy"),
+    [
+        (STEP.format(hz=59.5), "[[under]]", "[[under]]", "the steps"),
+        (DROOP, "[grid]", "droop_percent", "droop_percent"),
+    ],
+    ids=["steps", "droop"],
+)
+def test_what_is_owed_needs_a_meter_that_tells_the_frequency(
+    tmp_path: Path, owed: str, place: str, what: str, remedy: str
+) -> None:
     folder = tmp_path / "maps"
     folder.mkdir()
     (folder / "mine.toml").write_text(
@@ -86,8 +99,11 @@ def test_steps_need_a_meter_that_tells_the_frequency(tmp_path: Path) -> None:
         'power_w = { at = 0, type = "f32", range = [0.0, 1.0e7] }\n'
     )
     own = [(SITE, "min_mw = 0", 'min_mw = 0\nmap_folder = "maps"'), (SITE, '"janitza-umg"', '"mine"')]
-    (one,) = said(tmp_path, *own, (SITE, "[fleet]", STEP.format(hz=59.5)))
-    assert one == "[[under]]: [[under]] has no effect: map mine of meter poi tells no frequency"
+    path = site(tmp_path, *own, (SITE, "[fleet]", owed))
+    (problem,) = problems(path)
+    assert path.read_text().splitlines()[problem.line - 1] == place
+    assert problem.message == f"{what} has no effect: map mine of meter poi tells no frequency"
+    assert problem.remedy == f"add frequency_hz to the map, or take {remedy} out"
 
 
 @pytest.mark.parametrize(
