@@ -1,9 +1,9 @@
 """Racks in hand: at a set point of the operator's, or not touched at all, until they are given back.
 
 The core does not move such a rack and counts it at its rating; its set point follows what the rack shows, so that it
-comes back from where it is. A rise waits for what any rise waits for: fresh readings, cooling, room at every node
-above. Where a rack must fall for safety, a set point of the operator's ends. Hands off means that nothing is written,
-whatever happens: somebody may be working there.
+comes back from where it is. A rise waits for what any rise waits for: fresh readings, cooling, room at every node above
+and below the import limit; a fall waits for nothing. Where a rack must fall for safety, a set point of the operator's
+ends. Hands off means that nothing is written, whatever happens: somebody may be working there.
 """
 
 from __future__ import annotations
@@ -58,7 +58,21 @@ class Use:
     who: str = ""
     topic: str | None = None
     given_w: float = math.nan  # what actuation was told
+    least_w: tuple[float, float] = (math.inf, math.inf)  # the least it drew in this turn and the one before
+    turn_ns: int = 0
     reached: bool = False
+
+    def note(self, drawn_w: float, turn_ns: int, now_ns: int) -> None:
+        """What it draws now. More than it drew within a turn may not have come to the meter yet."""
+        this_w, before_w = self.least_w
+        if now_ns - self.turn_ns >= turn_ns:
+            this_w, before_w, self.turn_ns = math.inf, this_w, now_ns
+        self.least_w = min(this_w, drawn_w), before_w
+
+    def coming_w(self, limit_w: float) -> float:
+        """What it would draw at a limit beyond what the meter shows of it; of none, NaN, nothing."""
+        more_w = limit_w - min(self.least_w)
+        return more_w if more_w > 0.0 else 0.0
 
 
 @dataclass(slots=True)
@@ -69,6 +83,7 @@ class Hands:
     actuators: Actuators | None = None
     uses: dict[int, Use] = field(default_factory=dict)
     limits: views.Limits = field(init=False)
+    coming_w: float = 0.0  # what all of them were given and did not draw lately
     _places: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +105,8 @@ class Hands:
             self._fits(i, rack_id, power_w, asked.id)
         hands_off = math.isnan(power_w)
         use = Use(asked.id, rack_id, i, power_w, math.inf if hands_off else until_s, asked.who, topic)
+        if before is not None:
+            use.least_w, use.turn_ns = before.least_w, before.turn_ns
         self._take(use, math.nan if hands_off or before is None else before.given_w)
         log.info("%s in hand: %s, asked by %s", rack_id, "hands off" if hands_off else f"{power_w:.0f} W", asked.who)
         return iter([] if before is None else [News(before, "ended", "replaced")])
@@ -121,6 +138,7 @@ class Hands:
     def tick(self, out: views.Outputs, inputs: views.Inputs, now_s: float) -> list[News]:
         """Leads racks to what was asked of them, and ends what has its time or stands in the way of safety."""
         news = []
+        self._note(out, inputs)
         for use in list(self.uses.values()):
             i = use.i
             if math.isnan(use.limit_w):
@@ -139,29 +157,54 @@ class Hands:
                     news.append(News(use, "reached"))
         return news
 
+    def _note(self, out: views.Outputs, inputs: views.Inputs) -> None:
+        """What they draw, and what is to come; the meter shows a rack's reading within a turn."""
+        turn_ns = self.limits.site.meter_stale_ns + self.limits.site.meter_delay_ns
+        self.coming_w = 0.0
+        for i, use in self.uses.items():
+            use.note(0.0 if out.stale[i] else inputs.value[self.limits.power_slot[i]], turn_ns, out.at_ns)
+            self.coming_w += use.coming_w(use.given_w)
+
     def _lead(self, use: Use, out: views.Outputs, inputs: views.Inputs) -> None:
         if use.given_w == use.limit_w or self.actuators is None:
             return
         present_w = out.setpoint_w[use.i]
         goal_w = use.limit_w
-        if goal_w > present_w and not self._may_rise(use.i, goal_w, out, inputs):
+        if goal_w > present_w and not self._may_rise(use, out, inputs):
             # Its dead-man is kept off meanwhile, at what it has.
             goal_w = present_w if math.isnan(use.given_w) else use.given_w
         if goal_w != use.given_w:
+            self.coming_w += use.coming_w(goal_w) - use.coming_w(use.given_w)
             use.given_w = goal_w
             self.actuators.take(use.i, goal_w)
 
-    def _may_rise(self, i: int, limit_w: float, out: views.Outputs, inputs: views.Inputs) -> bool:
-        limits = self.limits
+    def _may_rise(self, use: Use, out: views.Outputs, inputs: views.Inputs) -> bool:
+        limits, i = self.limits, use.i
         if not out.meter_good or out.action[i] >= codes.ACT_NO_RAISE or out.site_why == codes.SITE_FAULT:
+            return False
+        if not self._purchasable(use, out, inputs):
             return False
         v = limits.node[i]
         while v >= 0:
             others_w = sum(self._worst_w(j, out, inputs) for j in self._below(v) if j != i)
-            if others_w + limit_w > limits.node_w[v]:
+            if others_w + use.limit_w > limits.node_w[v]:
                 return False
             v = limits.node_parent[v]
         return True
+
+    def _purchasable(self, use: Use, out: views.Outputs, inputs: views.Inputs) -> bool:
+        """Whether the site may purchase what a rise adds, by its raw meter or where the core is led, if that is more.
+
+        What racks in hand were given and did not draw lately is to come; what falls makes room once the meter shows it.
+        """
+        site = self.limits.site
+        meter_w = inputs.value[site.power_slot]
+        if inputs.quality[site.power_slot] != codes.GOOD or math.isnan(meter_w):
+            return False
+        coming_w = self.coming_w - use.coming_w(use.given_w) + use.coming_w(use.limit_w)
+        # The core takes up what it is left before the meter shows this rise, but no more than the hall can.
+        purchase_w = max(meter_w, min(out.goal_w, out.most_w))
+        return purchase_w + (1.0 + site.loss_ratio) * coming_w <= site.import_w
 
     def _worst_w(self, j: int, out: views.Outputs, inputs: views.Inputs) -> float:
         if out.stale[j] or inputs.rack_state[j] != codes.AVAILABLE:

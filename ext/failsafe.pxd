@@ -18,6 +18,7 @@ cdef void unlearn(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(is_fresh=bint, never=bint, lost=bint, frozen=bint, false=bint, good=bint)
 cdef void meter(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
+cdef bint importing(const image.Inputs *inputs, const image.Limits *limits, const image.State *state) noexcept nogil
 @cython.locals(feeder=int64_t, waits=bint)
 cdef void steering(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t now_ns) noexcept nogil

@@ -153,11 +153,24 @@ def meter(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.meter_good = good
 
 
+def importing(inputs: Inputs, limits: Limits, state: State) -> bool:
+    """Whether the purchase is above the import limit, by the meter or by the racks alone, or its target is cut to it.
+
+    The target may be bound by something else while the purchase is above.
+    """
+    site = limits.site
+    if state.site_why == SITE_IMPORT or state.racks_w - site.generation_w > site.import_w:
+        return True
+    if not state.meter_good:
+        return acts(state, 0, R_IMPORT)
+    return inputs.value[site.power_slot] > site.import_w
+
+
 def steering(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """The reasons of the site that the reference follows, and the feeders' turns on the return."""
     command = inputs.command
     hold(limits, state, 0, R_RETURN, state.returning != 0, now_ns)
-    hold(limits, state, 0, R_IMPORT, state.site_why == SITE_IMPORT, now_ns)
+    hold(limits, state, 0, R_IMPORT, importing(inputs, limits, state), now_ns)
     hold(limits, state, 0, R_CHANNEL, command.lost_ns > 0 and command.verb != STAND, now_ns)
     hold(limits, state, 0, R_ESTOP, command.verb == ESTOP, now_ns)
     for feeder in range(limits.site.feeders):

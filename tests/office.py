@@ -79,6 +79,7 @@ class Office:
                 self.out.goal_w = self.out.reference_w = command.target_w
         if power_w is not None:
             self.out.power_w = power_w
+        self.out.at_ns = self.clock.monotonic_ns()
         self.desk.tick(self.out, self.clock.monotonic_ns())
 
     def run(self, seconds: float, **facts: Any) -> None:

@@ -161,3 +161,44 @@ def test_a_second_without_a_break() -> None:
         run(made, 0.05, lambda w: w.meter(800e3, age_s=3.0))
         run(made, 0.9)
         assert not made.state.meter_good
+
+
+OVER_W, UNDER_W = 1101e3, 1099e3
+IMPORT = {
+    # what is read for ten seconds, and then for ten more -> whether the import limit of 1100 kW is a reason after each
+    "below it":                 (lambda w: w.meter(UNDER_W), lambda w: w.meter(UNDER_W), (False, False)),
+    "at it":                    (lambda w: w.meter(1100e3), lambda w: w.meter(1100e3), (False, False)),
+    "above, nothing to lower":  (lambda w: w.meter(OVER_W), lambda w: w.meter(OVER_W), (True, True)),
+    "above, and back":          (lambda w: w.meter(OVER_W), lambda w: w.meter(UNDER_W), (True, False)),
+    "above, and unreadable":    (lambda w: w.meter(OVER_W), lambda w: w.meter(0.0, quality=codes.RANGE), (True, True)),
+    "above, and silent":        (lambda w: w.meter(OVER_W), lambda w: w.meter(UNDER_W, age_s=60.0), (True, True)),
+    "below, and unreadable":    (lambda w: w.meter(UNDER_W), lambda w: w.meter(OVER_W, quality=codes.RANGE),
+                                 (False, False)),
+    "above, and a stop":        (lambda w: w.meter(OVER_W), lambda w: (stop(w), w.meter(OVER_W)), (True, True)),
+    "not two seconds ago":      (lambda w: w.meter(OVER_W), lambda w: w.meter(OVER_W if w.now_s < 1038.1 else UNDER_W),
+                                 (True, True)),
+}  # fmt: skip
+
+
+def stop(made: World) -> None:
+    made.inputs.command.verb = codes.ESTOP
+
+
+@pytest.mark.parametrize(("first", "then", "expected"), IMPORT.values(), ids=IMPORT.keys())
+def test_the_import_limit_is_judged_by_the_meter(
+    first: Callable[[World], object], then: Callable[[World], object], expected: tuple[bool, bool]
+) -> None:
+    made = settled()
+    found = []
+    for given in (first, then):
+        run(made, 10.0, given)
+        found.append("import" in made.reasons())
+    assert tuple(found) == expected
+
+
+@pytest.mark.parametrize("generation_w", [0.0, 50e3])
+def test_the_racks_alone_are_above_the_import_limit(generation_w: float) -> None:
+    """Whatever the meter shows: two racks draw 200 kW where 160 kW may be purchased."""
+    made = world([Rack(), Rack()], import_w=160e3, generation_w=generation_w, default_w=40e3, max_w=160e3)
+    run(made, 10.0, lambda w: w.meter(0.0))
+    assert ("import" in made.reasons()) is (generation_w == 0.0)

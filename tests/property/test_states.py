@@ -61,6 +61,9 @@ class Ledger:
             return told and short if (name, 0) in self.acted else None
         if name == "meter_frozen":
             return value[site.power_slot] == self.frozen_w
+        if name == "import":
+            # It may act without that: where the target was cut to the limit, or the racks alone are above it.
+            return (made.state.meter_good and value[site.power_slot] > site.import_w) or None
         if name == "fault":
             slots = [made.limits.voltage_slot[k] for k in range(3)]
             return any(self.fresh(slot, 2.0) and not 7200.0 <= value[slot] <= 8800.0 for slot in slots)

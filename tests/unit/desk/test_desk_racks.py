@@ -41,9 +41,17 @@ def equip(office: Office) -> Actuators:
     limits = views.limits(office.desk.composed.limits)
     for i in range(limits.site.racks):
         office.out.setpoint_w[i] = office.inputs.value[limits.power_slot[i]] = 80e3
+    office.out.goal_w = office.out.reference_w = office.out.most_w = 340e3
+    meter(office, 340e3)
     made = Actuators(office)
     office.desk.hands.actuators = made
     return made
+
+
+def meter(office: Office, power_w: float, quality: int = codes.GOOD) -> None:
+    """What the site meter shows; the import limit is 519 kW."""
+    slot = office.desk.hands.limits.site.power_slot
+    office.inputs.value[slot], office.inputs.quality[slot] = power_w, quality
 
 
 def place(office: Office, rack: str) -> int:
@@ -97,6 +105,7 @@ RISE = {
     "its own reading": lambda o, i: o.out.stale.__setitem__(i, 1),
     "a fault of the grid": lambda o, _: setattr(o.out, "site_why", codes.SITE_FAULT),
     "no room above": lambda o, i: room(o, i, 120e3 + 1.0),
+    "the import limit": lambda o, _: meter(o, 519e3 - 40e3),
 }
 
 
@@ -118,11 +127,91 @@ def test_a_rise_waits_for_what_any_rise_waits_for(office: Office, obstacle: str)
     assert all(limit is None or limit <= 80e3 for _, limit in hall.told), hall.told
     office.out.action[i] = office.out.stale[i] = 0
     office.out.meter_good, office.out.site_why = 1, codes.SITE_REFERENCE
+    meter(office, 340e3)
     for j in range(4):
         office.out.setpoint_w[j] = min(office.out.setpoint_w[j], 80e3)
     office.run(0.5)
     assert hall.told[-1] == (i, 120e3)
     assert office.last(command) == ("reached", "ok")
+
+
+IMPORT = {
+    # purchase, where the core is led, what the hall can get to at most, what a rack beside was given and draws
+    # -> whether 40 kW more, 40.6 kW with losses, may be purchased at a limit of 519 kW
+    "room for it":               (478, 478, 478, 80, 80, True),
+    "the meter leaves too much": (479, 340, 340, 80, 80, False),
+    "above it already":          (560, 340, 340, 80, 80, False),
+    "the core is led there":     (340, 479, 496, 80, 80, False),
+    "but cannot get there":      (340, 519, 478, 80, 80, True),
+    "another is on its way":     (440, 440, 440, 120, 80, False),
+    "another has arrived":       (478, 478, 478, 120, 120, True),
+    "another falls":             (478, 478, 478, 50, 80, True),
+    "falling makes no room yet": (479, 478, 478, 50, 80, False),
+    "the meter shows no number": (math.nan, 340, 340, 80, 80, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", IMPORT.values(), ids=IMPORT.keys())
+def test_a_rise_keeps_the_import_limit(office: Office, row: tuple[float, float, float, float, float, bool]) -> None:
+    power_kw, goal_kw, most_kw, given_kw, drawn_kw, expected = row
+    hall = equip(office)
+    office.out.most_w = 500e3
+    i, beside = place(office, "gpu-001"), place(office, "gpu-002")
+    if given_kw != 80:
+        use(office, "gpu-002", use="setpoint", power_w=given_kw * 1e3)
+        office.tick()
+    office.out.goal_w, office.out.most_w = goal_kw * 1e3, most_kw * 1e3
+    office.inputs.value[office.desk.hands.limits.power_slot[beside]] = drawn_kw * 1e3
+    meter(office, power_kw * 1e3)
+    # What it draws has come to the meter by then.
+    office.run(5)
+    use(office, use="setpoint", power_w=120e3)
+    office.run(5)
+    assert ((i, 120e3) in hall.told) is expected
+
+
+def test_a_meter_that_cannot_be_read_bars_a_rise(office: Office) -> None:
+    """Before the core has judged it."""
+    hall = equip(office)
+    meter(office, 340e3, codes.REFUSED)
+    use(office, use="setpoint", power_w=120e3)
+    office.tick()
+    assert (place(office, "gpu-001"), 120e3) not in hall.told
+
+
+@pytest.mark.parametrize("power_kw", [519, 600, math.nan])
+def test_a_rack_is_lowered_whatever_is_purchased(office: Office, power_kw: float) -> None:
+    hall = equip(office)
+    meter(office, power_kw * 1e3)
+    office.out.goal_w = office.out.most_w = 519e3
+    command = use(office, use="setpoint", power_w=50e3)
+    office.tick()
+    assert hall.told[-1] == (place(office, "gpu-001"), 50e3)
+    assert office.last(command) == ("reached", "ok")
+
+
+def test_what_a_rack_draws_already_may_not_have_come_to_the_meter(office: Office) -> None:
+    """A rise of 40 kW that the meter would leave room for follows another that its rack has just shown."""
+    hall = equip(office)
+    beside = place(office, "gpu-002")
+    meter(office, 519e3 - 60e3)
+    use(office, "gpu-002", use="setpoint", power_w=120e3)
+    office.run(10)
+    use(office, use="setpoint", power_w=120e3)
+    office.inputs.value[office.desk.hands.limits.power_slot[beside]] = 120e3
+    office.run(1.9)
+    assert (place(office, "gpu-001"), 120e3) not in hall.told
+    office.run(2.3)
+    assert (place(office, "gpu-001"), 120e3) in hall.told
+
+
+def test_two_rises_at_once_share_the_room(office: Office) -> None:
+    hall = equip(office)
+    meter(office, 519e3 - 60e3)
+    use(office, use="setpoint", power_w=120e3)
+    use(office, "gpu-002", use="setpoint", power_w=120e3)
+    office.run(5)
+    assert [limit for _, limit in hall.told].count(120e3) == 1
 
 
 @pytest.mark.parametrize("action", [codes.ACT_DERATE, codes.ACT_SAFE, codes.ACT_SHED])
