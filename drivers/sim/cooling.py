@@ -33,8 +33,8 @@ _LONGEST_STEP_S: Final = 0.5
 
 
 class Loop:
-    """One cooling loop. `pumps` is the share of pump capacity that works; 0 is a failed pump set. `dew_point_c` is
-    that of the air around it.
+    """One cooling loop. `pumps` and `chillers` are the shares of pumps and of the facility side that work, 0 when all
+    have failed. `dew_point_c` is that of the air around it.
 
     `flow_lpm`, `supply_c` and `return_c` are the state, `power_w` what pumps and chillers draw, `removed_w` the heat
     that the facility takes, `stored_j` the heat in the water above the supply set point.
@@ -43,6 +43,7 @@ class Loop:
     def __init__(self, spec: LoopSpec, heat_w: float) -> None:
         self.spec = spec
         self.pumps = 1.0
+        self.chillers = 1.0
         self.dew_point_c = spec.dew_point_c
         self.design_lpm = spec.heat_w / (WATER_W_PER_K_LPM * spec.delta_c)
         self.flow_lpm = self._wanted_lpm(heat_w)
@@ -83,7 +84,7 @@ class Loop:
         carried_w = w_per_k * (self.return_c - self.supply_c)
         away_c = self.supply_c - self.spec.supply_c
         wanted_w = carried_w + (w_per_k + self._cold_j_per_k / _RECOVERY_S) * away_c
-        wanted_w = min(max(wanted_w, 0.0), _MOST_HEAT * self.spec.heat_w)
+        wanted_w = min(max(wanted_w, 0.0), self.chillers * _MOST_HEAT * self.spec.heat_w)
         self.return_c = min(_BOILING_C, self.return_c + (heat_w - carried_w) * dt_s / self._hot_j_per_k)
         self.supply_c += (carried_w - self.removed_w) * dt_s / self._cold_j_per_k
         self.removed_w += (wanted_w - self.removed_w) * (1.0 - math.exp(-dt_s / _FACILITY_LAG_S))

@@ -278,6 +278,25 @@ def test_without_pumps_a_loaded_loop_boils() -> None:
     assert loop.return_c == pytest.approx(44.0, abs=0.5)
 
 
+@pytest.mark.parametrize(
+    ("heat_w", "supply_c"),
+    [(0.5e6, (32.0, 32.5)), (0.6e6, (32.0, 33.0)), (1.0e6, (45.0, 95.0))],
+    ids=["less than they carry", "what they carry", "more than they carry"],
+)
+def test_half_of_the_chillers(heat_w: float, supply_c: tuple[float, float]) -> None:
+    """Of 1.2 MW that all carry; what they do not take stays in the water, and they work it off when they are back."""
+    loop = Loop(LoopSpec("loop", 32.0, 1e6), heat_w)
+    loop.chillers = 0.5
+    for _ in range(round(300 / DT)):
+        loop.step(heat_w, DT)
+    assert loop.removed_w == pytest.approx(min(0.6e6, heat_w), rel=1e-3)
+    assert supply_c[0] - 0.1 <= loop.supply_c <= supply_c[1]
+    loop.chillers = 1.0
+    for _ in range(round(1500 / DT)):
+        loop.step(heat_w, DT)
+    assert loop.supply_c == pytest.approx(32.0, abs=0.5)
+
+
 def test_equal_seeds_give_equal_days() -> None:
     def day(seed: int) -> list[float]:
         plant = Plant(example("bench-12"), seed)

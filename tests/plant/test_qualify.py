@@ -75,9 +75,11 @@ def test_a_normal_day_keeps_its_windows_also_beside_a_training_job() -> None:
     assert found["gpu_energy_ratio"] >= 0.90
 
 
-def test_pumps_fail() -> None:
-    found = qualify.cooling(1, HOURS)["cooling"]
+@pytest.mark.parametrize("seed", [1, 2])
+def test_chillers_fail_and_without_rampd_their_loop_trips(seed: int) -> None:
+    found = qualify.cooling(seed, HOURS)["cooling"]
     assert found["max_supply_c"] < found["trip_c"]
+    assert found["uncontrolled_supply_c"] > found["trip_c"] + 10.0
 
 
 def test_firm_capacity_holds_and_is_worth_something() -> None:
@@ -184,9 +186,10 @@ def test_a_report_has_a_plot_of_each_run_and_its_figures_beside(tmp_path: Path) 
     )  # fmt: skip
     figures = json.loads(done.stdout)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    (image,) = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert base64.b64decode(image).startswith(b"\x89PNG")
-    assert f"<td>cooling.max_supply_c</td><td>{figures['cooling']['max_supply_c']}</td>" in page
+    images = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert [base64.b64decode(image)[:4] for image in images] == [b"\x89PNG"] * 2
+    for name in ("max_supply_c", "uncontrolled_supply_c"):
+        assert f"<td>cooling.{name}</td><td>{figures['cooling'][name]}</td>" in page
     beside = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert {name: beside[name] for name in figures} == figures
     assert "http" not in page, "the page needs nothing from anywhere"
