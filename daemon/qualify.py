@@ -49,6 +49,11 @@ def regulation_signal(hours: float, seed: int) -> Floats:
     return found
 
 
+def with_tail(hours: float, seed: int) -> Floats:
+    """A regulation signal and a window more: the last that is scored is searched for its delay beyond its end."""
+    return regulation_signal(hours + scores.WINDOW_S / 3600, seed)
+
+
 def step(loop: ClosedLoop, part: float, seconds: float = 60.0) -> scores.Step:
     """One five-second command to a part of the site's most, and how it went on the true purchase."""
     fleet, full_w, dt_s = loop.fleet, loop.config.site.max_mw * 1e6, loop.dt_s
@@ -121,8 +126,8 @@ def regulate(loop: ClosedLoop, signal: Floats, every_s: float) -> tuple[Floats, 
 
 
 def regulation(seed: int, hours: float, keep: Keep = ignore) -> Figures:
-    """Regulation of +-10 % at a base of 55 %, in a quiet and in a noisy hall."""
-    signal = regulation_signal(hours, seed)
+    """Regulation of +-10 % at a base of 55 %, in a quiet and in a noisy hall; no worst hour of less than an hour."""
+    signal = with_tail(hours, seed)
     found: Figures = {}
     for name, sizes_mw in (("quiet", ()), ("noisy", JOBS_MW)):
         config = hall(seed)
@@ -132,7 +137,10 @@ def regulation(seed: int, hours: float, keep: Keep = ignore) -> Figures:
         each = scores.regulation(asked_w, given_w, loop.dt_s)
         keep(trace(f"Regulation, {name} hall", loop, first_s=255.0, last_s=855.0))
         error_w = scores.rolling(given_w - asked_w, loop.dt_s, 1.0)
-        found[name] = {"mean": round(float(each.mean()), 4), "worst_hour": round(scores.worst_hour(each), 4)}
+        worst = scores.worst_hour(each)
+        found[name] = {
+            "mean": round(float(each.mean()), 4), "worst_hour": None if worst is None else round(worst, 4),
+        }  # fmt: skip
         if sizes_mw:
             range_w = 2 * REGULATION * config.site.max_mw * 1e6
             found[name]["rmse_ratio"] = round(float(np.sqrt((error_w**2).mean())) / range_w, 4)

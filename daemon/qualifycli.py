@@ -24,7 +24,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     text = "the grid's yardsticks on a simulated hall, in simulated time, or a small step of a real one"
     sub = commands.add_parser("qualify", help=text)
     sub.add_argument("yardsticks", nargs="*", metavar="YARDSTICK", help="some of them only (default: all)")
-    sub.add_argument("--hours", type=_hours, default=1.0, help="of signals and of the normal day (default 1)")
+    hours = "of signals and of the normal day (default 1, the least that has a worst hour)"
+    sub.add_argument("--hours", type=_hours, default=1.0, help=hours)
     sub.add_argument("--seed", type=int, default=1, help="same seed, same hall and signals (default 1)")
     sub.add_argument("--json", action="store_true", help="only the figures, one JSON object")
     sub.add_argument("--report", type=Path, metavar="DIR", help="write report.html with plots, and report.json")

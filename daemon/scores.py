@@ -109,10 +109,10 @@ def _correlation(a: Floats, b: Floats) -> float:
     return max(0.0, float((a * b).sum()) / size) if size > 0 else 0.0
 
 
-def worst_hour(scores: Floats) -> float:
-    """The least mean of twelve five-minute scores in a row."""
+def worst_hour(scores: Floats) -> float | None:
+    """The least mean of twelve five-minute scores in a row; None of less than an hour."""
     if len(scores) < 12:
-        return float(scores.mean())
+        return None
     return float(min(scores[i : i + 12].mean() for i in range(len(scores) - 11)))
 
 

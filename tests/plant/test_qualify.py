@@ -49,12 +49,42 @@ def test_down_with_racks_silently_dead(steps: dict[str, Any]) -> None:
 
 
 def test_regulation_in_a_quiet_and_in_a_noisy_hall() -> None:
-    found = qualify.regulation(1, HOURS)["regulation"]
+    found = qualify.regulation(1, 1.1)["regulation"]
     assert found["quiet"]["mean"] >= 0.990
-    assert found["quiet"]["worst_hour"] >= 0.970
+    assert 0.970 <= found["quiet"]["worst_hour"] < found["quiet"]["mean"]
     assert found["noisy"]["mean"] >= 0.980
-    assert found["noisy"]["worst_hour"] >= 0.955
+    assert 0.955 <= found["noisy"]["worst_hour"] < found["noisy"]["mean"]
     assert found["noisy"]["rmse_ratio"] <= 0.04
+
+
+def test_a_quarter_of_an_hour_has_no_worst_hour() -> None:
+    found = qualify.regulation(1, 0.25)["regulation"]
+    assert found["quiet"]["worst_hour"] is None
+    assert found["noisy"]["worst_hour"] is None
+    assert found["quiet"]["mean"] >= 0.990
+
+
+WORST = {
+    # scores of five minutes each -> the worst hour
+    "nothing":            ([], None),
+    "55 minutes":         ([0.5] * 11, None),
+    "one hour":           ([0.8] * 6 + [1.0] * 6, 0.9),
+    "a bad hour":         ([1.0] * 12 + [0.4] * 12 + [1.0] * 12, 0.4),
+    "across two hours":   ([1.0] * 6 + [0.4] * 12 + [1.0] * 6, 0.4),
+    "the last is scored": ([1.0] * 12 + [0.4], 0.95),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("each", "worst"), WORST.values(), ids=WORST.keys())
+def test_the_worst_hour(each: list[float], worst: float | None) -> None:
+    assert scores.worst_hour(np.array(each)) == (worst if worst is None else pytest.approx(worst))
+
+
+@pytest.mark.parametrize("minutes", [15, 60, 75])
+def test_every_five_minutes_of_a_run_are_scored(minutes: int) -> None:
+    """The last five need as much again of the response, which comes late."""
+    signal = np.repeat(qualify.with_tail(minutes / 60, 3), 2)
+    assert len(scores.regulation(signal, signal, 1.0)) == minutes / 5
 
 
 def test_base_points_every_four_seconds() -> None:
