@@ -198,11 +198,14 @@ def weigh(limits: Limits, state: State, i: int, measured_w: float) -> None:
     """
     cap_w = state.cap_w[i]
     width_w = limits.max_w[i]
-    if cap_w < 0.1 * width_w or abs(measured_w - state.seen_w[i]) > 0.01 * width_w:
-        return
-    gain = measured_w / cap_w
     stood_cap_w = state.stood_cap_w[i]
     way_w = abs(cap_w - stood_cap_w)
+    if cap_w < 0.1 * width_w or abs(measured_w - state.seen_w[i]) > 0.01 * width_w:
+        if way_w <= 0.003 * width_w:
+            # Its work changes: what it drew under this cap says nothing about the next.
+            state.stood_cap_w[i] = 0.0
+        return
+    gain = measured_w / cap_w
     if stood_cap_w > 0.0 and way_w >= 0.02 * width_w:
         before = state.stood_w[i] / stood_cap_w
         follows = abs(gain - before) <= before * min(0.3 * way_w / max(cap_w, stood_cap_w), 0.03)

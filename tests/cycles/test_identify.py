@@ -140,7 +140,7 @@ def test_a_rack_that_stops_between_two_readings_is_not_slow(stop_kw: int, slope_
 
 
 RESTS = {
-    # rests as (cap, power) kW -> part of its cap that it draws
+    # rests as (cap, power) kW, read twice if not said -> part of its cap that it draws
     "as told":                         ([(100, 100), (60, 60)], 1.0),
     "nine tenths of it":               ([(100, 90), (60, 54)], 0.9),
     "and of a cap above it":           ([(100, 90), (95, 85.5)], 0.9),
@@ -153,19 +153,20 @@ RESTS = {
     "it stands at its least":          ([(100, 100), (50, 55), (40, 55)], 1.0),
     "it fell idle as it was lowered":  ([(100, 100), (60, 20)], 1.0),
     "it wants less under the same cap": ([(100, 100), (100, 80), (99.5, 80)], 1.0),
+    "it wanted less just before":      ([(100, 100), (100, 90, 1), (93, 90)], 1.0),
     "it has more after all":           ([(100, 100), (60, 40), (60, 60)], 1.0),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("row", RESTS.values(), ids=RESTS.keys())
-def test_what_part_of_its_cap_a_rack_draws(row: tuple[list[tuple[float, float]], float]) -> None:
+def test_what_part_of_its_cap_a_rack_draws(row: tuple[list[tuple[float, ...]], float]) -> None:
     rests, gain = row
     made = one()
     state = made.state
     state.gain[0] = 1.0
-    for cap_kw, power_kw in rests:
+    for cap_kw, power_kw, *times in rests:
         state.cap_w[0] = cap_kw * 1e3
-        for _ in range(2):
+        for _ in range(int(times[0]) if times else 2):
             interpreted.identify.weigh(made.limits, state, 0, power_kw * 1e3)
             state.seen_w[0] = power_kw * 1e3
     assert state.gain[0] == pytest.approx(gain)

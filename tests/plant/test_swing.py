@@ -37,7 +37,7 @@ def test_training_of_which_more_shows_than_the_site_may_is_said() -> None:
 
 def test_a_feedback_that_is_too_fast_is_slowed_and_swings_less() -> None:
     config = proving.hall(1, (0.2, 0.6), racks_of=24)
-    late = tuple(rack.model_copy(update={"dead_up_s": 1.8, "dead_down_s": 1.8}) for rack in config.racks)
+    late = tuple(rack.model_copy(update={"dead_up_s": 2.2, "dead_down_s": 2.2}) for rack in config.racks)
     loop = ClosedLoop(config, 1)
     loop.fleet = ClosedLoop(config.model_copy(update={"racks": late}), 1).fleet
     site = loop.limits.site
