@@ -232,10 +232,7 @@ def fill(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: fl
     group = limits.group
     for i in range(limits.site.racks):
         least_w = lo_w[i]
-        most_w = hi_w[i]
-        # Who has all that it may is at its bound to the last digit: that is asked for later.
-        some_w = least_w + part[group[i]] * (most_w - least_w)
-        out_w[i] = most_w if part[group[i]] >= 1.0 else some_w
+        out_w[i] = least_w + part[group[i]] * (hi_w[i] - least_w)
     return total(out_w, limits.site.racks)
 
 
@@ -265,7 +262,5 @@ def settle(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: 
     for k in range(stepped, limits.site.racks):
         i = limits.stepped[k]
         least_w = lo_w[i]
-        most_w = hi_w[i]
-        some_w = least_w + part[group[i]] * (most_w - least_w)
-        out_w[i] = most_w if part[group[i]] >= 1.0 else some_w
+        out_w[i] = least_w + part[group[i]] * (hi_w[i] - least_w)
     return total(out_w, limits.site.racks)

@@ -9,6 +9,7 @@ cdef bint in_steps(const image.Limits *limits, int64_t i) noexcept nogil
 cdef bint changes_once(const image.Limits *limits, int64_t i) noexcept nogil
 cdef double below(const image.Limits *limits, int64_t i, double power_w) noexcept nogil
 cdef double above(const image.Limits *limits, int64_t i, double level_w) noexcept nogil
+cdef bint has_all(const image.State *state, int64_t i) noexcept nogil
 cdef double beyond(const image.Limits *limits, int64_t i, double power_w) noexcept nogil
 cdef bint room(const image.Limits *limits, const image.State *state, int64_t i, double by_w) noexcept nogil
 @cython.locals(v=int64_t)

@@ -63,6 +63,11 @@ def above(limits: Limits, i: int, level_w: float) -> float:
     return ENDLESS
 
 
+def has_all(state: State, i: int) -> bool:
+    """Whether a rack's share is all that it may have, but for the last digits of a sum."""
+    return state.share_w[i] >= state.hi_w[i] * (1.0 - 1e-9)
+
+
 def beyond(limits: Limits, i: int, power_w: float) -> float:
     """The level that shows whether a stepped rack wants more than a power; its most where there is none.
 
@@ -133,7 +138,7 @@ def stand_or_end(limits: Limits, state: State, i: int) -> float:
     """Of where a rack that changes once stands and where it ends the lower; `next_w` is the higher, 0: they are one."""
     share_w = state.share_w[i]
     state.next_w[i] = 0.0
-    if state.lo_w[i] >= state.hi_w[i] or (state.head_w[i] > 0.0 and share_w >= state.hi_w[i]):
+    if state.lo_w[i] >= state.hi_w[i] or (state.head_w[i] > 0.0 and has_all(state, i)):
         return share_w
     stands_w = max(state.lo_w[i], min(state.applied_w[i], state.hi_w[i]))
     whole_w = min(stands_w, state.end_w[i])
@@ -172,7 +177,7 @@ def round_down(limits: Limits, state: State, tier: int) -> float:
             back_w = state.next_w[i]
         elif scarce and waits(limits, state, i):
             whole_w = state.applied_w[i]
-        elif state.lo_w[i] < state.hi_w[i] and not (share_w >= state.hi_w[i] and state.head_w[i] > 0.0):
+        elif state.lo_w[i] < state.hi_w[i] and not (state.head_w[i] > 0.0 and has_all(state, i)):
             whole_w = -1.0
             quantum_w = limits.quantum_w[i]
             if quantum_w > 0.0:

@@ -7,7 +7,7 @@ from rampd.ext.codes cimport (
     ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, EMERGENCY, ESTOP, FAULT_NONE, FAULT_SETPOINT, MANUAL,
     SITE_IMPORT, WHY_NODE)
 from rampd.ext.failsafe cimport fresh, level
-from rampd.ext.levels cimport above, below, beyond, changes_once, in_steps
+from rampd.ext.levels cimport above, below, beyond, changes_once, has_all, in_steps
 
 cdef double most(const image.Limits *limits, const image.State *state, bint up) noexcept nogil
 cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
@@ -19,7 +19,6 @@ cdef double in_step(const image.Limits *limits, const image.State *state, int64_
 @cython.locals(barred=bint)
 cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                     int64_t i) noexcept nogil
-cdef bint has_all(const image.State *state, int64_t i) noexcept nogil
 cdef double wanted(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(waits=bint)
 cdef bint held(const image.State *state, int64_t i) noexcept nogil

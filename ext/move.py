@@ -29,7 +29,7 @@ if not cython.compiled:
         WHY_NODE,
     )
     from rampd.ext.failsafe import fresh, level
-    from rampd.ext.levels import above, below, beyond, changes_once, in_steps
+    from rampd.ext.levels import above, below, beyond, changes_once, has_all, in_steps
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -143,11 +143,6 @@ def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
     state.rise_w -= max(0.0, shown_w - applied_w)
     state.fall_w -= max(0.0, applied_w - shown_w)
     return shown_w
-
-
-def has_all(state: State, i: int) -> bool:
-    """Whether a rack's share is all that it may have, but for the last digits of a sum."""
-    return state.share_w[i] >= state.hi_w[i] * (1.0 - 1e-9)
 
 
 def wanted(limits: Limits, state: State, i: int) -> float:
