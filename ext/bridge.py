@@ -44,7 +44,7 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
             longest = max(longest, max(state.dead_up[i], state.dead_down[i]))
     span_w = travelled(limits, state, longest)
     end_w = state.reference_w + (span_w if state.goal_w > state.reference_w else -span_w)
-    total_w = (end_w + state.response_w - state.calm_w) / (1.0 + site.loss_ratio) + state.idle_w
+    total_w = (end_w + state.response_w - state.calm_w) / state.through + state.idle_w
     total_w = max(0.0, min(total_w, cap_w))
     allocate(limits, state, state.lo_w, state.hi_w, total_w, state.ahead_w)
     take_over(limits, state, total_w)
@@ -213,7 +213,7 @@ def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> No
         return
     linger(limits, state, stride, falls)
     for k in range(LOOKS):
-        way_w = travelled(limits, state, (k + 1) * stride) / (1.0 + limits.site.loss_ratio)
+        way_w = travelled(limits, state, (k + 1) * stride) / state.through
         need_w = fair_w + (way_w if state.goal_w > state.reference_w else -way_w) - coming_w[k]
         # A rack that was told to fall may be dead: for so little of it the others do not stay.
         need_w -= 0.002 * limits.site.max_w if falls else 0.0

@@ -212,7 +212,7 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         # Such racks change one after the other: this one, on average, half-way through a ramp of five seconds.
         wait_s += 0.5 * max(horizon(0) - limits.site.lead_s, 0.25 * horizon(0))
     begin_s = max(wait_s, (state.free_ns[i] - state.now_ns) * 1e-9)
-    room_w = min(state.power_w[i], state.seen_w[i]) - state.bottom_w[i]
+    room_w = min(state.power_w[i], state.seen_w[i] / state.gain[i]) - state.bottom_w[i]
     if room_w > 0.0:
         offer(limits, state, i, False, room_w, room_w, wait_s, begin_s)
     near_w = above(limits, state, i, False)
@@ -301,15 +301,16 @@ def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
     It leaves `firm_node_w` reduced, so it comes once a round.
     """
     site = limits.site
-    gain = 1.0 + site.loss_ratio
+    gain = state.through
+    model = 1.0 + site.loss_ratio
     up = at >= HORIZONS
-    level_w = state.disturbance_w + gain * state.model_w
+    level_w = state.disturbance_w + model * state.model_w
     noise_w = 0.0
     if state.meter_good:
         # What the meter shows beyond the model now is not there when the call has been followed.
         ago = aligned(inputs, limits, state.now_ns)
         past = (state.tick + site.history - ago) % site.history
-        noise_w = state.meter_w - state.disturbance_w - gain * state.past_model_w[past]
+        noise_w = state.meter_w - state.disturbance_w - model * state.past_model_w[past]
     if up:
         rooms(limits, state)
     gather(limits, state, at)
@@ -349,7 +350,7 @@ def span(limits: Limits, state: State) -> None:
         if v > 0:
             state.used_w[limits.node_parent[v]] += least_w
             state.flow_w[limits.node_parent[v]] += most_w
-    gain = 1.0 + limits.site.loss_ratio
+    gain = state.through
     state.least_w = gain * (state.used_w[0] - state.idle_w) + state.disturbance_w
     state.most_w = min(gain * (state.flow_w[0] - state.idle_w) + state.disturbance_w, limits.site.import_w)
 

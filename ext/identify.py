@@ -26,6 +26,7 @@ def begin(limits: Limits, state: State) -> None:
     period_s = limits.site.period_ns * 1e-9
     state.slow_count = limits.site.slow
     state.detune = 1.0
+    state.through = 1.0 + limits.site.loss_ratio
     for i in range(limits.site.racks):
         state.dead_up[i] = limits.dead_up[i]
         state.dead_down[i] = limits.dead_down[i]
@@ -65,7 +66,7 @@ def moved(limits: Limits, state: State, i: int, before_w: float) -> None:
             return
         if not down and state.seen_w[i] < state.gain[i] * before_w - max(0.02 * width_w, 1.1 * limits.quantum_w[i]):
             return
-        if down and state.seen_w[i] <= state.bottom_w[i] + 0.02 * width_w:
+        if down and state.seen_w[i] <= state.gain[i] * state.bottom_w[i] + 0.02 * width_w:
             return
         state.excursion[i] = EXCURSION_DOWN if down else EXCURSION_UP
         state.start_w[i] = state.seen_w[i]
@@ -190,6 +191,16 @@ def slope(limits: Limits, state: State, i: int, measured_w: float, at_ns: int) -
         state.up_w_per_s[i] = bounded(revise(state.up_w_per_s[i], low, high, False), 0.2 * given, 1.3 * given)
 
 
+def rested(limits: Limits, state: State, i: int) -> bool:
+    """Whether a rack's set point is that of a second before its dead time, but for the last digits, and has acted."""
+    dead_ticks = max(state.dead_up[i], state.dead_down[i])
+    ago = min(dead_ticks + 1_000_000_000 // limits.site.period_ns, limits.site.history - 1)
+    row = (state.tick + limits.site.history - ago) % limits.site.history
+    past_w = state.past_w[row * limits.site.racks + i]
+    off_w = max(abs(past_w - state.applied_w[i]), abs(state.cap_w[i] - state.applied_w[i]))
+    return off_w <= 0.003 * limits.max_w[i]
+
+
 def weigh(limits: Limits, state: State, i: int, measured_w: float) -> None:
     """A rack at rest, not read for the first time there: what part of its cap it draws, where it is the cap that binds.
 
@@ -200,22 +211,40 @@ def weigh(limits: Limits, state: State, i: int, measured_w: float) -> None:
     width_w = limits.max_w[i]
     stood_cap_w = state.stood_cap_w[i]
     way_w = abs(cap_w - stood_cap_w)
+    if measured_w <= 1.01 * state.gain[i] * state.bottom_w[i] and measured_w < 0.99 * cap_w:
+        # Between its least and what it draws in proportion nobody can tell.
+        return
     if cap_w < 0.1 * width_w or abs(measured_w - state.seen_w[i]) > 0.01 * width_w:
         if way_w <= 0.003 * width_w:
             # Its work changes: what it drew under this cap says nothing about the next.
             state.stood_cap_w[i] = 0.0
         return
     gain = measured_w / cap_w
+    if gain > state.gain[i] and not rested(limits, state, i):
+        # Its cap falls faster than its power.
+        return
     if stood_cap_w > 0.0 and way_w >= 0.02 * width_w:
         before = state.stood_w[i] / stood_cap_w
         follows = abs(gain - before) <= before * min(0.3 * way_w / max(cap_w, stood_cap_w), 0.03)
         if 0.5 <= gain <= 1.5 and (follows or (gain <= 1.0 and cap_w < state.stood_w[i])):
-            state.gain[i] = gain
+            regard(limits, state, i, gain)
     elif stood_cap_w > 0.0 and way_w > 0.003 * width_w:
         return
-    state.gain[i] = max(state.gain[i], min(gain, 1.0))
-    state.stood_cap_w[i] = cap_w
+    regard(limits, state, i, max(state.gain[i], min(gain, 1.0)))
+    if stood_cap_w == 0.0 or way_w > 0.003 * width_w:
+        # One that creeps stands where it stood.
+        state.stood_cap_w[i] = cap_w
     state.stood_w[i] = measured_w
+
+
+def regard(limits: Limits, state: State, i: int, gain: float) -> None:
+    """A gain is believed where it differs by more than noise; a least that was seen by the old one goes with it."""
+    before = state.gain[i]
+    if abs(gain - before) < 0.01:
+        return
+    state.gain[i] = gain
+    if state.bottom_w[i] > limits.min_w[i]:
+        rest(limits, state, i, state.bottom_w[i] * before / gain)
 
 
 def judge(state: State, i: int, obeyed: bool) -> None:
@@ -229,19 +258,19 @@ def rest(limits: Limits, state: State, i: int, least_w: float) -> None:
 
 
 def settle(limits: Limits, state: State, i: int, measured_w: float) -> None:
-    """The end of an excursion: where a lowered rack stands still above its set point is its least.
+    """The end of an excursion: where a lowered rack stands still above its set point is its least, as a set point.
 
     What it draws less than asked is its step, where it moves in some.
     """
     width_w = limits.max_w[i]
     asked_w = state.applied_w[i]
     over_w = measured_w - asked_w
+    takes_w = measured_w / state.gain[i]
     if state.excursion[i] == EXCURSION_DOWN:
         still = abs(measured_w - state.seen_w[i]) <= 0.01 * width_w
         bottom_w = state.bottom_w[i]
-        # One that draws in proportion more than its cap is on its way down all the same.
-        if over_w > 0.03 * width_w + max(0.0, state.gain[i] - 1.0) * asked_w and still:
-            rest(limits, state, i, bottom_w + 0.5 * max(0.0, measured_w - bottom_w))
+        if takes_w - asked_w > 0.03 * width_w and still:
+            rest(limits, state, i, bottom_w + 0.5 * max(0.0, takes_w - bottom_w))
         elif asked_w <= bottom_w and over_w <= 0.02 * width_w:
             # It went there, perhaps it goes lower now: that is tried in small parts.
             rest(limits, state, i, bottom_w - max(0.02 * width_w, limits.quantum_w[i]))
@@ -258,8 +287,9 @@ def take(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     """A new reading of a rack; `seen_w` and `seen_ns` still hold the one before."""
     measured_w = inputs.value[limits.power_slot[i]]
     at_ns = inputs.at_ns[limits.power_slot[i]]
-    if measured_w < state.bottom_w[i] - 0.01 * limits.max_w[i] and state.bottom_w[i] > limits.min_w[i]:
-        rest(limits, state, i, measured_w)
+    takes_w = measured_w / state.gain[i]
+    if takes_w < state.bottom_w[i] - 0.01 * limits.max_w[i] and state.bottom_w[i] > limits.min_w[i]:
+        rest(limits, state, i, takes_w)
     if state.excursion[i] == EXCURSION_NONE:
         return
     if inputs.rack_state[i] != AVAILABLE:

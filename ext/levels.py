@@ -116,7 +116,7 @@ def ends(limits: Limits, state: State) -> None:
     up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
     move_s = min(1.0, 2.0 * site.phases * site.period_ns * 1e-9)
     rest_w = max(state.disturbance_w, -site.generation_w)
-    total_w = (min(state.goal_w + state.response_w, site.import_w) - rest_w) / (1.0 + site.loss_ratio) + state.idle_w
+    total_w = (min(state.goal_w + state.response_w, site.import_w) - rest_w) / state.through + state.idle_w
     allocate(limits, state, state.lo_w, state.hi_w, max(0.0, total_w), state.end_w)
     left_w = 0.0
     for k in range(limits.stepped_first[site.tiers]):

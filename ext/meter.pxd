@@ -10,7 +10,8 @@ cdef int64_t aligned(const image.Inputs *inputs, const image.Limits *limits, int
 cdef double stray(const image.Limits *limits, const image.State *state, int64_t tick, int64_t ago, double rest_w,
                   double slack_w) noexcept nogil
 @cython.locals(ago=int64_t)
-cdef void shift(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double by_w) noexcept nogil
+cdef void shift(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double by_w,
+                double told_w) noexcept nogil
 @cython.locals(i=int64_t, k=int64_t, longest=int64_t, since=int64_t)
 cdef double excess(const image.Limits *limits, const image.State *state, int64_t ago, double rest_w) noexcept nogil
 @cython.locals(k=int64_t)

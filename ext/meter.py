@@ -43,14 +43,15 @@ def stray(limits: Limits, state: State, tick: int, ago: int, rest_w: float, slac
     return max(0.0, rest_w - gain * (most_w + slack_w)) + min(0.0, rest_w - gain * (least_w - slack_w))
 
 
-def shift(inputs: Inputs, limits: Limits, state: State, by_w: float) -> None:
+def shift(inputs: Inputs, limits: Limits, state: State, by_w: float, told_w: float) -> None:
     """A rack enters the model or changes what it is modelled by: no part of that is a change at the meter.
 
-    What the feedback has learned of it already is taken back, and not more.
+    It is modelled to draw `by_w` more, of set points that take `told_w` more. What the feedback has learned of it
+    already is taken back, and not more.
     """
     if not state.started:
         return
-    state.total_w += by_w
+    state.total_w += told_w
     for k in range(limits.site.history):
         state.past_model_w[k] += by_w
     gain = 1.0 + limits.site.loss_ratio

@@ -29,6 +29,8 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     """
     slot = limits.power_slot[i]
     bottom_w = state.bottom_w[i]
+    gain = state.gain[i]
+    told_w = drawn(state, i, bottom_w)
     measured_w = inputs.value[slot]
     # Not from its first reading on, before which it had none.
     rose = state.rising[i] != 0 and state.gap_ns[i] > 0
@@ -68,8 +70,14 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         state.demand_w[i] += error_w * (0.5 if abs(error_w) > margin_w else 0.1)
     elif settled:
         state.demand_w[i] = min(width_w, max(state.demand_w[i], measured_w))
-    if state.bottom_w[i] != bottom_w and state.ours[i]:
-        shift(inputs, limits, state, drawn(state, i, state.bottom_w[i]) - drawn(state, i, bottom_w))
+    if not state.ours[i]:
+        return
+    if state.gain[i] != gain:
+        now_w = drawn(state, i, state.bottom_w[i])
+        shift(inputs, limits, state, state.gain[i] * now_w - gain * told_w, now_w - told_w)
+    elif state.bottom_w[i] != bottom_w:
+        by_w = drawn(state, i, state.bottom_w[i]) - drawn(state, i, bottom_w)
+        shift(inputs, limits, state, gain * by_w, by_w)
 
 
 def held(limits: Limits, state: State, i: int) -> float:
@@ -92,7 +100,10 @@ def on_its_way(state: State, i: int) -> bool:
 
 
 def drawn(state: State, i: int, bottom_w: float) -> float:
-    """What a rack draws under its cap: no less than its least unless it is off, no more than it wants."""
+    """What a rack takes of its cap: no less than its least unless it is off, no more than it wants.
+
+    As a set point; it draws its gain times that.
+    """
     cap_w = state.cap_w[i]
     return min(max(cap_w, bottom_w) if cap_w > 0.0 else cap_w, state.demand_w[i])
 
@@ -102,6 +113,7 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
     racks = limits.site.racks
     state.model_w = 0.0
     state.stand_w = 0.0
+    state.through = 0.0
     state.idle_w = 0.0
     state.news_at = 0
     look_back(limits, state)
@@ -122,6 +134,8 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
         draw(inputs, limits, state, first, end)
         first = end
     state.past_model_w[state.tick % limits.site.history] = state.model_w
+    gain = state.through / state.stand_w if state.stand_w > 0.01 * limits.site.max_w else 1.0
+    state.through = (1.0 + limits.site.loss_ratio) * gain
 
 
 def handed(inputs: Inputs, state: State, i: int) -> bool:
@@ -208,35 +222,44 @@ def draw_plain(limits: Limits, state: State, first: int, end: int) -> None:
     """Racks in our hands that answer quickly, most of all."""
     total_w = state.model_w
     stand_w = state.stand_w
+    through_w = state.through
     idle_w = state.idle_w
     for i in range(first, end):
+        gain = state.gain[i]
         power_w = drawn(state, i, state.bottom_w[i])
         state.power_w[i] = power_w
-        total_w += power_w
+        total_w += gain * power_w
         # A rack whose job wants less than its least set point takes that set point all the same.
         demand_w = state.demand_w[i]
         applied_w = state.applied_w[i]
         least_w = min(applied_w, limits.min_w[i])
         idle_w += max(0.0, least_w - demand_w)
-        stand_w += min(applied_w, max(demand_w, least_w))
+        told_w = min(applied_w, max(demand_w, least_w))
+        stand_w += told_w
+        through_w += gain * told_w
     state.model_w = total_w
     state.stand_w = stand_w
+    state.through = through_w
     state.idle_w = idle_w
 
 
 def draw_other(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     """A rack that is in other hands, changes them, or answers slowly."""
     ours = inputs.rack_state[i] == AVAILABLE
+    gain = state.gain[i]
     power_w = state.power_w[i]
     if ours:
         power_w = drawn(state, i, state.bottom_w[i])
     elif not state.stale[i]:
         power_w = max(0.0, inputs.value[limits.power_slot[i]])
     if state.ours[i] != ours:
-        shift(inputs, limits, state, power_w - state.power_w[i])
+        by_w = gain * power_w - state.power_w[i] if ours else power_w - gain * state.power_w[i]
+        shift(inputs, limits, state, by_w, power_w - state.power_w[i])
         state.ours[i] = ours
+    # What others hold is known by what it draws.
+    gain = gain if ours else 1.0
     state.power_w[i] = power_w
-    state.model_w += power_w
+    state.model_w += gain * power_w
     if ours:
         least_w = min(state.applied_w[i], limits.min_w[i])
         state.idle_w += max(0.0, least_w - state.demand_w[i])
@@ -244,6 +267,7 @@ def draw_other(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         power_w = arriving(limits, state, i) if state.slow[i] else state.applied_w[i]
         power_w = min(power_w, max(state.demand_w[i], least_w))
     state.stand_w += power_w
+    state.through += gain * power_w
 
 
 def rest(limits: Limits, state: State, i: int, risen: bool) -> None:

@@ -95,7 +95,8 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
         if state.hi_w[i] < now_w or state.bound_why[i] == WHY_NODE:
             return share_w
         # What was told to rise counts once it has; what is told beyond the slack is too much in any case.
-        room_w = max(0.0, max(state.stand_w - slack_w, min(state.stand_w, state.model_w)) - state.total_w)
+        model_w = state.model_w * ((1.0 + limits.site.loss_ratio) / state.through)
+        room_w = max(0.0, max(state.stand_w - slack_w, min(state.stand_w, model_w)) - state.total_w)
     else:
         room_w = max(0.0, state.total_w + slack_w - state.stand_w)
     if state.slow_count:

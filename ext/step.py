@@ -66,14 +66,13 @@ def room(limits: Limits, state: State) -> float:
     No more than itself, whatever the meter makes of the rest: nothing but generation makes that negative.
     """
     rest_w = max(state.disturbance_w, -limits.site.generation_w)
-    return (limits.site.import_w - rest_w) / (1.0 + limits.site.loss_ratio) + state.idle_w
+    return (limits.site.import_w - rest_w) / state.through + state.idle_w
 
 
 def target(limits: Limits, state: State, dt_s: float) -> float:
     """What the racks must be given in sum so that the meter shows the reference, within import limit and envelope."""
     site = limits.site
-    gain = 1.0 + site.loss_ratio
-    want_w = (state.reference_w + state.response_w - state.disturbance_w) / gain + state.idle_w
+    want_w = (state.reference_w + state.response_w - state.disturbance_w) / state.through + state.idle_w
     cap_w = room(limits, state)
     if not state.meter_good:
         state.site_why = SITE_METER

@@ -158,6 +158,14 @@ RESTS = {
 }  # fmt: skip
 
 
+def told(made: World, cap_kw: float, before_kw: float | None = None) -> None:
+    """A set point that has acted; `before_kw`: and was another one until just now."""
+    state = made.state
+    state.cap_w[0] = state.applied_w[0] = cap_kw * 1e3
+    for row in range(made.limits.site.history):
+        state.past_w[row] = 1e3 * (cap_kw if before_kw is None else before_kw)
+
+
 @pytest.mark.parametrize("row", RESTS.values(), ids=RESTS.keys())
 def test_what_part_of_its_cap_a_rack_draws(row: tuple[list[tuple[float, ...]], float]) -> None:
     rests, gain = row
@@ -165,11 +173,24 @@ def test_what_part_of_its_cap_a_rack_draws(row: tuple[list[tuple[float, ...]], f
     state = made.state
     state.gain[0] = 1.0
     for cap_kw, power_kw, *times in rests:
-        state.cap_w[0] = cap_kw * 1e3
+        told(made, cap_kw)
         for _ in range(int(times[0]) if times else 2):
             interpreted.identify.weigh(made.limits, state, 0, power_kw * 1e3)
             state.seen_w[0] = power_kw * 1e3
     assert state.gain[0] == pytest.approx(gain)
+
+
+def test_a_power_that_lags_behind_its_falling_cap_is_no_higher_gain() -> None:
+    made = one()
+    state = made.state
+    state.gain[0] = 0.9
+    state.seen_w[0] = 60e3
+    told(made, 60.0, before_kw=63.0)
+    interpreted.identify.weigh(made.limits, state, 0, 60e3)
+    assert state.gain[0] == 0.9
+    told(made, 60.0)
+    interpreted.identify.weigh(made.limits, state, 0, 60e3)
+    assert state.gain[0] == 1.0
 
 
 @pytest.mark.parametrize(("slope_kw", "part"), [(10.0, 0.26), (10.0, 0.30), (20.0, 0.26)])

@@ -206,6 +206,6 @@ def test_a_rack_that_joins_is_no_noise_of_the_load() -> None:
         compare(made, shown_kw)
     assert state.noise_w == pytest.approx(2e3)
     state.model_w += 50e3
-    interpreted.meter.shift(made.inputs, made.limits, state, 50e3)
+    interpreted.meter.shift(made.inputs, made.limits, state, 50e3, 50e3)
     compare(made, 102.0)
     assert state.noise_w == pytest.approx(2e3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rampd.daemon import sitecheck
+from rampd.daemon import qualify, sitecheck
 from rampd.daemon.closed import ClosedLoop
 from rampd.daemon.proving import hall
 from rampd.ext import views
@@ -46,6 +46,34 @@ def test_the_purchase_is_what_was_told_whatever_part_racks_draw(gain: float) -> 
         assert mean_ratio(loop) == pytest.approx(part, abs=0.005)
     # What they draw more than asked is not taken for the least that they go to.
     assert views.outputs(loop.out).least_w <= 0.5 * full_w
+
+
+def drawing(gain: float, scatter: float = 0.0) -> ClosedLoop:
+    """A hall whose racks draw so much of every cap, miners as well; `scatter` is the deviation from rack to rack."""
+    loop = ClosedLoop(hall(1, racks_of=120))
+    fleet = loop.fleet
+    loop.over = gain + scatter * np.random.default_rng(1).standard_normal(loop.count)
+    fleet.quantum_w = fleet.quantum_w * loop.over
+    fleet.min_w = np.where(fleet.gpu, fleet.min_w, fleet.min_w * loop.over)
+    most = np.maximum(1.0, loop.over)
+    fleet.max_w, fleet.demand_w = fleet.max_w * most, fleet.demand_w * most
+    return loop
+
+
+@pytest.mark.parametrize(
+    ("gain", "scatter"), [(1.0, 0.0), (0.9, 0.0), (0.95, 0.0), (1.05, 0.0), (1.15, 0.0), (1.0, 0.04)]
+)
+def test_a_step_takes_no_longer_once_the_gains_are_known(gain: float, scatter: float) -> None:
+    """Without them in the model the feedback makes up for what they are off, after the ramp: in 10 to 17 s."""
+    loop = drawing(gain, scatter)
+    loop.run(60.0)
+    for part in (0.4, 0.8):
+        qualify.step(loop, part)
+    for part in (0.5, 0.75, 0.4):
+        found = qualify.step(loop, part, 30.0)
+        down = part < 0.7
+        assert found.t_s <= (6.5 if down else found.optimum_s + 12.0)
+        assert found.overshoot_ratio <= 0.02
 
 
 @pytest.mark.parametrize("quantum_kw", [0.0, 3.4])
