@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS
+from rampd.ext.codes cimport ACT_DERATE, BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS
 from rampd.ext.failsafe cimport fresh
 from rampd.ext.ladder cimport hold
 
@@ -13,6 +13,10 @@ cdef void shed(const image.Limits *limits, image.State *state, bint seen, int64_
 cdef void baseline(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t now_ns) noexcept nogil
 cdef void come_back(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
+@cython.locals(loop=int64_t)
+cdef bint uncooled(const image.Limits *limits, const image.State *state) noexcept nogil
+@cython.locals(lost=bint)
+cdef void recover(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
 @cython.locals(seen=bint, lost=bint)
 cdef void observe(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

@@ -3,9 +3,9 @@
 """What the grid does and what the site owes it: faults, primary frequency response, under-frequency steps, the return.
 
 FAULT is voltage outside 0.9 to 1.1 of nominal, an open breaker, or a frequency that no live bus has; everything holds,
-and for ten seconds after it the load comes back as it was. After an under-frequency step or an emergency stop it comes
-back slowly, no higher than it was on average in the ten minutes before. A frequency that cannot be read counts as it
-was, and nothing rises meanwhile, on a site where it decides something.
+and for ten seconds after it the load comes back as it was. After an under-frequency step, an emergency stop, or when a
+loop cools again that did not, it comes back slowly, no higher than it was on average in the ten minutes before. A
+frequency that cannot be read counts as it was, and nothing rises meanwhile, on a site where it decides something.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS
+    from rampd.ext.codes import ACT_DERATE, BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS
     from rampd.ext.failsafe import fresh
     from rampd.ext.ladder import hold
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def baseline(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """Means over ten seconds of what is purchased in undisturbed operation, for ten minutes."""
     if not state.meter_good or state.fault_hold or state.shedding or state.returning or state.verb == ESTOP:
         return
+    if state.cooling_lost:
+        return
     at = now_ns // (10 * SECOND_NS)
     if at != state.base_at:
         if state.base_n > 0:
@@ -102,6 +104,26 @@ def come_back(limits: Limits, state: State, now_ns: int) -> None:
     state.return_ns = now_ns
     state.return_cap_w = sum_w / count if count > 0 else limits.site.max_w
     state.reference_w = min(state.reference_w, (1.0 + limits.site.loss_ratio) * state.model_w + state.disturbance_w)
+    # What was asked of racks that could not is not waiting for them.
+    state.total_w = min(state.total_w, state.stand_w)
+
+
+def uncooled(limits: Limits, state: State) -> bool:
+    """Whether a loop does not cool its racks, so that they are lowered."""
+    for loop in range(limits.site.loops):
+        if state.loop_action[loop] >= ACT_DERATE:
+            return True
+    return False
+
+
+def recover(limits: Limits, state: State, now_ns: int) -> None:
+    """Begins the return after a loop has cooled its racks again, of what the others have not taken over."""
+    lost = uncooled(limits, state)
+    if state.cooling_lost and not lost and not state.shedding and state.verb != ESTOP:
+        short_w = state.reference_w - (1.0 + limits.site.loss_ratio) * state.model_w - state.disturbance_w
+        if short_w > 0.01 * limits.site.max_w:
+            come_back(limits, state, now_ns)
+    state.cooling_lost = lost
 
 
 def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:

@@ -170,6 +170,7 @@ cdef struct State:              # the step's own memory
     int64_t shed_tier
     int64_t resets              # of operators, seen so far
     int64_t resetting           # one came with this tick
+    int64_t cooling_lost        # a loop does not cool its racks, so that they are lowered
     int64_t returning
     int64_t return_ns
     int64_t base_at

@@ -38,6 +38,7 @@ class State(ctypes.Structure):
     shed_tier: int
     resets: int
     resetting: int
+    cooling_lost: int
     returning: int
     return_ns: int
     base_at: int

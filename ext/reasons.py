@@ -72,7 +72,7 @@ TABLE: Final = (
         "the frequency is at or below the first step",
         "nothing rises; the tiers of the step are shed, and come back slowly", clear_s=10.0),
     Line(Reason.R_RETURN, "return", "site", WARN,
-        "load comes back after an under-frequency step or an emergency stop",
+        "load comes back after an under-frequency step, an emergency stop or a loop without cooling",
         "the reference rises at restore.up_mw_per_min, to the mean of the ten minutes before; a command ends it",
         steers=True),
     Line(Reason.R_RETURN_TURN, "return_turn", "feeder", NO_RAISE,

@@ -11,7 +11,7 @@ from rampd.ext.codes cimport (
     WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
-from rampd.ext.grid cimport observe
+from rampd.ext.grid cimport observe, recover
 from rampd.ext.identify cimport begin
 from rampd.ext.ladder cimport attend
 from rampd.ext.levels cimport in_steps, quantise

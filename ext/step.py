@@ -46,7 +46,7 @@ if not cython.compiled:
     )
     from rampd.ext.failsafe import judge
     from rampd.ext.firm import firm, span
-    from rampd.ext.grid import observe
+    from rampd.ext.grid import observe, recover
     from rampd.ext.identify import begin
     from rampd.ext.ladder import attend
     from rampd.ext.levels import in_steps, quantise
@@ -246,6 +246,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     compare(inputs, limits, state, now_ns)
     swing(inputs, limits, state)
     caps(inputs, limits, state, now_ns)
+    recover(limits, state, now_ns)
     if not state.started:
         state.total_w = state.model_w
         stand(inputs, limits, state)

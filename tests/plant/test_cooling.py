@@ -98,3 +98,36 @@ def test_what_the_flow_carries_does_not_hang_on_the_return_sensor(
     assert sum(loop.plant.racks.power_w[loop.index[loop.composed.racks[i].id]] for i in own) <= 1.01 * carried_w
     assert sum(out.setpoint_w[i] for i in own) == pytest.approx(carried_w, rel=0.02)
     assert loop.vetoes() == 0
+
+
+def test_what_a_loop_lost_comes_back_as_after_an_emergency(config: Config) -> None:
+    """No faster than [restore] allows, where a dispatched command holds that would let it rise at once."""
+    fast = config.dispatched.model_copy(update={"up_mw_per_s": 0.3 * config.site.max_mw})
+    loop = ClosedLoop(config.model_copy(update={"dispatched": fast}))
+    loop.run(15.0)
+    loop.command(config.site.max_mw * 1e6, ramp_s=5.0, lease_s=3600.0)
+    loop.run(30.0)
+    stood_w = loop.mean_w(10.0)
+    failed = next(i for i, cooling in enumerate(config.loops) if cooling.id.startswith("gpu"))
+    loop.plant.loops[failed].pumps = 0.0
+    loop.run(60.0)
+    lost_w = stood_w - loop.mean_w(5.0)
+    assert lost_w > 0.03 * stood_w
+    loop.plant.loops[failed].pumps = 1.0
+    loop.run(5.0)
+    loop.inputs.command.resets += 1
+    deadline_s = loop.now_s + 60.0
+    while not views.state(loop.memory).returning and loop.now_s < deadline_s:
+        loop.run(loop.dt_s)
+    begin_s, least_w = loop.now_s, loop.mean_w(1.0)
+    loop.run(60.0)
+    slack_w = 0.005 * stood_w
+    for k, power_w in enumerate(loop.since(begin_s)):
+        assert power_w <= least_w + loop.limits.site.return_up * k * loop.dt_s + slack_w
+    assert loop.mean_w(1.0) >= least_w + 0.5 * min(lost_w, 60.0 * loop.limits.site.return_up)
+    # A fresh command ends it.
+    loop.command(config.site.max_mw * 1e6, ramp_s=5.0)
+    loop.run(90.0)
+    assert not views.state(loop.memory).returning
+    assert loop.mean_w(10.0) == pytest.approx(stood_w, abs=slack_w)
+    assert loop.vetoes() == 0
