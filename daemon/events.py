@@ -50,7 +50,8 @@ TYPES: Final[Mapping[str, tuple[str, str]]] = {
         "how often they fell in sum", "state, devices, count, falls",
     ),
     "load_drop": (
-        "the purchase fell and no set point had: a job crashed, or something tripped", "fell_w, within_s, power_w",
+        "load went and no set point had fallen: a job crashed, or something tripped; `by` the readings of its racks, "
+        "within a second where these are read twice in it, or by the `meter`", "fell_w, within_s, by, power_w",
     ),
     "limit_cycle": ("the purchase swung by the feedback itself: it was slowed, or is as configured again", "slowed"),
     "journal": (

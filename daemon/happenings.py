@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from rampd.daemon.commands import Desk
+from rampd.daemon.drops import Drops
 from rampd.daemon.events import Events
 from rampd.daemon.presence import Presence
 from rampd.ext import codes, views
@@ -18,14 +17,6 @@ CLOCK_STEP_S: Final = 0.5
 GUARD_EVERY_S: Final = 10.0
 DEVICES_EVERY_S: Final = 1.0
 MOST_NAMED: Final = 50
-DROP_PART: Final = 0.05
-"""Of the site's most: the least fall of the purchase that is an event."""
-CREST_S: Final = 6.0
-"""What swings comes back within this time: crests are compared, not values."""
-SETTLED_S: Final = 60.0
-"""After a start or a fault the hall finds its place first."""
-STILL_PART: Final = 0.005
-"""Of the site's most: a reference that moves by more leads the purchase somewhere."""
 
 
 @dataclass(slots=True)
@@ -45,8 +36,10 @@ class Happenings:
     _presence: Presence = field(default_factory=Presence)
     _writable: bool = True
     _ahead_s: float | None = None
-    _good_s: float = math.inf  # since when there is a purchase to judge
-    _seen: deque[tuple[float, float, float, float]] = field(default_factory=deque)  # when, meter, set points, reference
+    _drops: Drops = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._drops = Drops(self.max_w)
 
     def tick(self, out: views.Outputs, now_s: float, wall_s: float) -> None:
         """One look, at a monotonic and a wall time."""
@@ -57,7 +50,6 @@ class Happenings:
         self._journal()
         if not out.started:
             return
-        self._good_s = min(self._good_s, now_s)
         self._followed(out)
         self._limits(out)
         self._guard(out, now_s)
@@ -128,25 +120,9 @@ class Happenings:
             self.events.note("journal", state=state, message=journal.problem or None)
 
     def _drop(self, out: views.Outputs, now_s: float) -> None:
-        """The crest of the purchase before and now, less what set points fell by: demand that goes takes some."""
-        seen = self._seen
-        if not out.meter_good or out.site_why == codes.SITE_FAULT:
-            seen.clear()
-            self._good_s = now_s
-            return
-        seen.append((now_s, out.power_w, out.total_w, out.reference_w))
-        while seen[0][0] < now_s - 2.0 * CREST_S:
-            seen.popleft()
-        if now_s - seen[0][0] < 1.9 * CREST_S or now_s - self._good_s < SETTLED_S:
-            return
-        recent = [power_w for at_s, power_w, _, _ in seen if at_s > now_s - CREST_S]
-        before = [power_w for at_s, power_w, _, _ in seen if at_s <= now_s - CREST_S]
-        asked_w = max(total_w for _, _, total_w, _ in seen) - out.total_w
-        led_w = max(reference_w for *_, reference_w in seen) - min(reference_w for *_, reference_w in seen)
-        fell_w = max(before) - max(recent)
-        if led_w <= STILL_PART * self.max_w and fell_w - asked_w >= DROP_PART * self.max_w:
-            # What goes on falling is the same thing.
-            seen.clear()
+        drop = self._drops.look(out, now_s)
+        if drop is not None:
             self.events.note(
-                "load_drop", fell_w=round(max(before) - out.power_w, 1), within_s=CREST_S, power_w=round(out.power_w, 1)
+                "load_drop", fell_w=round(drop.fell_w, 1), within_s=round(drop.within_s, 1), by=drop.by,
+                power_w=round(out.power_w, 1),
             )  # fmt: skip

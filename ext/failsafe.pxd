@@ -6,6 +6,7 @@ from rampd.ext.codes cimport (
     R_COMMON, R_CONDENSATION, R_ESTOP, R_IMPORT, R_LEAK, R_LOW_FLOW, R_METER_FROZEN, R_METER_IMPLAUSIBLE,
     R_METER_LOST, R_METER_NEVER, R_NEVER_READ, R_NO_FLOW, R_RETURN, R_RETURN_TURN, R_SHED, R_STALE, R_SUPPLY_DERATE,
     R_SUPPLY_TRIP, R_SUPPLY_WARN, R_UNRESPONSIVE, SECOND_NS, SITE_IMPORT, STAND, UNRESPONSIVE)
+from rampd.ext.crash cimport forget
 from rampd.ext.ladder cimport acts, hold, worst
 
 cdef bint fresh(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil

@@ -50,6 +50,7 @@ if not cython.compiled:
         STAND,
         UNRESPONSIVE,
     )
+    from rampd.ext.crash import forget
     from rampd.ext.ladder import acts, hold, worst
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -388,6 +389,8 @@ def sentence(inputs: Inputs, limits: Limits, state: State, i: int, now_ns: int) 
     state.action[i] = action
     state.urgent += action >= ACT_SAFE or rack_state == MANUAL
     ours = state.known[i] != 0 and state.fresh[i] != 0 and rack_state == AVAILABLE
+    if not ours:
+        forget(state, i)
     state.usual[i] = ours and action < ACT_NO_RAISE and state.verb != ESTOP
 
 
@@ -401,6 +404,7 @@ def adopt(inputs: Inputs, limits: Limits, state: State, i: int, now_ns: int) -> 
         found_w = inputs.value[limits.limit_slot[i]]
     found_w = level(limits, i, found_w)
     state.known[i] = 1
+    forget(state, i)
     state.applied_w[i] = found_w
     state.asked_w[i] = found_w
     state.cap_w[i] = found_w

@@ -191,6 +191,7 @@ cdef struct State:              # the step's own memory
     int64_t urgent              # racks that are seen to in every tick: held by others, or safe at once
     int64_t firm_turn           # where the round of firm capacity stands
     int64_t firm_first          # where its sums begin; those of the round before stand in the other half
+    int64_t minute              # which one it is
     double swing_seen_w         # the last meter reading
     double swing_w              # peak to peak in five seconds
     double drift_w
@@ -238,6 +239,7 @@ cdef struct State:              # the step's own memory
     double most_w
     double loss_p               # how likely a call is held to find a node's racks lost together
     double grain_w              # step that only stepped racks could take
+    double fell_w               # what racks fell by that have fallen by themselves, in sum
     double *asked_w             # [racks] set points of this tick, before the guard
     double *applied_w           # [racks] set points after the guard
     double *cap_w               # [racks] the cap as it must be acting now
@@ -324,6 +326,9 @@ cdef struct State:              # the step's own memory
     int64_t *led_ns             # [racks] when that part was given; 0: not yet
     int64_t *moved_ns           # [racks] when the set point last changed
     int64_t *gap_ns             # [racks] how far apart its readings come
+    double *lost_w              # [racks] what it fell by, by itself; 0: it has not
+    double *sunk_w              # [racks] the least since then
+    int64_t *sunk_ns            # [racks] and when that was
     double *low_w               # [racks] trough of one that swings
     double *held_w              # [racks] the least set point of a time in which a rack answers, whatever it is like
     double *lately_w            # [racks] and since then
@@ -333,6 +338,10 @@ cdef struct State:              # the step's own memory
     int64_t *free_ns            # [racks] before this time it does not change, safety apart
     int64_t *worn_ns            # [racks] when its budget of changes will be whole again
     int32_t *news               # [racks] those with a new reading, in their order: `news_count`
+    uint8_t *trough             # [racks] the least of its readings of this minute, in 1/200 of its most; 255: none
+    uint8_t *crest              # [racks] and the most
+    uint8_t *trough_ago         # [racks] and of the minute before
+    uint8_t *crest_ago
     uint8_t *swings             # [racks] its job swings
     uint8_t *slow               # [racks] its dead time is too long to follow tick by tick
     uint8_t *excursion          # [racks]
@@ -413,6 +422,7 @@ cdef struct Outputs:            # the read-only snapshot
     double swing_w              # peak to peak in five seconds
     double refresh_s            # between two values of the meter
     double detune               # how many times slower the feedback is than configured
+    double fell_w               # what racks fell by that have fallen by themselves, and are not up again
     double firm_up_w            # change of the purchase that 19 of 20 calls exceed, within five seconds
     double firm_up_60_w         # within 60 s
     double firm_up_600_w        # within ten minutes

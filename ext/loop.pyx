@@ -68,6 +68,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.swing_w = state.swing_w
     out.refresh_s = state.refresh_s
     out.detune = state.detune
+    out.fell_w = state.fell_w
     out.firm_down_w = state.firm_w[0]
     out.firm_down_60_w = state.firm_w[1]
     out.firm_down_600_w = state.firm_w[2]

@@ -59,6 +59,7 @@ class State(ctypes.Structure):
     urgent: int
     firm_turn: int
     firm_first: int
+    minute: int
     swing_seen_w: float
     swing_w: float
     drift_w: float
@@ -106,6 +107,7 @@ class State(ctypes.Structure):
     most_w: float
     loss_p: float
     grain_w: float
+    fell_w: float
     asked_w: Doubles
     applied_w: Doubles
     cap_w: Doubles
@@ -192,6 +194,9 @@ class State(ctypes.Structure):
     led_ns: Longs
     moved_ns: Longs
     gap_ns: Longs
+    lost_w: Doubles
+    sunk_w: Doubles
+    sunk_ns: Longs
     low_w: Doubles
     held_w: Doubles
     lately_w: Doubles
@@ -201,6 +206,10 @@ class State(ctypes.Structure):
     free_ns: Longs
     worn_ns: Longs
     news: Ints
+    trough: Bytes
+    crest: Bytes
+    trough_ago: Bytes
+    crest_ago: Bytes
     swings: Bytes
     slow: Bytes
     excursion: Bytes

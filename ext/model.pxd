@@ -4,6 +4,7 @@ from rampd.ext cimport image
 from rampd.ext.ballast cimport watch
 from rampd.ext.bridge cimport acting, arriving, look_back, turn
 from rampd.ext.codes cimport AVAILABLE, SECOND_NS
+from rampd.ext.crash cimport age, heed
 from rampd.ext.identify cimport longest, moved, take, weigh
 from rampd.ext.meter cimport shift
 

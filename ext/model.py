@@ -16,6 +16,7 @@ if not cython.compiled:
     from rampd.ext.ballast import watch
     from rampd.ext.bridge import acting, arriving, look_back, turn
     from rampd.ext.codes import AVAILABLE, SECOND_NS
+    from rampd.ext.crash import age, heed
     from rampd.ext.identify import longest, moved, take, weigh
     from rampd.ext.meter import shift
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ def learn(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     measured_w /= state.gain[i]
     # Idle for certain: its set point has stood higher for longer than any dead time, and the model has followed.
     sure_w = 0.0 if state.rising[i] else min(held(limits, state, i), state.cap_w[i])
+    unit_w = 0.005 * width_w
+    if not state.trough[i] * unit_w <= state.seen_w[i] <= state.crest[i] * unit_w:
+        heed(limits, state, i, sure_w * state.gain[i])
     swings = watch(limits, state, i, measured_w, sure_w)
     arrived = measured_w >= state.applied_w[i] - margin_w
     slack = measured_w < sure_w - margin_w and not lowered
@@ -116,6 +120,7 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
     state.through = 0.0
     state.idle_w = 0.0
     state.news_at = 0
+    age(limits, state)
     look_back(limits, state)
     some = any_handed(inputs, state, racks)
     first = 0

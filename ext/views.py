@@ -198,6 +198,7 @@ class Outputs(ctypes.Structure):
     swing_w: float
     refresh_s: float
     detune: float
+    fell_w: float
     firm_up_w: float
     firm_up_60_w: float
     firm_up_600_w: float

@@ -191,7 +191,8 @@ class World:
             "success", "error_w", "gain", "stood_cap_w", "stood_w", "start_w", "mark_w", "lead_w", "aim_w",
             "pace_w_per_s", "after_w", "before_ns",
             "after_ns", "dead_up", "dead_down", "led_ns", "moved_ns",
-            "slow", "excursion", "passed",
+            "slow", "excursion", "passed", "lost_w", "sunk_w", "sunk_ns", "trough", "crest",
+            "trough_ago", "crest_ago",
         ]  # fmt: skip
         nodes = [
             "used_w", "flow_w", "slope_w", "full_w", "fill", "worst_w", "reserve_w", "late_w", "sum_w", "over_ns",

@@ -19,6 +19,7 @@ KERNELS: Final = (
     "bounds",
     "bridge",
     "ladder",
+    "crash",
     "failsafe",
     "grid",
     "guard",
@@ -69,6 +70,7 @@ allocate = _LOADED["allocate"]
 ballast = _LOADED["ballast"]
 bounds = _LOADED["bounds"]
 bridge = _LOADED["bridge"]
+crash = _LOADED["crash"]
 failsafe = _LOADED["failsafe"]
 firm = _LOADED["firm"]
 grid = _LOADED["grid"]

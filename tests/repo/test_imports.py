@@ -25,6 +25,7 @@ CORE = (
     "thermal",
     "failsafe",
     "ladder",
+    "crash",
     "guard",
 )
 SIM_USERS = {"daemon.simulate", "daemon.demo", "daemon.cli", "daemon.closed", "daemon.proving",
@@ -138,6 +139,7 @@ def test_the_guard_is_a_second_program() -> None:
             "thermal",
             "failsafe",
             "ladder",
+            "crash",
         ):
             assert not uses(path, f"ext.{module}")
 
