@@ -40,6 +40,11 @@ class Agenda:
         """Whether only a fresh command lifts the lid."""
         return self.lid is not None and self.lid.interval == ANY
 
+    @property
+    def back(self) -> bool:
+        """Whether the interval that is now is not known yet after a restart: to follow it is no fresh command."""
+        return self._before is not None
+
     def take(self, plan: Plan | None) -> None:
         """Another plan stands, or none."""
         self.plan = plan

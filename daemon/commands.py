@@ -206,10 +206,12 @@ class Desk:
             self._stage("accepted", **live.begins)
             live.begins = {}
 
-    def follow(self, command_id: str, order: Order, source: Source, lease_s: float) -> Live:
-        """Puts an order into the image, as a command that begins now."""
+    def follow(
+        self, command_id: str, order: Order, source: Source, lease_s: float, *, resumed: bool = False
+    ) -> Live:  # fmt: skip
+        """Puts an order into the image, as a command that begins now; `resumed`: it held before a restart."""
         now_ns = time.monotonic_ns()
-        seq = order.put(self.inputs.command, now_ns + round(lease_s * 1e9))
+        seq = order.put(self.inputs.command, now_ns + round(lease_s * 1e9), resumed=resumed)
         takes_s = order.takes_s(self.composed.config, self._span_w(order))
         deadline_ns = now_ns + round(max(2.0 * takes_s, takes_s + 30.0) * 1e9)
         return Live(command_id, seq, order, self.purchase.mean_w, now_ns, deadline_ns, source)
@@ -289,13 +291,14 @@ class Desk:
             if self.holder is not Source.SCHEDULE:
                 self._drop_plan("schedule_ended")
             return
+        back = self.agenda.back
         k = self.agenda.present(now_s, self.purchase.reference_w)
         if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
             return
         order = self.agenda.begin(plan, k)
         if self.holder is not Source.SCHEDULE:
             self._end("released")
-        self.live = self.follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s))
+        self.live = self.follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s), resumed=back)
         self.live.interval, self.live.topic, self.live.best_effort = k, plan.topic, True
         self.answers.note(
             id=plan.id, verb="schedule", source="schedule", stage="accepted",

@@ -332,9 +332,10 @@ class Rack(Device):
     The highest tier number sheds first. `quantum_kw` is the step it moves in, 0 when it moves freely; `levels_kw` lists
     its levels instead, from asleep or its least to its most, as "0 36 72 109". After a rise it stays for `min_on_s`,
     after a fall for `min_off_s`, and it changes no more than `changes_per_day` times, 0: as often as needed; safety
-    does not wait. `fallback_kw` is where its controller goes when rampd falls silent. A rack of BMCs or miners has its
-    members in `fleet.members`, or one at its own address; its figures come from their map where a cell is empty.
-    `power_from` names the meter or measured node that measures this rack alone, for racks that do not tell their power.
+    does not wait, and a restart forgets none of it. `fallback_kw` is where its controller goes when rampd falls silent.
+    A rack of BMCs or miners has its members in `fleet.members`, or one at its own address; its figures come from their
+    map where a cell is empty. `power_from` names the meter or measured node that measures this rack alone, for racks
+    that do not tell their power.
     """
 
     id: Id

@@ -40,9 +40,9 @@ NOTHING: Final = Work("", None)
 class Journal:
     """What holds and what was; `path` None keeps it in memory only.
 
-    `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand, and by what they act for
-    the failsafe reasons that wait for a reset. `unreadable`: nobody knows what held, but for what the trail says of a
-    stop, of racks that nobody may touch and of what waits for a reset.
+    `live` is the command that holds, `rest` what else stands: mode, schedule, racks in hand, what is under way in the
+    core, and by what they act for the failsafe reasons that wait for a reset. `unreadable`: nobody knows what held, but
+    for what the trail says of a stop, of racks that nobody may touch and of what waits for a reset.
     """
 
     path: Path | None

@@ -74,7 +74,7 @@ def _resume_live(desk: Desk, found: dict[str, Any]) -> None:
         )  # fmt: skip
         return
     desk.stopped_by = last.stopped_by
-    live = desk.live = desk.follow(last.id, last.order, last.source, max(0.0, last.left_s))
+    live = desk.live = desk.follow(last.id, last.order, last.source, max(0.0, last.left_s), resumed=True)
     live.who, live.topic, live.correlation = last.sender.who, last.sender.topic, last.sender.correlation
     if last.lost_s > 0:
         desk.channel.resume(live, desk.inputs.command, last.lost_s, last.left_s, now_ns)

@@ -33,6 +33,7 @@ from rampd.daemon.show import Show
 from rampd.daemon.site import Composed, compose
 from rampd.daemon.sitefile import ConfigError
 from rampd.daemon.sitemetrics import Sources
+from rampd.daemon.unfinished import Unfinished
 from rampd.daemon.web import application, serve
 from rampd.drivers.server import ListenError
 from rampd.ext import codes, views
@@ -72,6 +73,7 @@ class Daemon:
         self.desk.answers.events = self.events
         self.desk.latched = lambda: ladder.latched(self.composed, self.snapshot())
         self.ladder = ladder.Watch(self.composed, self.events)
+        self.unfinished = Unfinished(self.composed, self.journal)
         self.happenings = Happenings(self.desk, self.events, self.field.up, config.site.max_mw * 1e6)
         self.show = Show(self.composed, self.inputs, self.desk, self.field.nameplates)
         self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, config.control.deadman_s)
@@ -143,7 +145,8 @@ class Daemon:
         self.events.note("daemon", state="started", version=rampd.__version__)
         restart.resume(self.desk)
         ladder.restore(self.composed, self.inputs, self.journal.latched)
-        # The first tick finds what was latched.
+        self.unfinished.restore(self.inputs, time.time(), time.monotonic_ns())
+        # The first tick finds what was latched, and what was under way.
         self.wall.publish(time.monotonic_ns())
         thread.start()
         if self.recorder is not None:
@@ -174,6 +177,7 @@ class Daemon:
 
     def _last_words(self) -> None:
         """What a restart must know."""
+        self._keep_unfinished(last=True)
         self.events.note("daemon", state="stopped", version=rampd.__version__)
         self.events.close()
         self.journal.save()
@@ -224,8 +228,14 @@ class Daemon:
             if (out := self.snapshot()).tick:
                 self.ladder.tick(out)
                 self.journal.latch(ladder.latched(self.composed, out))
+            self._keep_unfinished()
             self.happenings.tick(self.snapshot(), time.monotonic(), time.time())
             self._note()
+
+    def _keep_unfinished(self, *, last: bool = False) -> None:
+        """What a restart must not forget; nothing of a hall that was only computed."""
+        if not self.shadow and (out := self.snapshot()).tick:
+            self.unfinished.tick(out, time.time(), time.monotonic_ns(), last=last)
 
     def _note(self) -> None:
         """Whose command it is, into the recording: the core knows its number only."""

@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport ENDLESS
+from rampd.ext.rest cimport stir
 
 cdef void sweep(const image.Limits *limits, image.State *state, int64_t tier, int64_t top, double level) noexcept nogil
 cdef double solve(const image.Limits *limits, image.State *state, int64_t tier, int64_t top,

@@ -17,6 +17,7 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import ENDLESS
+    from rampd.ext.rest import stir
 if TYPE_CHECKING:
     from rampd.ext.views import Doubles, Limits, State
 
@@ -209,7 +210,7 @@ def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
                     at = limits.node_parent[at]
                 lo_w[i] = 0.0
                 hi_w[i] = 0.0
-                state.free_ns[i] = 0
+                stir(state, i)
                 count += 1
     if count > 0:
         measure(limits, state, lo_w, hi_w)

@@ -2,8 +2,9 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ACT_SHED, AVAILABLE, EMERGENCY, ESTOP, UNRESPONSIVE, WHY_COOLING, WHY_GRID,
-    WHY_MANUAL, WHY_MAX, WHY_REST, WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
+    ACT_NO_RAISE, ACT_SAFE, ACT_SHED, AVAILABLE, ESTOP, UNRESPONSIVE, WHY_COOLING, WHY_GRID, WHY_MANUAL, WHY_MAX,
+    WHY_SHED, WHY_STALE, WHY_UNRESPONSIVE)
+from rampd.ext.rest cimport rests
 
 cdef void usual(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(action=int64_t, why=int64_t)
@@ -21,8 +22,6 @@ cdef void gather(const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint live(const image.Inputs *inputs, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(v=int64_t)
 cdef bint broken(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
-cdef void rests(const image.Limits *limits, image.State *state) noexcept nogil
-cdef void stay(image.State *state, int64_t i) noexcept nogil
 cdef bint arrived(const image.Inputs *inputs, const image.Limits *limits, const image.State *state,
                   int64_t i) noexcept nogil
 cdef void keep_free(const image.Limits *limits, image.State *state) noexcept nogil

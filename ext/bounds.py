@@ -14,23 +14,21 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import (
-        ACT_DERATE,
         ACT_NO_RAISE,
         ACT_SAFE,
         ACT_SHED,
         AVAILABLE,
-        EMERGENCY,
         ESTOP,
         UNRESPONSIVE,
         WHY_COOLING,
         WHY_GRID,
         WHY_MANUAL,
         WHY_MAX,
-        WHY_REST,
         WHY_SHED,
         WHY_STALE,
         WHY_UNRESPONSIVE,
     )
+    from rampd.ext.rest import rests
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -231,29 +229,6 @@ def broken(limits: Limits, state: State, i: int) -> bool:
             return True
         v = limits.node_parent[v]
     return False
-
-
-def rests(limits: Limits, state: State) -> None:
-    """Racks with minimum times or a budget of changes: one that rests stays, one that does not goes all the way."""
-    for k in range(limits.stepped_first[limits.site.tiers]):
-        i = limits.stepped[k]
-        if state.now_ns < state.free_ns[i]:
-            stay(state, i)
-        if limits.on_ns[i] + limits.off_ns[i] > 0:
-            # It changes once and then rests, so it goes at once.
-            state.floor_w[i] = 0.0
-            if state.action[i] < ACT_NO_RAISE:
-                state.reach_w[i] = limits.max_w[i]
-
-
-def stay(state: State, i: int) -> None:
-    """A rack whose minimum time has not passed stays where it is; safety ends that time."""
-    if state.action[i] >= ACT_DERATE or state.verb == ESTOP or state.envelope == EMERGENCY:
-        state.free_ns[i] = 0
-    elif state.ours[i] and state.lo_w[i] < state.hi_w[i]:
-        state.lo_w[i] = max(state.lo_w[i], min(state.applied_w[i], state.hi_w[i]))
-        state.hi_w[i] = state.lo_w[i]
-        state.bound_why[i] = WHY_REST
 
 
 def arrived(inputs: Inputs, limits: Limits, state: State, i: int) -> bool:

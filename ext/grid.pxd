@@ -12,11 +12,14 @@ cdef bint owes(const image.Limits *limits, const image.State *state) noexcept no
 cdef void shed(const image.Limits *limits, image.State *state, bint seen, int64_t now_ns) noexcept nogil
 cdef void baseline(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t now_ns) noexcept nogil
+cdef double cap(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef void come_back(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
 @cython.locals(loop=int64_t)
 cdef bint uncooled(const image.Limits *limits, const image.State *state) noexcept nogil
 @cython.locals(lost=bint)
 cdef void recover(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
+cdef void resume(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                 int64_t now_ns) noexcept nogil
 @cython.locals(seen=bint, lost=bint)
 cdef void observe(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

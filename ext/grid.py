@@ -94,15 +94,20 @@ def baseline(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.base_n += 1
 
 
-def come_back(limits: Limits, state: State, now_ns: int) -> None:
-    """Begins the return: from the present, by feeders, to the mean of the ten minutes before at most."""
+def cap(limits: Limits, state: State) -> float:
+    """The most that a return leads to: the mean of the ten minutes before, all where nobody knows it; W."""
     count = min(state.base_count, BASE_SLOTS)
     sum_w = 0.0
     for k in range(count):
         sum_w += state.base_w[k]
+    return sum_w / count if count > 0 else limits.site.max_w
+
+
+def come_back(limits: Limits, state: State, now_ns: int) -> None:
+    """Begins the return: from the present, by feeders, to the mean of the ten minutes before at most."""
     state.returning = 1
     state.return_ns = now_ns
-    state.return_cap_w = sum_w / count if count > 0 else limits.site.max_w
+    state.return_cap_w = cap(limits, state)
     state.reference_w = min(state.reference_w, (1.0 + limits.site.loss_ratio) * state.model_w + state.disturbance_w)
     # What was asked of racks that could not is not waiting for them.
     state.total_w = min(state.total_w, state.stand_w)
@@ -126,6 +131,23 @@ def recover(limits: Limits, state: State, now_ns: int) -> None:
     state.cooling_lost = lost
 
 
+def resume(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """At the first tick: the step, the return and the mean before them that a restart has interrupted.
+
+    Nobody has seen the frequency above the step yet.
+    """
+    if inputs.return_cap_w > 0.0:
+        state.base_w[0] = inputs.return_cap_w
+        state.base_count = 1
+    state.return_cap_w = inputs.return_cap_w
+    state.returning = inputs.returning
+    state.return_ns = inputs.return_ns
+    if inputs.shedding and limits.site.under_steps > 0:
+        state.shedding = 1
+        state.shed_tier = inputs.shed_tier
+        hold(limits, state, 0, R_UNDER_FREQUENCY, True, now_ns)
+
+
 def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """One tick of what the grid shows."""
     site = limits.site
@@ -146,3 +168,6 @@ def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     baseline(inputs, limits, state, now_ns)
     if state.returning and now_ns - state.return_ns >= 3600 * SECOND_NS:
         state.returning = 0
+    if state.shedding or state.verb == ESTOP:
+        # A restart before the return begins must know it as well.
+        state.return_cap_w = cap(limits, state)

@@ -168,14 +168,18 @@ def veto(watch: Watch, i: int, why: int) -> None:
 
 
 def meet(inputs: Inputs, limits: Limits, watch: Watch, i: int, now_ns: int) -> None:
-    """The first sight of a rack: its set point is what it shows, and at least what it draws."""
+    """The first sight of a rack: its set point is what it shows, and at least what it draws.
+
+    One that rested at a restart may have been lowered just before it: what it draws still is its set point no more.
+    """
     if not good(inputs, limits.power_slot[i], limits.stale_ns[i], now_ns):
         return
     seen_w = inputs.value[limits.power_slot[i]]
     if limits.limit_slot[i] >= 0:
         if not good(inputs, limits.limit_slot[i], limits.stale_ns[i], now_ns):
             return
-        seen_w = max(seen_w, inputs.value[limits.limit_slot[i]])
+        shown_w = inputs.value[limits.limit_slot[i]]
+        seen_w = shown_w if inputs.free_ns[i] > 0 else max(seen_w, shown_w)
     watch.last_w[i] = 0.0 if seen_w <= 0.0 else min(max(seen_w, limits.min_w[i]), limits.max_w[i])
     watch.known[i] = 1
 

@@ -10,6 +10,7 @@ cdef struct Command:            # the one arbitrated command
     int64_t shape               # LINEAR or S_CURVE
     int64_t lost_ns             # since when its channel is silent; 0: it lives, or there is none
     int64_t resets              # the operator's resets so far
+    int64_t resumed             # it held before a restart: no fresh one
     double target_w
     double ramp_s               # <= 0: not given
     double rate_w_per_s         # <= 0: not given
@@ -17,11 +18,18 @@ cdef struct Command:            # the one arbitrated command
 cdef struct Inputs:
     int64_t published_ns
     Command command
+    int64_t shedding            # before a restart, and so read at the first tick only, as what ends in `latched` is
+    int64_t shed_tier
+    int64_t returning
+    int64_t return_ns
+    double return_cap_w         # 0: not known
     double *value               # [slots]
     int64_t *at_ns              # [slots] when the request was sent
     uint8_t *quality            # [slots]
     uint8_t *rack_state         # [racks]
     int32_t *latched            # [zones] reasons that were latched before a restart
+    int64_t *free_ns            # [racks] before this time it does not change
+    int64_t *worn_ns            # [racks] when its budget of changes will be whole again
 
 cdef struct Site:
     int64_t slots
@@ -188,6 +196,7 @@ cdef struct State:              # the step's own memory
     int64_t detune_ns           # when the feedback was last made slower or faster
     int64_t foreign_ns          # when swings were found to come from elsewhere
     int64_t slow_count          # racks that are slow, by configuration or by what they showed
+    int64_t rests               # how often free_ns and worn_ns of a rack have changed
     int64_t urgent              # racks that are seen to in every tick: held by others, or safe at once
     int64_t firm_turn           # where the round of firm capacity stands
     int64_t firm_first          # where its sums begin; those of the round before stand in the other half
@@ -410,6 +419,12 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t started
     int64_t meter_good
     int64_t site_why
+    int64_t shedding            # what a restart must know, as in Inputs
+    int64_t shed_tier
+    int64_t returning
+    int64_t return_ns
+    int64_t rests               # and how often free_ns and worn_ns have changed
+    double return_cap_w
     double reference_w
     double goal_w
     double power_w              # meter, last good
@@ -435,6 +450,8 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t *recent_late_ns     # [RECENT] by tick, the newest overwrite the oldest
     double *setpoint_w          # [racks]
     double *demand_w
+    int64_t *free_ns            # [racks] as in State
+    int64_t *worn_ns
     uint8_t *active             # [racks] may be written
     uint8_t *stale
     uint8_t *action

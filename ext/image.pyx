@@ -103,6 +103,8 @@ cdef size_t lay_inputs(Inputs *x, char *base, const Site *site) noexcept:
     x.quality = <uint8_t *>take(base, &o, site.slots)
     x.rack_state = <uint8_t *>take(base, &o, site.racks)
     x.latched = <int32_t *>take(base, &o, site.zones * 4)
+    x.free_ns = <int64_t *>take(base, &o, site.racks * 8)
+    x.worn_ns = <int64_t *>take(base, &o, site.racks * 8)
     return o
 
 
@@ -121,6 +123,8 @@ cdef size_t lay_outputs(Outputs *x, char *base, const Site *site) noexcept:
     # The racks last: they are written straight into the buffer that goes out.
     x.setpoint_w = <double *>take(base, &o, site.racks * 8)
     x.demand_w = <double *>take(base, &o, site.racks * 8)
+    x.free_ns = <int64_t *>take(base, &o, site.racks * 8)
+    x.worn_ns = <int64_t *>take(base, &o, site.racks * 8)
     x.active = <uint8_t *>take(base, &o, site.racks)
     x.stale = <uint8_t *>take(base, &o, site.racks)
     x.action = <uint8_t *>take(base, &o, site.racks)

@@ -56,6 +56,12 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.started = state.started
     out.meter_good = state.meter_good
     out.site_why = state.site_why
+    out.shedding = state.shedding
+    out.shed_tier = state.shed_tier
+    out.returning = state.returning
+    out.return_ns = state.return_ns
+    out.rests = state.rests
+    out.return_cap_w = state.return_cap_w
     out.reference_w = state.reference_w
     out.goal_w = state.goal_w
     out.power_w = inputs.value[limits.site.power_slot]
@@ -108,6 +114,10 @@ cdef void show_racks(const image.Limits *limits, const image.Inputs *inputs, con
         shown[i] = <uint8_t>WHY_GUARD if vetoed[i] else reason
     memcpy(out.setpoint_w, state.applied_w, racks * sizeof(double))
     memcpy(out.demand_w, state.demand_w, racks * sizeof(double))
+    # The buffer shows what it did when it went out last, long ago maybe.
+    if out.rests != state.rests:
+        memcpy(out.free_ns, state.free_ns, racks * sizeof(int64_t))
+        memcpy(out.worn_ns, state.worn_ns, racks * sizeof(int64_t))
     memcpy(out.stale, state.stale, racks)
     memcpy(out.action, state.action, racks)
 

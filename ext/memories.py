@@ -56,6 +56,7 @@ class State(ctypes.Structure):
     detune_ns: int
     foreign_ns: int
     slow_count: int
+    rests: int
     urgent: int
     firm_turn: int
     firm_first: int

@@ -7,6 +7,7 @@ from rampd.ext.codes cimport AVAILABLE, SECOND_NS
 from rampd.ext.crash cimport age, heed
 from rampd.ext.identify cimport longest, moved, take, weigh
 from rampd.ext.meter cimport shift
+from rampd.ext.rest cimport rest
 
 @cython.locals(settled=bint, lowered=bint, slack=bint, rose=bint, arrived=bint, swings=bint, slot=int64_t)
 cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
@@ -39,6 +40,5 @@ cdef void draw_plain(const image.Limits *limits, image.State *state, int64_t fir
 @cython.locals(ours=bint)
 cdef void draw_other(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                      int64_t i) noexcept nogil
-cdef void rest(const image.Limits *limits, image.State *state, int64_t i, bint risen) noexcept nogil
 @cython.locals(i=int64_t, k=int64_t, row=int64_t, before=int64_t, past_w='double *', applied_w='const double *')
 cdef void record(const image.Limits *limits, image.State *state) noexcept nogil

@@ -19,6 +19,7 @@ if not cython.compiled:
     from rampd.ext.crash import age, heed
     from rampd.ext.identify import longest, moved, take, weigh
     from rampd.ext.meter import shift
+    from rampd.ext.rest import rest
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -273,18 +274,6 @@ def draw_other(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         power_w = min(power_w, max(state.demand_w[i], least_w))
     state.stand_w += power_w
     state.through += gain * power_w
-
-
-def rest(limits: Limits, state: State, i: int, risen: bool) -> None:
-    """A stepped rack has changed: until when it stays, by its minimum time and by what is left of its budget.
-
-    A change costs `wear_ns` of a budget that refills with time and holds `budget_ns`.
-    """
-    now_ns = state.now_ns
-    state.free_ns[i] = now_ns + (limits.on_ns[i] if risen else limits.off_ns[i])
-    if limits.wear_ns[i] > 0:
-        state.worn_ns[i] = max(state.worn_ns[i], now_ns) + limits.wear_ns[i]
-        state.free_ns[i] = max(state.free_ns[i], state.worn_ns[i] + limits.wear_ns[i] - limits.budget_ns[i])
 
 
 def record(limits: Limits, state: State) -> None:

@@ -120,7 +120,8 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     else:
         state.envelope = command.envelope
         state.goal_w = goal(limits, command.target_w)
-        state.returning = 0
+        if not command.resumed:
+            state.returning = 0
     if state.goal_w < state.reference_w:
         state.reference_w = min(state.reference_w, max(power_w, state.goal_w))
     else:

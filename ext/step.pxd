@@ -11,7 +11,7 @@ from rampd.ext.codes cimport (
     WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
-from rampd.ext.grid cimport observe, recover
+from rampd.ext.grid cimport observe, recover, resume
 from rampd.ext.identify cimport begin
 from rampd.ext.ladder cimport attend
 from rampd.ext.levels cimport in_steps, quantise
@@ -19,6 +19,7 @@ from rampd.ext.meter cimport compare
 from rampd.ext.model cimport advance
 from rampd.ext.move cimport move, stopping
 from rampd.ext.ramp cimport follow
+from rampd.ext.rest cimport recall
 from rampd.ext.swing cimport swing
 from rampd.ext.thermal cimport caps, narrow
 

@@ -46,7 +46,7 @@ if not cython.compiled:
     )
     from rampd.ext.failsafe import judge
     from rampd.ext.firm import firm, span
-    from rampd.ext.grid import observe, recover
+    from rampd.ext.grid import observe, recover, resume
     from rampd.ext.identify import begin
     from rampd.ext.ladder import attend
     from rampd.ext.levels import in_steps, quantise
@@ -54,6 +54,7 @@ if not cython.compiled:
     from rampd.ext.model import advance
     from rampd.ext.move import move, stopping
     from rampd.ext.ramp import follow
+    from rampd.ext.rest import recall
     from rampd.ext.swing import swing
     from rampd.ext.thermal import caps, narrow
 if TYPE_CHECKING:
@@ -232,6 +233,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     if state.now_ns == 0:
         state.first_ns = now_ns
         begin(limits, state)
+        recall(inputs, limits, state)
         state.shown_ns = now_ns
     else:
         if now_ns <= state.now_ns:
@@ -240,6 +242,8 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     state.now_ns = now_ns
     state.tick += 1
     attend(inputs, limits, state)
+    if state.tick == 1:
+        resume(inputs, limits, state, now_ns)
     observe(inputs, limits, state, now_ns)
     judge(inputs, limits, state, now_ns)
     advance(inputs, limits, state, now_ns, dt_s)

@@ -4,6 +4,7 @@ from rampd.ext cimport image
 from rampd.ext.codes cimport ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ENDLESS, WHY_COOLING
 from rampd.ext.failsafe cimport fresh
 from rampd.ext.levels cimport above, below, in_steps
+from rampd.ext.rest cimport stir
 
 cdef double capacity(const image.Inputs *inputs, const image.Limits *limits, int64_t loop) noexcept nogil
 @cython.locals(warm=bint)

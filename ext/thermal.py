@@ -16,6 +16,7 @@ if not cython.compiled:
     from rampd.ext.codes import ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ENDLESS, WHY_COOLING
     from rampd.ext.failsafe import fresh
     from rampd.ext.levels import above, below, in_steps
+    from rampd.ext.rest import stir
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -100,7 +101,7 @@ def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
     for i in range(limits.site.racks):
         if state.now_ns < state.free_ns[i] and state.loop_floor_w[limits.loop[i]] > state.loop_w[limits.loop[i]]:
             # What the flow no longer carries ends a rack's minimum time.
-            state.free_ns[i] = 0
+            stir(state, i)
             state.lo_w[i] = min(state.lo_w[i], limits.min_w[i])
         lower(inputs, limits, state, i)
     for tier in range(limits.site.tiers):

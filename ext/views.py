@@ -22,6 +22,7 @@ class Command(ctypes.Structure):
     shape: int
     lost_ns: int
     resets: int
+    resumed: int
     target_w: float
     ramp_s: float
     rate_w_per_s: float
@@ -29,15 +30,22 @@ class Command(ctypes.Structure):
 
 @struct
 class Inputs(ctypes.Structure):
-    """What asyncio knows: readings by slot, the command, the racks' delivery states."""
+    """What asyncio knows: readings by slot, the command, the racks' delivery states, what was so before a restart."""
 
     published_ns: int
     command: Command
+    shedding: int
+    shed_tier: int
+    returning: int
+    return_ns: int
+    return_cap_w: float
     value: Doubles
     at_ns: Longs
     quality: Bytes
     rack_state: Bytes
     latched: Ints
+    free_ns: Longs
+    worn_ns: Longs
 
 
 @struct
@@ -186,6 +194,12 @@ class Outputs(ctypes.Structure):
     started: int
     meter_good: int
     site_why: int
+    shedding: int
+    shed_tier: int
+    returning: int
+    return_ns: int
+    rests: int
+    return_cap_w: float
     reference_w: float
     goal_w: float
     power_w: float
@@ -211,6 +225,8 @@ class Outputs(ctypes.Structure):
     recent_late_ns: Longs
     setpoint_w: Doubles
     demand_w: Doubles
+    free_ns: Longs
+    worn_ns: Longs
     active: Bytes
     stale: Bytes
     action: Bytes

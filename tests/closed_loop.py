@@ -78,6 +78,10 @@ class ClosedLoop:
             self.inputs.quality[slot] = codes.NEVER
         self.inputs.command.verb = codes.STAND
         self.inputs.command.seq = 0
+        self.inputs.shedding = self.inputs.returning = 0
+        self.inputs.return_cap_w = 0.0
+        for i in range(len(self.composed.racks)):
+            self.inputs.free_ns[i] = self.inputs.worn_ns[i] = 0
         self.written: list[float] = [-1.0] * len(self.composed.racks)
 
     def put(self, point: Point, name: str, value: float, at_s: float | None = None) -> None:

@@ -150,6 +150,26 @@ class World:
         self.loop.tick_at(self.now_ns)
         return views.outputs(self.out)
 
+    def restart(self, away_s: float = 0.0) -> None:
+        """A new process: nothing read, no command, and what the daemon keeps of before."""
+        out, inputs = views.outputs(self.out), self.inputs
+        for zone in range(self.limits.site.zones):
+            inputs.latched[zone] = out.zone_latched[zone]
+        self.now_s += away_s
+        for i in range(self.limits.site.racks):
+            free_ns, worn_ns = out.free_ns[i], out.worn_ns[i]
+            inputs.free_ns[i], inputs.worn_ns[i] = (at_ns if at_ns > self.now_ns else 0 for at_ns in (free_ns, worn_ns))
+        inputs.shedding, inputs.shed_tier = out.shedding, out.shed_tier
+        inputs.returning, inputs.return_ns = out.returning, out.return_ns
+        emergency = out.shedding or out.returning or out.verb == codes.ESTOP
+        inputs.return_cap_w = max(1.0, out.return_cap_w) if emergency else 0.0
+        self.memory, self.out = Memory(self.configuration), OutputWall(self.configuration)
+        self.loop = Loop(self.configuration, self.wall, self.out, self.memory, -1)
+        self.state, self.watch = views.state(self.memory), views.watch(self.memory)
+        inputs.command.seq = inputs.command.verb = inputs.command.lost_ns = inputs.command.resumed = 0
+        for slot in range(self.limits.site.slots):
+            inputs.quality[slot] = codes.NEVER
+
     def guard(self, *asked_w: float) -> list[float]:
         """What the interpreted guard lets pass now."""
         for i, power_w in enumerate(asked_w):

@@ -14,6 +14,7 @@ from typing import Final
 EXT: Final = Path(__file__).resolve().parents[1] / "ext"
 # Each after what it imports.
 KERNELS: Final = (
+    "rest",
     "allocate",
     "levels",
     "bounds",
@@ -81,6 +82,7 @@ levels = _LOADED["levels"]
 meter = _LOADED["meter"]
 model = _LOADED["model"]
 ramp = _LOADED["ramp"]
+rest = _LOADED["rest"]
 step = _LOADED["step"]
 swing = _LOADED["swing"]
 move = _LOADED["move"]

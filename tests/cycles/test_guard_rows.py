@@ -153,6 +153,17 @@ def test_row(row: Row) -> None:
     play(row)
 
 
+def rests(made: World) -> None:
+    """The first rack rested at a restart."""
+    made.inputs.free_ns[0] = 1
+
+
+def unread(made: World) -> None:
+    """It rested, and has no read-back."""
+    rests(made)
+    made.limits.limit_slot[0] = -1
+
+
 FIRST_SIGHT = {
     # what the rack shows: power, read-back -> known, last let pass
     "both fresh":               (lambda w: w.rack(0, 50e3, 60e3), 1, 60e3),
@@ -163,6 +174,8 @@ FIRST_SIGHT = {
     "read-back stale":          (lambda w: w.inputs.at_ns.__setitem__(w.limits.limit_slot[0], 0), 0, 0.0),
     "off":                      (lambda w: w.rack(0, 0.0, 0.0), 1, 0.0),
     "draws a little":           (lambda w: w.rack(0, 0.5, 0.0), 1, 20e3),
+    "has not fallen yet":       (lambda w: rests(w) or w.rack(0, 60e3, 0.0), 1, 0.0),
+    "rests, no read-back":      (lambda w: unread(w) or w.rack(0, 50e3), 1, 50e3),
     "read-back in slot 0":      (lambda w: w.limits.limit_slot.__setitem__(0, 0) or w.rack(0, 50e3), 1, 100e3),
     "no read-back":             (lambda w: w.limits.limit_slot.__setitem__(0, -1) or w.rack(0, 50e3), 1, 50e3),
 }  # fmt: skip

@@ -81,6 +81,26 @@ def test_a_recorded_hour_replays_to_the_same_bits(tmp_path: Path) -> None:
     assert made.recorder.dropped == 0
 
 
+def test_what_was_under_way_before_a_restart_is_in_the_recording(tmp_path: Path) -> None:
+    made = Recorded(tmp_path)
+    told, begin_ns = made.loop.inputs, round(START_S * 1e9)
+    told.returning, told.return_ns, told.return_cap_w, told.command.resumed = 1, begin_ns - 10**10, 0.7e6, 1
+    for i in range(made.loop.count):
+        told.free_ns[i], told.worn_ns[i] = begin_ns + (i + 1) * 10**9, begin_ns + (i + 2) * 10**9
+    made.run(1200)
+    made.end()
+    with Recording(only(tmp_path)) as found:
+        again = Replay(found)
+        assert sum(1 for _ in again.run()) == 1199
+        assert again.difference is None
+        racks = range(made.loop.count)
+        assert [again.inputs.free_ns[i] for i in racks] == [told.free_ns[i] for i in racks]
+        assert (again.inputs.return_cap_w, again.state.returning) == (0.7e6, 1)
+        first, second = made.loop.memory, again.memory
+        scalars = views.State.asked_w.offset
+        assert ctypes.string_at(first.state_address, scalars) == ctypes.string_at(second.state_address, scalars)
+
+
 def test_every_file_of_the_ring_begins_with_all_that_is_remembered(tmp_path: Path) -> None:
     made = Recorded(tmp_path, most_bytes=1_000_000)
     made.recorder.note(round(START_S * 1e9), {"seq": 1, "id": "c-1", "who": "ann", "source": "remote"})

@@ -39,7 +39,8 @@ def made_of(random: Random) -> World:
     )  # fmt: skip
     for i, rack in enumerate(racks):
         shown_w = random.choice([0.0, rack.min_w, random.uniform(rack.min_w, rack.max_w), rack.max_w])
-        made.rack(i, shown_w, shown_w)
+        made.rack(i, random.choice([shown_w, rack.max_w]), shown_w)
+        made.inputs.free_ns[i] = random.choice([0, made.now_ns + 10**9])
     return made
 
 
@@ -87,10 +88,11 @@ def worst_w(made: World, i: int, last_w: float, out_w: float) -> float:
 
 
 def found_w(made: World, i: int) -> float:
-    """Where a rack stands at first sight: what it shows, and at least what it draws."""
+    """Where a rack stands at first sight: what it shows, and at least what it draws unless it rests."""
     seen_w = made.inputs.value[made.limits.power_slot[i]]
     if made.limits.limit_slot[i] >= 0:
-        seen_w = max(seen_w, made.inputs.value[made.limits.limit_slot[i]])
+        shown_w = made.inputs.value[made.limits.limit_slot[i]]
+        seen_w = shown_w if made.inputs.free_ns[i] else max(seen_w, shown_w)
     return 0.0 if seen_w <= 0.0 else min(max(seen_w, made.limits.min_w[i]), made.limits.max_w[i])
 
 

@@ -148,28 +148,34 @@ def resting(random: Random) -> World:
                  dispatched_down=most_w, phases=random.choice([1, 5]))  # fmt: skip
 
 
+@pytest.mark.parametrize("restarts", [False, True], ids=["one process", "restarts"])
 @pytest.mark.parametrize("seed", range(20 * SEEDS))
-def test_no_rack_changes_twice_within_its_minimum_time(seed: int) -> None:
+def test_no_rack_changes_twice_within_its_minimum_time(seed: int, restarts: bool) -> None:
     random = Random(f"rest {seed}")
     made = resting(random)
     racks = range(made.limits.site.racks)
+    limit_w, drawn_w = ([made.limits.max_w[i] for i in racks] for _ in "ab")
     changed: dict[int, tuple[float, bool]] = {}
     changes = 0
     for tick in range(600):
+        if restarts and tick % 130 == 129:
+            made.restart(random.choice([0.0, 0.4]))
         if tick % random.choice([7, 20, 60]) == 0:
             made.command(codes.TRACK, random.choice([0.0, random.random(), 1.0]) * made.limits.site.max_w)
         made.refresh()
         for i in racks:
-            made.rack(i, made.state.power_w[i] if tick else made.limits.max_w[i], made.limits.max_w[i])
-        made.meter(sum(made.state.power_w[i] for i in racks) + random.uniform(-3e3, 3e3) if tick else 800e3)
-        before_w = made.state.applied_w[: len(racks)]
-        made.tick()
+            made.rack(i, drawn_w[i], limit_w[i])
+        made.meter(sum(drawn_w) + random.uniform(-3e3, 3e3) if tick else 800e3)
+        out = made.tick()
         for i in racks:
-            if tick < 2 or made.state.applied_w[i] == before_w[i]:
+            if not out.active[i]:
+                continue
+            before_w, limit_w[i], drawn_w[i] = limit_w[i], out.setpoint_w[i], made.state.power_w[i]
+            if limit_w[i] == before_w:
                 continue
             if (since := changed.get(i)) is not None:
                 least_ns = made.limits.on_ns[i] if since[1] else made.limits.off_ns[i]
                 assert made.now_s - since[0] >= least_ns * 1e-9 - 1e-6
-            changed[i] = (made.now_s, made.state.applied_w[i] > before_w[i])
+            changed[i] = (made.now_s, limit_w[i] > before_w)
             changes += 1
     assert changes >= len(racks)

@@ -13,7 +13,7 @@ import pytest
 from rampd.ext import codes, views
 from rampd.ext.image import Memory
 from tests import interpreted
-from tests.core import Cooling, Node, Rack, World, dump, world
+from tests.core import NS, Cooling, Node, Rack, World, dump, world
 from tests.property.test_allocate import parents
 
 SEEDS = 10 if os.environ.get("RAMPD_LONG") == "1" else 1
@@ -110,6 +110,18 @@ def disturb(random: Random, made: World, wild: bool) -> None:
         made.inputs.command.lost_ns = random.choice([0, made.now_ns])
 
 
+def remind(random: Random, made: World) -> None:
+    """What was so before a restart, in one of two worlds."""
+    if random.random() < 0.5:
+        return
+    inputs, now_ns = made.inputs, made.now_ns
+    inputs.shedding, inputs.shed_tier = random.randint(0, 1), random.randint(0, 3)
+    inputs.returning, inputs.return_ns = random.randint(0, 1), now_ns - random.choice([0, 1, 3590, 3600]) * NS
+    inputs.return_cap_w = random.choice([0.0, 1.0, 0.5, 1.1]) * made.limits.site.max_w
+    for i in range(made.limits.site.racks):
+        inputs.free_ns[i], inputs.worn_ns[i] = (random.choice([0, now_ns + random.randint(0, 20 * NS)]) for _ in "ab")
+
+
 def interpret(made: World, memory: Memory) -> int:
     """One tick as the loop does it, by the interpreter, on a memory of its own."""
     state, watch = views.state(memory), views.watch(memory)
@@ -127,6 +139,7 @@ def play(seed: str, wild: bool) -> None:
     made = made_of(random)
     other = Memory(made.configuration)
     lengths = made.lengths()
+    remind(random, made)
     for tick in range(TICKS):
         disturb(random, made, wild)
         made.now_s += random.choice([0.05, 0.05, 0.05, 0.05, 0.049, 0.3, 3.0, 0.0, -0.05])
