@@ -50,7 +50,7 @@ def rests(limits: Limits, state: State) -> None:
     for k in range(limits.stepped_first[limits.site.tiers]):
         i = limits.stepped[k]
         if state.now_ns < state.free_ns[i]:
-            stay(state, i)
+            stay(limits, state, i)
         if limits.on_ns[i] + limits.off_ns[i] > 0:
             # It changes once and then rests, so it goes at once.
             state.floor_w[i] = 0.0
@@ -58,9 +58,10 @@ def rests(limits: Limits, state: State) -> None:
                 state.reach_w[i] = limits.max_w[i]
 
 
-def stay(state: State, i: int) -> None:
-    """A rack whose minimum time has not passed stays where it is; safety ends that time."""
-    if state.action[i] >= ACT_DERATE or state.verb == ESTOP or state.envelope == EMERGENCY:
+def stay(limits: Limits, state: State, i: int) -> None:
+    """A rack whose minimum time has not passed stays where it is; safety ends that time where it has to fall."""
+    safe = state.action[i] >= ACT_DERATE or state.verb == ESTOP or state.envelope == EMERGENCY
+    if safe and state.applied_w[i] > limits.min_w[i]:
         stir(state, i)
     elif state.ours[i] and state.lo_w[i] < state.hi_w[i]:
         state.lo_w[i] = max(state.lo_w[i], min(state.applied_w[i], state.hi_w[i]))

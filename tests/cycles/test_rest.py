@@ -140,6 +140,21 @@ def test_safety_does_not_wait_after_a_restart_either_and_is_not_waited_for_again
     assert hall.made.inputs.free_ns[0] - hall.made.now_ns <= 2_000_000_000
 
 
+@pytest.mark.parametrize("restarts", [False, True], ids=["one process", "restarts"])
+def test_what_safety_switched_off_rests_as_well(restarts: bool) -> None:
+    hall = alone(off_s=300.0)
+    hall.run(3.0)
+    hall.made.command(codes.ESTOP)
+    hall.run(1.0)
+    assert hall.drawn_w == OFF
+    if restarts:
+        hall.made.restart()
+        hall.made.command(codes.ESTOP)
+    hall.run(20.0)
+    hall.command(100e3)
+    assert 278.0 <= hall.run(400.0, lambda: hall.drawn_w == ON) <= 288.0
+
+
 def grid_hall(**site: Any) -> Hall:
     """Three racks, two of which an under-frequency step calls; on average 240 kW in the minutes before."""
     racks = [Rack(), Rack(tier=1, feeder=1), Rack(tier=2, feeder=2)]
