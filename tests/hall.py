@@ -31,7 +31,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from rampd.daemon import halls, sitecheck
-from rampd.daemon.config import Config
+from rampd.daemon.config import Config, Rack
 from tests.bus import Client
 from tests.waits import Found, until
 
@@ -136,10 +136,9 @@ def _set_columns(path: Path, columns: dict[str, str]) -> None:
         rows = list(csv.DictReader(file))
     for name, value in columns.items():
         kind, _, column = name.rpartition(".")
+        assert column in rows[0] or column in Rack.model_fields, column
         for row in rows:
-            if kind in ("", row["kind"]):
-                assert column in row, column
-                row[column] = value
+            row[column] = value if kind in ("", row["kind"]) else row.get(column, "")
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         out.writeheader()
