@@ -38,7 +38,7 @@ class ClosedLoop:
     """One hall. `poi_w`, `reference_w` hold a value a tick since the start; uncontrolled, set points do not change.
 
     `meter` makes a reading of what the meter shows and the time, None: no answer; `frozen` racks repeat their readings,
-    `silent` ones are not read any more; a rack draws `over` times what it is told.
+    `silent` ones are not read any more; a rack draws `over` times what it is told, beyond `base_w`.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class ClosedLoop:
         self.setpoint_w = self.fleet.max_w.copy()
         self.silent = np.zeros(count, dtype=bool)
         self.over = np.ones(count)
+        self.base_w = np.zeros(count)
         self.tick = 0
         self.hz: Callable[[float], float] = lambda _: float(config.site.nominal_hz)
         self.meter: Callable[[float, int], Reading | None] = Reading
@@ -103,7 +104,7 @@ class ClosedLoop:
 
     def _tick(self) -> None:
         self.tick += 1
-        self.fleet.step(self.setpoint_w * self.over)
+        self.fleet.step(self.base_w + (self.setpoint_w - self.base_w) * self.over)
         now_ns = round((START_S + self.now_s) * NS)
         self._read(now_ns)
         self.wall.publish(now_ns)

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rampd.daemon import adversity, calls, halls, margins, scores
+from rampd.daemon import adversity, calls, corners, halls, margins, scores
 from rampd.daemon.closed import ClosedLoop
 from rampd.daemon.config import Grid
 from rampd.daemon.proving import Figures, Keep, hall, ignore, trace, training
@@ -283,9 +283,16 @@ def firm(seed: int, hours: float, keep: Keep = ignore) -> Figures:
 
 
 def stability(seed: int, hours: float, keep: Keep = ignore) -> Figures:
-    """Maximum sensitivity of the feedback loop, nominal and over the corners."""
-    table = margins.table(hall(seed))
-    return {"margins": {"ms_nominal": round(table[1.0, 1.0], 3), "ms_worst": round(max(table.values()), 3)}}
+    """Maximum sensitivity of the feedback loop, nominal and over the corners: the larger of formula and measurement."""
+    formula, measured = margins.table(hall(seed)), corners.table(seed)
+    worst = {
+        name: max(one["formula"], *(ms for hall_of in corners.HALLS for ms in one[hall_of]))
+        for name, one in measured["table"].items()
+    }
+    return {"margins": {
+        "ms_nominal": max(round(formula[1.0, 1.0], 3), worst["1/1"]),
+        "ms_worst": max(round(max(formula.values()), 3), *worst.values()), **measured,
+    }}  # fmt: skip
 
 
 YARDSTICKS: Final[dict[str, Callable[[int, float, Keep], Figures]]] = {

@@ -57,6 +57,14 @@ class Report:
         for name, value in flat(figures):
             yield f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>"
         yield "</table>"
+        for name, rows in grids(figures):
+            columns = list(next(iter(rows.values())))
+            yield f"<h3>{html.escape(name)}</h3><table>"
+            yield f"<tr><th></th>{''.join(f'<th>{html.escape(column)}</th>' for column in columns)}</tr>"
+            for row, values in rows.items():
+                cells = "".join(f"<td>{html.escape(str(values[column]))}</td>" for column in columns)
+                yield f"<tr><td>{html.escape(row)}</td>{cells}</tr>"
+            yield "</table>"
         for name, traces in self.traces.items():
             yield f"<h2>{html.escape(name)}</h2>"
             for one in traces:
@@ -66,12 +74,25 @@ class Report:
 
 
 def flat(figures: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested figures as dotted names."""
+    """Nested figures as dotted names, but for what has a table of its own."""
+    for name, value in figures.items():
+        if not isinstance(value, dict):
+            yield before + name, value
+        elif not is_grid(value):
+            yield from flat(value, f"{before}{name}.")
+
+
+def grids(figures: dict[str, Any], before: str = "") -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+    """What has a table of its own, by its dotted name."""
     for name, value in figures.items():
         if isinstance(value, dict):
-            yield from flat(value, f"{before}{name}.")
-        else:
-            yield before + name, value
+            yield from [(before + name, value)] if is_grid(value) else grids(value, f"{before}{name}.")
+
+
+def is_grid(figures: dict[str, Any]) -> bool:
+    """Whether these are several rows of the same columns."""
+    rows = list(figures.values())
+    return len(rows) > 2 and all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows)
 
 
 def plot(trace: Trace) -> bytes:

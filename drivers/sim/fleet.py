@@ -38,7 +38,8 @@ class Job:
 class Fleet:
     """The hall in steady state at full load. `poi_w` is drawn now, `meter_w` what the meter shows.
 
-    `dead` marks racks that take no set point and stay where they are. Equal arguments and seed give equal values.
+    `dead` marks racks that take no set point and stay where they are; `other_w` is drawn beside racks and cooling.
+    Equal arguments and seed give equal values.
     """
 
     def __init__(self, spec: PlantSpec, seed: int, *, dt_s: float, jobs: tuple[Job, ...] = (), noise: float = 0.002,
@@ -72,6 +73,7 @@ class Fleet:
         self.jobs_at = [np.array(job.racks, dtype=int) for job in jobs]
         self.tick = 0
         self.cooling_w = sum(loop.power_w for loop in self.loops)
+        self.other_w = 0.0
         self.poi_w = self.meter_w = 0.0
         self._metered_j = self._metered_s = 0.0
         self._sum_up()
@@ -148,7 +150,7 @@ class Fleet:
 
     def _sum_up(self) -> None:
         it_w = float(self.power_w.sum())
-        self.poi_w = it_w * (1.0 + self.spec.losses) + self.cooling_w
+        self.poi_w = it_w * (1.0 + self.spec.losses) + self.cooling_w + self.other_w
 
 
 def pointer(array: Any, count: int) -> Any:

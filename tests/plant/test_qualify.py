@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rampd.daemon import adversity, margins, qualify, scores
+from rampd.daemon import adversity, corners, qualify, scores
 
 HOURS = 0.5
 RAMPD = [sys.executable, "-m", "rampd.daemon.cli"]
@@ -163,17 +164,6 @@ def test_a_job_that_ends_at_once_is_told_within_a_second() -> None:
     assert found["uncontrolled_violations"] >= 60
 
 
-def test_margins() -> None:
-    table = margins.table(qualify.hall(1))
-    assert table[1.0, 1.0] <= 1.5
-    assert max(table.values()) <= 2.6
-
-
-def test_half_the_lag_goes_unstable_in_the_corners() -> None:
-    assert margins.sensitivity(1.0, 0.1, 1.1, 1.0, 1.0) <= 1.5
-    assert margins.sensitivity(1.0, 0.1, 0.5, 1.5, 1.3) > 3.0
-
-
 def test_a_perfect_response_scores_one_and_delay_costs() -> None:
     signal = np.repeat(qualify.regulation_signal(1.0, 3), 40)
     late = [scores.regulation(signal, np.roll(signal, round(s / 0.05)), 0.05).mean() for s in (0.0, 0.5, 1.0, 2.0)]
@@ -200,10 +190,10 @@ def test_windows_are_counted() -> None:
 
 def test_the_command_prints_one_object() -> None:
     done = subprocess.run(
-        [*RAMPD, "qualify", "margins", "pfr", "--json"],
+        [*RAMPD, "qualify", "cooling", "pfr", "--json"],
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
-    assert set(json.loads(done.stdout)) == {"margins", "pfr"}
+    assert set(json.loads(done.stdout)) == {"cooling", "pfr"}
     wrong = subprocess.run([*RAMPD, "qualify", "nothing"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "no yardstick" in wrong.stderr
@@ -212,7 +202,7 @@ def test_the_command_prints_one_object() -> None:
 def test_a_report_has_a_plot_of_each_run_and_its_figures_beside(tmp_path: Path) -> None:
     done = subprocess.run(
         [*RAMPD, "qualify", "cooling", "margins", "--json", "--report", str(tmp_path)],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     figures = json.loads(done.stdout)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -220,6 +210,9 @@ def test_a_report_has_a_plot_of_each_run_and_its_figures_beside(tmp_path: Path) 
     assert [base64.b64decode(image)[:4] for image in images] == [b"\x89PNG"] * 2
     for name in ("max_supply_c", "uncontrolled_supply_c"):
         assert f"<td>cooling.{name}</td><td>{figures['cooling'][name]}</td>" in page
+    worst = figures["margins"]["table"]["1.5/1.3"]
+    cells = "".join(f"<td>{html.escape(str(worst[column]))}</td>" for column in ("formula", *corners.HALLS))
+    assert f"<tr><td>1.5/1.3</td>{cells}</tr>" in page
     beside = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert {name: beside[name] for name in figures} == figures
     assert "http" not in page, "the page needs nothing from anywhere"
