@@ -214,10 +214,10 @@ class Desk:
         seq = order.put(self.inputs.command, now_ns + round(lease_s * 1e9), resumed=resumed)
         takes_s = order.takes_s(self.composed.config, self._span_w(order))
         deadline_ns = now_ns + round(max(2.0 * takes_s, takes_s + 30.0) * 1e9)
-        return Live(command_id, seq, order, self.purchase.mean_w, now_ns, deadline_ns, source)
+        return Live(command_id, seq, order, self.purchase.led_w, now_ns, deadline_ns, source)
 
     def _span_w(self, order: Order) -> float:
-        return 0.0 if math.isnan(self.purchase.mean_w) else order.target_w - self.purchase.mean_w
+        return 0.0 if math.isnan(self.purchase.led_w) else order.target_w - self.purchase.led_w
 
     def _promise(self, order: Order) -> str:
         """What is said at once of a ramp that the site does not allow."""

@@ -61,7 +61,7 @@ class Live:
 
 def progress(live: Live, out: views.Outputs, purchase: Purchase, racks: int, now_ns: int) -> Word | None:
     """What became of a started command, None while nothing did."""
-    mean_w = purchase.mean_w
+    mean_w = purchase.led_w
     if live.verb in (codes.HOLD, codes.ESTOP):
         there = live.verb == codes.HOLD or mean_w <= out.least_w + 0.01 * purchase.max_w
         return Word("reached") if there else None

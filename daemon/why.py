@@ -95,7 +95,8 @@ class Moment:
         found: dict[str, Any] = {
             "at": _stamp(self.wall(out.at_ns)),
             "power_w": out.power_w if out.meter_good else None,
-            "reference_w": out.reference_w, "goal_w": out.goal_w, "least_w": out.least_w, "most_w": out.most_w,
+            "reference_w": out.reference_w, "response_w": out.response_w, "goal_w": out.goal_w, "least_w": out.least_w,
+            "most_w": out.most_w,
             "envelope": codes.Envelope(out.envelope).name.lower(),
             "asked": _VERBS[codes.Verb(out.verb)],
             "command_id": None if self.command is None else self.command.id,
@@ -109,7 +110,7 @@ class Moment:
         found["words"] = words.format(
             reference_mw=out.reference_w / 1e6, least_mw=out.least_w / 1e6, most_mw=out.most_w / 1e6,
             import_mw=self.limits.site.import_w / 1e6, envelope=found["envelope"],
-        )  # fmt: skip
+        ) + beside(out.response_w)  # fmt: skip
         return found
 
     def rack(self, i: int) -> dict[str, Any]:
@@ -153,6 +154,12 @@ class Moment:
             near = difflib.get_close_matches(rack, list(self.names.racks), n=1) if len(self.names.racks) < 500 else []
             return {"error": f"there is no rack {rack!r}" + (f"; did you mean {near[0]!r}?" if near else "")}
         return {"site": self.site(), "rack": self.rack(list(self.names.racks).index(rack))}
+
+
+def beside(response_w: float) -> str:
+    """The primary response in words, where it shows in the figures that stand beside it."""
+    mw = round(response_w / 1e6, 3)
+    return f", primary response {mw:+.3f} MW" if mw else ""
 
 
 def _room(loop_w: float) -> str:

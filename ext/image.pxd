@@ -425,7 +425,8 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t return_ns
     int64_t rests               # and how often free_ns and worn_ns have changed
     double return_cap_w
-    double reference_w
+    double reference_w          # without the primary response
+    double response_w           # primary response as far as there is room for it: it is beside the reference
     double goal_w
     double power_w              # meter, last good
     double disturbance_w

@@ -201,6 +201,7 @@ class Outputs(ctypes.Structure):
     rests: int
     return_cap_w: float
     reference_w: float
+    response_w: float
     goal_w: float
     power_w: float
     disturbance_w: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import aiomqtt
 import pytest
+from rich.console import Console
 
 from rampd.daemon import cli, client, messages, onsite, sitecheck
 from rampd.daemon.arbitrate import Source, asked_by
@@ -133,7 +135,7 @@ CONFIG = sitecheck.load(Path(__file__).resolve().parents[2] / "examples" / "benc
 REASON = {"scope": "cdu-1", "reason": "cooling", "action": "derate", "racks": 3, "needs_reset": False}
 STATE: dict[str, Any] = (
     dict.fromkeys(("at", "mode", "envelope", "binding", "source", "control", "channel"), "x")
-    | dict.fromkeys(("power_w", "reference_w", "requested_w", "min_w", "max_w"), 1e6)
+    | dict.fromkeys(("power_w", "reference_w", "response_w", "requested_w", "min_w", "max_w"), 1e6)
     | {"firm_down_5s_w": 0.0, "firm_up_5s_w": 1, "frequency_hz": 50.0, "command_id": "c-1", "compliant": True}
     | {"racks": dict.fromkeys(RACK_STATES, 12), "failsafe": [REASON]}
 )
@@ -143,13 +145,14 @@ STATE: dict[str, Any] = (
     ("changes", "good"),
     [
         ({}, True),
-        (dict.fromkeys(("power_w", "reference_w", "requested_w", "frequency_hz", "command_id")), True),
+        (dict.fromkeys(("power_w", "reference_w", "response_w", "requested_w", "frequency_hz", "command_id")), True),
         ({"failsafe": [], "more": [1]}, True),
         ({"power_w": "8 MW"}, False),
         ({"frequency_hz": "50"}, False),
         ({"firm_up_5s_w": None}, False),
         ({"min_w": None}, False),
         ({"reference_w": [1]}, False),
+        ({"response_w": "-1.2 MW"}, False),
         ({"max_w": 10**400}, False),
         ({"command_id": 7}, False),
         ({"compliant": "yes"}, False),
@@ -178,3 +181,10 @@ def test_a_state_that_lacks_something_is_none(key: str) -> None:
     payload = json.dumps({name: STATE[name] for name in STATE if name != key}).encode()
     with pytest.raises(client.Unavailable):
         client.said(aiomqtt.Message("rampd/v1/hall/state", payload, 1, False, 1, None), client.STATE)
+
+
+@pytest.mark.parametrize(("response_w", "words"), [(-1.2e6, "1.000 MW, primary response -1.200 MW"), (0.0, "1.000 MW")])
+def test_status_says_what_stands_beside_the_reference(response_w: float, words: str) -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(client.table(CONFIG, {"state": STATE | {"response_w": response_w}, "status": {}}))
+    assert f"reference {words}  requested" in console.export_text()

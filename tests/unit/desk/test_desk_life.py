@@ -49,6 +49,14 @@ def test_a_passing_value_does_not_reach(office: Office) -> None:
     assert "reached" not in office.stages(command)
 
 
+@pytest.mark.parametrize(("power_w", "stage"), [(228e3, "reached"), (248e3, "started")])
+def test_primary_response_stands_beside_what_is_reached(office: Office, power_w: float, stage: str) -> None:
+    command = office.send("setpoint", percent=50)
+    office.out.response_w = -20e3
+    office.run(3.0, power_w=power_w)
+    assert office.stages(command)[-1] == stage
+
+
 def test_a_soft_landing_is_not_waited_for(office: Office) -> None:
     command = office.send("setpoint", percent=50)
     office.tick(power_w=248e3)
