@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rampd.daemon import adversity, calls, corners, halls, margins, scores
 from rampd.daemon.closed import ClosedLoop
 from rampd.daemon.config import Grid
-from rampd.daemon.proving import Figures, Keep, hall, ignore, trace, training
+from rampd.daemon.proving import DEAD_S, Figures, Keep, hall, ignore, trace, training
 from rampd.ext import codes
 
 Floats = NDArray[np.float64]
@@ -29,6 +29,9 @@ PARTS: Final = (0.7, 0.85, 0.6, 0.9)
 # MW of each training job in the noisy hall.
 JOBS_MW: Final = (8.0, 4.0, *[1.0] * 11)
 DROOP_PERCENT: Final = 5.0
+# When the frequency falls, and the dead times of racks that are there within a second, their slopes included.
+EVENT_S: Final = 120.0
+QUICK_S: Final = (0.2, 0.7)
 # Of what the facility side of a loop can carry, which is 1.2 times its heat at full load.
 CHILLERS_LEFT: Final = 0.4
 # Racks of the hall that is called again and again, and the jobs in every other one.
@@ -184,26 +187,34 @@ def frequency(begin_s: float) -> Callable[[float], float]:
     return lambda at_s: event_hz(at_s - begin_s) if begin_s < math.inf else 60.0
 
 
-def primary(seed: int, hours: float, keep: Keep = ignore) -> Figures:
-    """Primary response with racks of at most a second's delay: the run with the event, less the same without it."""
+def answered(seed: int, dead_s: tuple[float, float], sizes_mw: tuple[float, ...], title: str, keep: Keep) -> Figures:
+    """Primary response of one hall over what it owes: the run with the event, less the same without it."""
     grid = Grid(droop_percent=DROOP_PERCENT)
+    config = hall(seed, dead_s, grid)
     runs: list[Floats] = []
-    event_s, dt_s, config = 120.0, 0.05, hall(seed, (0.2, 0.7), grid)
-    for begin_s in (math.inf, event_s):
-        loop = ClosedLoop(config, seed)
+    for begin_s in (math.inf, EVENT_S):
+        loop = ClosedLoop(config, seed, jobs=training(config, sizes_mw, seed))
         loop.hz = frequency(begin_s)
         loop.run(15.0)
         loop.command(0.8 * config.site.max_mw * 1e6, ramp_s=5.0)
-        loop.run(event_s + 70.0 - loop.now_s)
+        loop.run(EVENT_S + 70.0 - loop.now_s)
         runs.append(np.array(loop.poi_w))
-        dt_s = loop.dt_s
-    keep(trace("Primary response to a frequency event at 120 s", loop, first_s=90.0))
-    hz = np.array([event_hz(k * dt_s - event_s) for k in range(len(runs[0]))])
+    keep(trace(f"Primary response to a frequency event at {EVENT_S:.0f} s, {title}", loop, first_s=EVENT_S - 30.0))
+    hz = np.array([event_hz(k * loop.dt_s - EVENT_S) for k in range(len(runs[0]))])
     expected_w = scores.droop(hz, 60.0, DROOP_PERCENT / 100, grid.deadband_hz, config.site.max_mw * 1e6)
     # T is where the frequency is 0.1 Hz off.
-    crossed_s = event_s + 0.1 / 0.23 * 4.0
-    initial, sustained = scores.primary(expected_w, runs[1] - runs[0], dt_s, crossed_s)
-    return {"pfr": {"initial": round(initial, 4), "sustained": round(sustained, 4)}}
+    crossed_s = EVENT_S + 0.1 / 0.23 * 4.0
+    initial, sustained = scores.primary(expected_w, runs[1] - runs[0], loop.dt_s, crossed_s)
+    return {"initial": round(initial, 4), "sustained": round(sustained, 4)}
+
+
+def primary(seed: int, hours: float, keep: Keep = ignore) -> Figures:
+    """Primary response with racks of at most a second's delay; beside it that of the ordinary hall, and with jobs."""
+    return {"pfr": {
+        **answered(seed, QUICK_S, (), "racks that answer within a second", keep),
+        "others": answered(seed, DEAD_S, (), f"racks that answer within {DEAD_S[1]:.0f} s", keep),
+        "noisy": answered(seed, DEAD_S, JOBS_MW, "the same with training jobs", keep),
+    }}  # fmt: skip
 
 
 def normal(seed: int, hours: float, keep: Keep = ignore) -> Figures:

@@ -93,9 +93,11 @@ def test_base_points_every_four_seconds() -> None:
 
 
 def test_primary_response() -> None:
+    """Scored with racks that answer within a second; slower ones are there as well when the windows begin."""
     found = qualify.primary(1, HOURS)["pfr"]
-    assert 0.95 <= found["initial"] <= 1.05
-    assert 0.95 <= found["sustained"] <= 1.05
+    for one, loose in ((found, 0.05), (found["others"], 0.05), (found["noisy"], 0.1)):
+        assert one["initial"] == pytest.approx(1.0, abs=loose)
+        assert one["sustained"] == pytest.approx(1.0, abs=loose)
 
 
 def test_a_normal_day_keeps_its_windows_also_beside_a_training_job() -> None:
