@@ -106,32 +106,54 @@ def give(limits: Limits, state: State, i: int) -> float:
     return by_w
 
 
-def ends(limits: Limits, state: State) -> None:
-    """Sets `end_w` of racks with minimum times: the level that the goal of the ramp gives each.
+def spread(limits: Limits, state: State) -> None:
+    """Sets `end_w` of racks with minimum times to the level that the goal of the ramp gives each.
 
-    What one level leaves of the goal the next rack takes up, so that their sum is right with one change of each. What
-    the envelope does not let the sum do at once, a rack does in several changes.
+    What one level leaves of the goal the next rack takes up, so that their sum is right with one change of each. What is
+    left in the end is one level more where that is nearer: those that move freely make room for the rest.
     """
     site = limits.site
-    up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
-    move_s = min(1.0, 2.0 * site.phases * site.period_ns * 1e-9)
     rest_w = max(state.disturbance_w, -site.generation_w)
     total_w = (min(state.goal_w + state.response_w, site.import_w) - rest_w) / state.through + state.idle_w
     allocate(limits, state, state.lo_w, state.hi_w, max(0.0, total_w), state.end_w)
     left_w = 0.0
+    last = -1
     for k in range(limits.stepped_first[site.tiers]):
         i = limits.stepped[k]
         if changes_once(limits, i) and state.lo_w[i] < state.hi_w[i]:
             # Below a full node a rack takes up nothing that others left.
-            share_w = state.end_w[i] if state.bound_why[i] == WHY_NODE else state.end_w[i] + left_w
+            full = state.bound_why[i] == WHY_NODE
+            share_w = state.end_w[i] if full else state.end_w[i] + left_w
             whole_w = state.hi_w[i]
             if share_w < whole_w:
                 whole_w = max(below(limits, i, share_w), state.lo_w[i])
+                last = last if full else i
             left_w += state.end_w[i] - whole_w
+            state.end_w[i] = whole_w
+    if last >= 0 and state.goal_w + state.response_w <= site.import_w:
+        gap_w = above(limits, last, state.end_w[last]) - state.end_w[last]
+        # One that stands there stays there: what lies between two levels is noisy.
+        part = 0.4 if state.applied_w[last] >= state.end_w[last] + gap_w else 0.6
+        if left_w >= part * gap_w and state.end_w[last] + gap_w <= state.hi_w[last]:
+            state.end_w[last] += gap_w
+
+
+def ends(limits: Limits, state: State) -> None:
+    """Sets `end_w` of racks with minimum times: where each goes in one change.
+
+    What the envelope does not let the sum do at once, a rack does in several changes.
+    """
+    site = limits.site
+    up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    move_s = min(1.0, 2.0 * site.phases * site.period_ns * 1e-9)
+    spread(limits, state)
+    for k in range(limits.stepped_first[site.tiers]):
+        i = limits.stepped[k]
+        if changes_once(limits, i) and state.lo_w[i] < state.hi_w[i]:
             applied_w = state.applied_w[i]
             most_w = max(above(limits, i, applied_w), below(limits, i, applied_w + 1.2 * up * move_s))
             least_w = below(limits, i, applied_w - 1.2 * site.dispatched_down * move_s)
-            state.end_w[i] = min(max(whole_w, least_w), max(most_w, state.lo_w[i]))
+            state.end_w[i] = min(max(state.end_w[i], least_w), max(most_w, state.lo_w[i]))
 
 
 def stand_or_end(limits: Limits, state: State, i: int) -> float:

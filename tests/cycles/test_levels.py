@@ -89,6 +89,8 @@ CHANGES = {
     "up, the other as well":      (200.0, [80.0, 80.0], [100.0, 0.0], [100.0, 100.0]),
     "who is there stays there":   (100.0, [60.0, 60.0], [100.0, 50.0], [50.0, 50.0]),
     "a goal between two levels":  (104.0, [52.0, 52.0], [50.0, 50.0], [50.0, 50.0]),
+    "nearer to the higher one":   (107.0, [53.5, 53.5], [50.0, 50.0], [50.0, 60.0]),
+    "between them it stays":      (105.0, [52.5, 52.5], [50.0, 60.0], [50.0, 60.0]),
 }  # fmt: skip
 
 
@@ -102,6 +104,24 @@ def test_a_rack_that_rests_after_a_change_goes_where_the_goal_takes_it_when_half
     made.state.goal_w = goal_w
     interpreted.levels.quantise(made.limits, made.state)
     assert made.state.share_w[:2] == pytest.approx(expected)
+
+
+def test_what_the_levels_of_resting_racks_leave_is_one_more_where_others_make_room() -> None:
+    """A rack that moves freely and two that are on or off: 213 of 218 kW, and neither stays off for ever."""
+    whole = Rack(min_w=0.0, max_w=109e3, quantum_w=109e3, on_s=60.0, off_s=60.0)
+    made = world([Rack(), whole, whole], dispatched_up=1e6, dispatched_down=1e6, max_w=318e3, import_w=400e3)
+    for i, power_w in enumerate((20e3, 0.0, 0.0)):
+        made.rack(i, power_w, power_w)
+    made.meter(20e3)
+    for tick in range(800):
+        out = made.tick()
+        made.refresh()
+        for i in range(3):
+            made.rack(i, out.setpoint_w[i], out.setpoint_w[i])
+        made.meter(sum(out.setpoint_w[:3]))
+        if tick == 40:
+            made.command(codes.TRACK, 313e3)
+    assert list(out.setpoint_w[:3]) == pytest.approx([95e3, 109e3, 109e3], abs=1e3)
 
 
 @pytest.mark.parametrize("down_w, expected", [(400e3, 0.0), (40.0, 50.0), (1.0, 90.0)])
