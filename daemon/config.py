@@ -73,6 +73,7 @@ class Control(_Section):
     """The loop: its rate, when a reading is too old, and how fast the feedback may correct.
 
     A silent channel and a lost meter are waited for `hold_max_s`, then the site stands no higher than its default.
+    Racks that nobody writes to fall back after `deadman_s`, one after the other.
 
     `foreign` is what a limit means that somebody else wrote to a rack: `retake` writes ours again, `hold` leaves the
     rack to them until it shows ours, `yield` until they were quiet for ten minutes.

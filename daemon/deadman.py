@@ -1,15 +1,21 @@
 """What every rack does when rampd dies now: falls back by itself, or holds its last limit for ever.
 
-The dead-man MW are those of racks that hold: nobody lowers them again. A site file may limit them.
+The dead-man MW are those of racks that hold: nobody lowers them again. A site file may limit them. Those that fall back
+do so one after the other: timers that ended together would drop the hall.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from rampd.daemon.config import Rack
+from rampd.daemon import gridcheck
+from rampd.daemon.config import Config, Rack
 from rampd.drivers.maps import AnyMap
+
+LONGEST_S: Final = 3600
+"""No rack waits longer: what is left falls back then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,23 @@ def falls_to_kw(rack: Rack, device_map: AnyMap | None) -> float | None:
     if policy is None or not policy.falls_back:
         return None
     return rack.min_kw if rack.fallback_kw is None else rack.fallback_kw
+
+
+def times_s(config: Config, racks: Sequence[tuple[Rack, AnyMap | None]]) -> dict[str, int]:
+    """After how many seconds without a write each rack that falls back does so, by its id.
+
+    The first after `deadman_s`, in the order in which racks are shed; each as much later as the normal envelope takes
+    for what those before it may draw less, or more, by then.
+    """
+    pace_mw_per_s = gridcheck.normal_mw_per_s(config, up=False) / (1.0 + config.site.losses_percent / 100.0)
+    sum_mw = 0.0
+    found = {}
+    for rack, device_map in sorted(racks, key=lambda one: -one[0].tier):
+        to_kw = falls_to_kw(rack, device_map)
+        if to_kw is not None:
+            found[rack.id] = min(LONGEST_S, round(config.control.deadman_s + sum_mw / pace_mw_per_s))
+            sum_mw += max(rack.max_kw - to_kw, to_kw - rack.min_kw) / 1e3
+    return found
 
 
 def worst(racks: Sequence[tuple[Rack, AnyMap | None]]) -> Worst:

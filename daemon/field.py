@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
+from rampd.daemon import deadman
 from rampd.daemon.config import Config, Rack
 from rampd.daemon.delivery import Target
 from rampd.daemon.logins import logins
@@ -45,6 +46,8 @@ class Field:
         self.wheel = Wheel(wall, self.endpoints.values())
         self._drivers: dict[str, RackDriver] = {}
         self._logins = logins(composed.config)
+        places = zip(composed.racks, composed.rack_points, strict=True)
+        self.dead_men_s = deadman.times_s(composed.config, [(rack, point.map) for rack, point in places])
         racks = {rack.id: rack for rack in composed.racks}
         for point in composed.points:
             rack = racks.get(point.id)
@@ -64,7 +67,8 @@ class Field:
         self.devices.append(device)
         if rack is not None:
             fallback_w = (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw) * 1e3
-            dead_man = DeadMan(self._composed.config.control.deadman_s, fallback_w)
+            after_s = self.dead_men_s.get(rack.id, self._composed.config.control.deadman_s)
+            dead_man = DeadMan(after_s, fallback_w)
             rating = Rating(rack.max_kw * 1e3, max(rack.up_kw_per_s, rack.down_kw_per_s) * 1e3)
             self._drivers[rack.id] = ModbusRack(device, self._inputs, dead_man, rating)
 

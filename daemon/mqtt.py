@@ -16,7 +16,7 @@ import ssl
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,14 +152,15 @@ class Bus:
     """The site on its broker. `send` may be called at any time; what cannot go now is kept, bounded."""
 
     def __init__(
-        self, mqtt: Mqtt, site_id: str, show: Show, snapshot: Callable[[], views.Outputs], dead_man_s: int
-    ) -> None:
+        self, mqtt: Mqtt, site_id: str, show: Show, snapshot: Callable[[], views.Outputs],
+        dead_men_s: Mapping[str, int],
+    ) -> None:  # fmt: skip
         self.mqtt = mqtt
         self.root = f"{mqtt.prefix}/{site_id}"
         self.site_id = site_id
         self.show = show
         self.snapshot = snapshot
-        self.dead_man_s = dead_man_s
+        self.dead_men_s = dead_men_s
         self.session = uuid.uuid4().hex[:12]
         self.since = stamp()
         self.connected = False
@@ -411,7 +412,7 @@ class Bus:
     async def _meta(self, client: aiomqtt.Client, only: Set[str] | None = None) -> None:
         if only is None:
             self.show.nameplates.fresh.clear()
-        for topic, payload in self.show.meta(self.dead_man_s, only):
+        for topic, payload in self.show.meta(self.dead_men_s, only):
             await publish(client, f"{self.root}/{topic}", json.dumps(payload), qos=1, retain=True)
 
     async def _self_test(self, client: aiomqtt.Client) -> None:

@@ -76,7 +76,7 @@ class Daemon:
         self.unfinished = Unfinished(self.composed, self.journal)
         self.happenings = Happenings(self.desk, self.events, self.field.up, config.site.max_mw * 1e6)
         self.show = Show(self.composed, self.inputs, self.desk, self.field.nameplates)
-        self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, config.control.deadman_s)
+        self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, self.field.dead_men_s)
         self.bus.desk = self.desk
         self.bus.events = self.events
         self.block_ns = 0

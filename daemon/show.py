@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, Final
 
 from rampd.daemon import ladder
@@ -160,14 +160,17 @@ class Show:
                 }
         return found
 
-    def meta(self, dead_man_s: int, only: Set[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(topic, payload) of what every thing is, or of devices by their ids; retained by the caller."""
+    def meta(self, dead_men_s: Mapping[str, int], only: Set[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(topic, payload) of what every thing is, or of devices by their ids; retained by the caller.
+
+        `dead_men_s`: when racks fall back, those that do.
+        """
         if only is None:
             yield self._site_meta()
         racks = {rack.id: rack for rack in self.composed.racks}
         for point in self.composed.points:
             if only is None or point.id in only:
-                yield self._point_meta(point, racks.get(point.id), dead_man_s)
+                yield self._point_meta(point, racks.get(point.id), dead_men_s.get(point.id))
 
     def _site_meta(self) -> tuple[str, dict[str, Any]]:
         site = self.composed.config.site
@@ -177,7 +180,7 @@ class Show:
             "racks": len(self.composed.racks),
         }  # fmt: skip
 
-    def _point_meta(self, point: Point, rack: Rack | None, dead_man_s: int) -> tuple[str, dict[str, Any]]:
+    def _point_meta(self, point: Point, rack: Rack | None, dead_man_s: int | None) -> tuple[str, dict[str, Any]]:
         payload: dict[str, Any] = {
             "map": point.map.name, "title": point.map.title, "address": point.device.address,
             "unit": point.device.unit, "period_s": point.device.period_s,
@@ -186,11 +189,10 @@ class Show:
         if isinstance(point.map, DeviceMap):
             payload["timing"] = {name: getattr(point.map, name) for name in TIMING}
         if rack is not None:
-            policy = point.map.policy
             payload |= {
                 "kind": rack.kind, "node": rack.node, "loop": rack.loop, "tier": rack.tier,
                 "min_w": rack.min_kw * 1e3, "max_w": rack.max_kw * 1e3,
-                "dead_man_s": dead_man_s if policy is not None and policy.falls_back else None,
+                "dead_man_s": dead_man_s,
                 "fallback_w": (rack.min_kw if rack.fallback_kw is None else rack.fallback_kw) * 1e3,
             }  # fmt: skip
         if texts := self.nameplates.found.get(point.id):

@@ -23,7 +23,8 @@ def summary(composed: Composed) -> dict[str, Any]:
     limits = views.limits(composed.limits)
     kinds = Counter(rack.kind for rack in composed.racks)
     watts = {kind: sum(r.max_kw for r in composed.racks if r.kind == kind) / 1e3 for kind in kinds}
-    silent = deadman.worst([(r, point.map) for r, point in zip(composed.racks, composed.rack_points, strict=True)])
+    racks = [(r, point.map) for r, point in zip(composed.racks, composed.rack_points, strict=True)]
+    silent = deadman.worst(racks)
     links = traffic((point.device, point.map) for point in composed.points)
     busiest = max(links.values(), key=lambda link: link.requests_per_s)
     return {
@@ -65,6 +66,7 @@ def summary(composed: Composed) -> dict[str, Any]:
         "dead_man_falls_mw": round(silent.falls_mw, 3),
         "dead_man_rises_mw": round(silent.rises_mw, 3),
         "dead_man_s": config.control.deadman_s,
+        "dead_man_last_s": max(deadman.times_s(config, racks).values(), default=None),
     }
 
 
@@ -102,7 +104,8 @@ def lines(composed: Composed) -> list[str]:
     most_mw = s["max_deadman_mw"]
     limit = "which nothing limits: set max_deadman_mw" if most_mw is None else f"of {most_mw:g} MW allowed"
     silent = (
-        f"all racks fall back after {s['dead_man_s']} s, by {s['dead_man_falls_mw']:g} MW at most, or rise by "
+        f"all racks fall back, one after the other, after {s['dead_man_s']} to {s['dead_man_last_s']} s, "
+        f"by {s['dead_man_falls_mw']:g} MW at most, or rise by "
         f"{s['dead_man_rises_mw']:g} MW"
         if not holding
         else f"{len(holding)} racks hold for ever ({s['without_dead_man_mw']:g} MW, {limit}): {', '.join(holding[:5])}"

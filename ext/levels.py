@@ -109,8 +109,8 @@ def give(limits: Limits, state: State, i: int) -> float:
 def spread(limits: Limits, state: State) -> None:
     """Sets `end_w` of racks with minimum times to the level that the goal of the ramp gives each.
 
-    What one level leaves of the goal the next rack takes up, so that their sum is right with one change of each. What is
-    left in the end is one level more where that is nearer: those that move freely make room for the rest.
+    What one level leaves of the goal the next rack takes up, so that their sum is right with one change of each. What
+    is left in the end is one level more where that is nearer: those that move freely make room for the rest.
     """
     site = limits.site
     rest_w = max(state.disturbance_w, -site.generation_w)

@@ -11,6 +11,8 @@ from statistics import mean
 
 import pytest
 
+from rampd.daemon import deadman
+from rampd.drivers import maps
 from tests.bus import Client
 from tests.hall import Hall
 from tests.waits import ever, until
@@ -235,8 +237,10 @@ def racks_do_not_keep_what_was_written(hall: Hall, client: Client) -> None:
         found = [value["v"] for value in values if value is not None and value["q"] == "good"]
         return found[-1] if found else None
 
+    racks = [(rack, maps.load(rack.map, hall.config.map_folder)) for rack in hall.config.racks]
+    after_s = deadman.times_s(hall.config, racks)
     for rack, fallback_w in (("gpu-002", 66e3), ("asic-006", 0.0)):
-        until(lambda rack=rack: shown(rack, "deadman_s") == 30, 12, f"{rack} has its dead-man")
+        until(lambda rack=rack: shown(rack, "deadman_s") == after_s[rack], 12, f"{rack} has its dead-man")
         until(lambda rack=rack, w=fallback_w: shown(rack, "fallback_w") == w, 12, f"{rack} has its fallback")
     same_process(hall, pid)
     assert hall.limits_broken() == []

@@ -111,7 +111,8 @@ def test_what_waits_for_a_reset_is_said_kept_and_restored(core: Core, tmp_path: 
     ladder.restore(again.composed, again.inputs, Journal.open(tmp_path / "kept.json").latched)
     assert again.lines(again.run(15.0)) == [("gpu-loop-1", "leak", 0)]
     again.inputs.command.resets += 1
-    assert again.lines(again.run(0.1)) == []
+    # What the loop lost comes back.
+    assert [line[1] for line in again.lines(again.run(0.1))] == ["return", "return_turn"]
 
 
 def test_what_the_site_no_longer_has_is_left_out_and_said(core: Core, caplog: pytest.LogCaptureFixture) -> None:

@@ -82,7 +82,9 @@ def test_meta_says_what_every_thing_is_and_is_retained(hall: Hall, bus: Client) 
     rack = found["meta/rack/gpu-001"].payload
     assert rack["map"] == "rack-power"
     assert rack["units"]["power_w"] == "W"
-    assert (rack["min_w"], rack["max_w"], rack["dead_man_s"], rack["fallback_w"]) == (40e3, 132e3, 30, 66e3)
+    assert (rack["min_w"], rack["max_w"], rack["fallback_w"]) == (40e3, 132e3, 66e3)
+    # One rack after the other, miners first.
+    assert found["meta/rack/asic-006"].payload["dead_man_s"] == 30 < rack["dead_man_s"]
     site = found["meta/site/hall"].payload
     assert (site["max_w"], site["racks"]) == (config.site.max_mw * 1e6, 12)
 

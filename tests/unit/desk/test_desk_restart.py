@@ -285,7 +285,7 @@ def test_an_id_that_is_no_level_of_a_topic_is_answered_as_invalid(composed: Comp
     office = Office(composed, clock, found)
     restart.resume(office.desk)
     office.run(2, power_w=248e3)
-    bus = Bus(composed.config.mqtt, "desk", Show(composed, office.inputs, office.desk), lambda: office.out, 30)
+    bus = Bus(composed.config.mqtt, "desk", Show(composed, office.inputs, office.desk), lambda: office.out, {})
     assert office.stages("a/#") == ["started", "reached"]
     assert {bus._place(reply) for reply in office.said} == {"rampd/v1/desk/ack/invalid"}
 
