@@ -21,7 +21,7 @@ cdef double goes_to(const image.Limits *limits, const image.State *state, int64_
 cdef void slope(const image.Limits *limits, image.State *state, int64_t i, double measured_w,
                 int64_t at_ns) noexcept nogil
 @cython.locals(dead_ticks=int64_t, ago=int64_t, row=int64_t)
-cdef bint rested(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
+cdef double earlier(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(follows=bint)
 cdef void weigh(const image.Limits *limits, image.State *state, int64_t i, double measured_w) noexcept nogil
 cdef void regard(const image.Limits *limits, image.State *state, int64_t i, double gain) noexcept nogil

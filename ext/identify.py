@@ -191,14 +191,12 @@ def slope(limits: Limits, state: State, i: int, measured_w: float, at_ns: int) -
         state.up_w_per_s[i] = bounded(revise(state.up_w_per_s[i], low, high, False), 0.2 * given, 1.3 * given)
 
 
-def rested(limits: Limits, state: State, i: int) -> bool:
-    """Whether a rack's set point is that of a second before its dead time, but for the last digits, and has acted."""
+def earlier(limits: Limits, state: State, i: int) -> float:
+    """A rack's set point of a second before its dead time, W: what its power may still be following."""
     dead_ticks = max(state.dead_up[i], state.dead_down[i])
     ago = min(dead_ticks + 1_000_000_000 // limits.site.period_ns, limits.site.history - 1)
     row = (state.tick + limits.site.history - ago) % limits.site.history
-    past_w = state.past_w[row * limits.site.racks + i]
-    off_w = max(abs(past_w - state.applied_w[i]), abs(state.cap_w[i] - state.applied_w[i]))
-    return off_w <= 0.003 * limits.max_w[i]
+    return max(state.applied_w[i], state.past_w[row * limits.site.racks + i])
 
 
 def weigh(limits: Limits, state: State, i: int, measured_w: float) -> None:
@@ -220,10 +218,15 @@ def weigh(limits: Limits, state: State, i: int, measured_w: float) -> None:
             state.stood_cap_w[i] = 0.0
         return
     gain = measured_w / cap_w
-    if gain > state.gain[i] and not rested(limits, state, i):
-        # Its cap falls faster than its power.
+    past_w = earlier(limits, state, i)
+    if gain > state.gain[i] and past_w > cap_w + 0.003 * width_w:
+        # Behind a cap that falls the power lags: of the highest that it may still follow it draws that part at least.
+        regard(limits, state, i, max(state.gain[i], min(measured_w / past_w, 1.0)))
         return
     if stood_cap_w > 0.0 and way_w >= 0.02 * width_w:
+        if abs(measured_w - state.seen_w[i]) > 0.004 * width_w:
+            # A cap that binds keeps the power still; work that wanders below it does not.
+            return
         before = state.stood_w[i] / stood_cap_w
         follows = abs(gain - before) <= before * min(0.3 * way_w / max(cap_w, stood_cap_w), 0.03)
         if 0.5 <= gain <= 1.5 and (follows or (gain <= 1.0 and cap_w < state.stood_w[i])):

@@ -185,7 +185,7 @@ def test_a_power_that_lags_behind_its_falling_cap_is_no_higher_gain() -> None:
     state = made.state
     state.gain[0] = 0.9
     state.seen_w[0] = 60e3
-    told(made, 60.0, before_kw=63.0)
+    told(made, 60.0, before_kw=67.0)
     interpreted.identify.weigh(made.limits, state, 0, 60e3)
     assert state.gain[0] == 0.9
     told(made, 60.0)

@@ -80,7 +80,7 @@ def test_the_noise_of_a_small_hall_does_not_hide_that_it_is_there(
     site: Callable[..., Site], noise: float, by_percent: float
 ) -> None:
     """Four racks whose jobs wander by more than the band of a small step."""
-    stand = site(4, 3, noise=noise, utilisation=0.9)
+    stand = site(4, 1, noise=noise, utilisation=0.9)
     max_w = stand.desk.site.max_mw * 1e6
     stand.ask(0.7 * max_w, 5.0)
     stand.run(40)
