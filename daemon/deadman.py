@@ -6,13 +6,15 @@ do so one after the other: timers that ended together would drop the hall.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from rampd.daemon import gridcheck
 from rampd.daemon.config import Config, Rack
-from rampd.drivers.maps import AnyMap
+from rampd.drivers.maps import AnyMap, DeviceMap
+from rampd.drivers.register import shift_of
 
 LONGEST_S: Final = 3600
 """No rack waits longer: what is left falls back then."""
@@ -36,11 +38,25 @@ def falls_to_kw(rack: Rack, device_map: AnyMap | None) -> float | None:
     return rack.min_kw if rack.fallback_kw is None else rack.fallback_kw
 
 
+def longest_s(device_map: AnyMap | None) -> int:
+    """The longest dead-man time that the register of a device takes, s."""
+    setpoint = device_map.setpoint if isinstance(device_map, DeviceMap) else None
+    part = None if setpoint is None else setpoint.deadman
+    if part is None or part.type in ("f32", "f64"):
+        return LONGEST_S
+    width = (part.mask >> shift_of(part.mask)).bit_length() or 16 * part.words
+    raw = (1 << width - int(part.type.startswith("s"))) - 1
+    while raw in part.nan:
+        raw -= 1
+    most_s = raw / 2.0**part.binary * part.scale + part.offset
+    return min(LONGEST_S, math.floor(most_s if part.range is None else min(most_s, part.range[1])))
+
+
 def times_s(config: Config, racks: Sequence[tuple[Rack, AnyMap | None]]) -> dict[str, int]:
     """After how many seconds without a write each rack that falls back does so, by its id.
 
     The first after `deadman_s`, in the order in which racks are shed; each as much later as the normal envelope takes
-    for what those before it may draw less, or more, by then.
+    for what those before it may draw less, or more, by then, where its register takes that.
     """
     pace_mw_per_s = gridcheck.normal_mw_per_s(config, up=False) / (1.0 + config.site.losses_percent / 100.0)
     sum_mw = 0.0
@@ -48,7 +64,8 @@ def times_s(config: Config, racks: Sequence[tuple[Rack, AnyMap | None]]) -> dict
     for rack, device_map in sorted(racks, key=lambda one: -one[0].tier):
         to_kw = falls_to_kw(rack, device_map)
         if to_kw is not None:
-            found[rack.id] = min(LONGEST_S, round(config.control.deadman_s + sum_mw / pace_mw_per_s))
+            after_s = min(longest_s(device_map), round(config.control.deadman_s + sum_mw / pace_mw_per_s))
+            found[rack.id] = max(config.control.deadman_s, after_s)
             sum_mw += max(rack.max_kw - to_kw, to_kw - rack.min_kw) / 1e3
     return found
 

@@ -66,3 +66,25 @@ def test_no_rack_waits_for_longer_than_an_hour() -> None:
     config = loaded("hall-48mw")
     slow = config.normal.model_copy(update={"down_mw_per_min": 0.1})
     assert max(times_s(config.model_copy(update={"normal": slow})).values()) == deadman.LONGEST_S
+
+
+TIMERS = {
+    # the timer of a map -> the longest that it takes, s
+    '{ at = 4, type = "u16" }': deadman.LONGEST_S,
+    '{ at = 4, type = "u16", scale = 0.001 }': 65,
+    '{ at = 4, type = "s16", scale = 0.001 }': 32,
+    '{ at = 4, type = "u16", scale = 0.01, nan = [0xffff] }': 655,
+    '{ at = 4, type = "u16", mask = 0x00ff }': 255,
+    '{ at = 4, type = "u16", range = [0, 120] }': 120,
+    '{ at = 4, type = "f32" }': deadman.LONGEST_S,
+}
+
+
+@pytest.mark.parametrize("line", TIMERS)
+def test_a_timer_is_given_no_more_than_its_register_takes(line: str, tmp_path: Path) -> None:
+    text = (Path(maps.__file__).parent / "maps/rack-power.toml").read_text(encoding="utf-8")
+    old = next(one for one in text.splitlines() if one.startswith("deadman  "))
+    (tmp_path / "timer.toml").write_text(
+        text.replace(old, f"deadman = {line}").replace("rack-power", "timer"), encoding="utf-8"
+    )
+    assert deadman.longest_s(maps.load("timer", tmp_path)) == TIMERS[line]
