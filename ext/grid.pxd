@@ -1,7 +1,8 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport ACT_DERATE, BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS
+from rampd.ext.codes cimport (
+    ACT_DERATE, BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS, WHY_COOLING)
 from rampd.ext.failsafe cimport fresh
 from rampd.ext.ladder cimport hold
 
@@ -16,6 +17,8 @@ cdef double cap(const image.Limits *limits, const image.State *state) noexcept n
 cdef void come_back(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
 @cython.locals(loop=int64_t)
 cdef bint uncooled(const image.Limits *limits, const image.State *state) noexcept nogil
+@cython.locals(i=int64_t)
+cdef double kept_back(const image.Limits *limits, const image.State *state) noexcept nogil
 @cython.locals(lost=bint)
 cdef void recover(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
 cdef void resume(const image.Inputs *inputs, const image.Limits *limits, image.State *state,

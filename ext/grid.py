@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import ACT_DERATE, BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS
+    from rampd.ext.codes import (
+        ACT_DERATE,
+        BASE_SLOTS,
+        ESTOP,
+        R_FAULT,
+        R_FREQUENCY_LOST,
+        R_UNDER_FREQUENCY,
+        SECOND_NS,
+        WHY_COOLING,
+    )
     from rampd.ext.failsafe import fresh
     from rampd.ext.ladder import hold
 if TYPE_CHECKING:
@@ -121,12 +130,25 @@ def uncooled(limits: Limits, state: State) -> bool:
     return False
 
 
+def kept_back(limits: Limits, state: State) -> float:
+    """What racks that their cooling held back in the tick before would draw more if it did not; W at the meter."""
+    sum_w = 0.0
+    for i in range(limits.site.racks):
+        if state.ours[i] and state.bound_why[i] == WHY_COOLING:
+            wants_w = min(limits.max_w[i], state.demand_w[i])
+            sum_w += state.gain[i] * max(0.0, wants_w - state.power_w[i])
+    return (1.0 + limits.site.loss_ratio) * sum_w
+
+
 def recover(limits: Limits, state: State, now_ns: int) -> None:
-    """Begins the return after a loop has cooled its racks again, of what the others have not taken over."""
+    """Begins the return after a loop has cooled its racks again, of what the others have not taken over.
+
+    What idle racks leave of the reference, or a ramp has not brought yet, no loop has lost.
+    """
     lost = uncooled(limits, state)
     if state.cooling_lost and not lost and not state.shedding and state.verb != ESTOP:
         short_w = state.reference_w - (1.0 + limits.site.loss_ratio) * state.model_w - state.disturbance_w
-        if short_w > 0.01 * limits.site.max_w:
+        if min(short_w, kept_back(limits, state)) > 0.01 * limits.site.max_w:
             come_back(limits, state, now_ns)
     state.cooling_lost = lost
 

@@ -10,7 +10,7 @@ from rampd.daemon import sitecheck
 from rampd.daemon.config import Config, Rack
 from rampd.drivers.sim.cooling import WATER_W_PER_K_LPM
 from rampd.ext import codes, views
-from tests.closed_loop import ClosedLoop
+from tests.closed_loop import ClosedLoop, hall
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 # Of the site's most in a second: a loop's racks would take a minute and more.
@@ -131,3 +131,25 @@ def test_what_a_loop_lost_comes_back_as_after_an_emergency(config: Config) -> No
     assert not views.state(loop.memory).returning
     assert loop.mean_w(10.0) == pytest.approx(stood_w, abs=slack_w)
     assert loop.vetoes() == 0
+
+
+def test_what_idle_racks_leave_of_the_reference_no_loop_has_lost(config: Config) -> None:
+    """A loop that is a little too warm for a while holds a hall at what it draws for no hour."""
+    loop = ClosedLoop(config, plant_spec=hall(config, utilisation=0.5))
+    loop.run(15.0)
+    loop.command(config.site.max_mw * 1e6, ramp_s=5.0, lease_s=3600.0)
+    loop.run(60.0)
+    state = views.state(loop.memory)
+    warm = next(i for i, cooling in enumerate(config.loops) if cooling.id.startswith("gpu"))
+    idle_w = state.reference_w - loop.mean_w(10.0)
+    assert idle_w > 0.1 * config.site.max_mw * 1e6
+    for _ in range(round(5.0 / loop.dt_s)):
+        loop.plant.loops[warm].supply_c = config.loops[warm].derate_c + 0.05
+        loop.run(loop.dt_s)
+    assert state.cooling_lost
+    for _ in range(round(60.0 / loop.dt_s)):
+        loop.plant.loops[warm].supply_c = loop.plant.loops[warm].spec.supply_c
+        loop.run(loop.dt_s)
+    assert not state.cooling_lost
+    assert not state.returning
+    assert state.reference_w == state.goal_w
