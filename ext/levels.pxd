@@ -14,7 +14,9 @@ cdef double beyond(const image.Limits *limits, int64_t i, double power_w) noexce
 cdef bint room(const image.Limits *limits, const image.State *state, int64_t i, double by_w) noexcept nogil
 @cython.locals(v=int64_t)
 cdef double give(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
-@cython.locals(i=int64_t, last=int64_t, full=bint)
+@cython.locals(i=int64_t)
+cdef double yielding(const image.Limits *limits, const image.State *state) noexcept nogil
+@cython.locals(i=int64_t, last=int64_t, full=bint, nearer=bint)
 cdef void spread(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(i=int64_t)
 cdef void ends(const image.Limits *limits, image.State *state) noexcept nogil

@@ -130,12 +130,24 @@ def spread(limits: Limits, state: State) -> None:
                 last = last if full else i
             left_w += state.end_w[i] - whole_w
             state.end_w[i] = whole_w
-    if last >= 0 and state.goal_w + state.response_w <= site.import_w:
+    room_w = (site.import_w - state.goal_w - state.response_w) / state.through
+    if last >= 0 and room_w >= 0.0:
         gap_w = above(limits, last, state.end_w[last]) - state.end_w[last]
         # One that stands there stays there: what lies between two levels is noisy.
         part = 0.4 if state.applied_w[last] >= state.end_w[last] + gap_w else 0.6
-        if left_w >= part * gap_w and state.end_w[last] + gap_w <= state.hi_w[last]:
+        nearer = left_w >= part * gap_w and state.end_w[last] + gap_w <= state.hi_w[last]
+        # Above the import limit nothing is nearer, unless the others do make room.
+        if nearer and (room_w >= gap_w - left_w or yielding(limits, state) >= gap_w - left_w):
             state.end_w[last] += gap_w
+
+
+def yielding(limits: Limits, state: State) -> float:
+    """How far the racks that move freely can go below what the goal of the ramp gives them; W."""
+    sum_w = 0.0
+    for i in range(limits.site.racks):
+        if not in_steps(limits, i):
+            sum_w += max(0.0, state.end_w[i] - state.lo_w[i])
+    return sum_w
 
 
 def ends(limits: Limits, state: State) -> None:

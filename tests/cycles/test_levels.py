@@ -124,6 +124,26 @@ def test_what_the_levels_of_resting_racks_leave_is_one_more_where_others_make_ro
     assert list(out.setpoint_w[:3]) == pytest.approx([95e3, 109e3, 109e3], abs=1e3)
 
 
+@pytest.mark.parametrize("import_w, expected_w", [(213e3, 109e3), (217e3, 109e3), (219e3, 218e3)])
+def test_one_level_more_is_not_nearer_where_nobody_makes_room_below_the_import_limit(
+    import_w: float, expected_w: float
+) -> None:
+    whole = Rack(min_w=0.0, max_w=109e3, quantum_w=109e3, on_s=60.0, off_s=60.0)
+    made = world([whole, whole], dispatched_up=1e6, dispatched_down=1e6, max_w=213e3, import_w=import_w)
+    for i in range(2):
+        made.rack(i, 0.0, 0.0)
+    made.meter(0.0)
+    for tick in range(800):
+        out = made.tick()
+        made.refresh()
+        for i in range(2):
+            made.rack(i, out.setpoint_w[i], out.setpoint_w[i])
+        made.meter(sum(out.setpoint_w[:2]))
+        if tick == 40:
+            made.command(codes.TRACK, 213e3)
+    assert sum(out.setpoint_w[:2]) == expected_w
+
+
 @pytest.mark.parametrize("down_w, expected", [(400e3, 0.0), (40.0, 50.0), (1.0, 90.0)])
 def test_what_the_envelope_does_not_let_the_sum_do_at_once_a_rack_does_in_several_changes(
     down_w: float, expected: float
