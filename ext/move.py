@@ -165,7 +165,11 @@ def wanted(limits: Limits, state: State, i: int) -> float:
     ):
         if in_steps(limits, i):
             level_w = beyond(limits, i, share_w) if state.head_w[i] > 0.0 else below(limits, i, share_w)
-            share_w = max(state.lo_w[i], min(level_w, above(limits, i, state.applied_w[i])))
+            next_w = above(limits, i, state.applied_w[i])
+            if changes_once(limits, i):
+                # It has no use for a part of its way.
+                next_w = max(next_w, below(limits, i, share_w))
+            share_w = max(state.lo_w[i], min(level_w, next_w))
         else:
             # Headroom grows slowly: it is a raise like any other.
             pace_w = 0.005 * limits.max_w[i]

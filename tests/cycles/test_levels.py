@@ -8,7 +8,7 @@ import pytest
 
 from rampd.ext import codes
 from tests import interpreted
-from tests.core import Node, Rack, World, world
+from tests.core import Cooling, Node, Rack, World, world
 
 STEP = Rack(min_w=0.0, max_w=100.0, quantum_w=10.0)
 FREE = Rack(min_w=0.0)
@@ -142,6 +142,29 @@ def test_one_level_more_is_not_nearer_where_nobody_makes_room_below_the_import_l
         if tick == 40:
             made.command(codes.TRACK, 213e3)
     assert sum(out.setpoint_w[:2]) == expected_w
+
+
+def test_a_rack_that_rests_goes_all_the_way_to_what_its_loop_carries() -> None:
+    """And not one level, which it would then sit out."""
+    rests = Rack(min_w=30e3, max_w=110e3, quantum_w=10e3, on_s=60.0, off_s=60.0)
+    made = world(
+        [rests, rests], loops=[Cooling(min_flow_lpm=10.0)], dispatched_up=1e6, dispatched_down=1e6, max_w=220e3,
+        import_w=400e3,
+    )  # fmt: skip
+    for i in range(2):
+        made.rack(i, 30e3, 30e3)
+    made.meter(60e3)
+    for tick in range(300):
+        out = made.tick()
+        made.refresh()
+        # 75 l/min over 28 K carry 145 kW.
+        made.cool(0, flow_lpm=75.0)
+        for i in range(2):
+            made.rack(i, out.setpoint_w[i], out.setpoint_w[i])
+        made.meter(sum(out.setpoint_w[:2]))
+        if tick == 40:
+            made.command(codes.TRACK, 200e3)
+    assert list(out.setpoint_w[:2]) == [70e3, 70e3]
 
 
 @pytest.mark.parametrize("down_w, expected", [(400e3, 0.0), (40.0, 50.0), (1.0, 90.0)])
