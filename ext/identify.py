@@ -274,7 +274,7 @@ def settle(limits: Limits, state: State, i: int, measured_w: float) -> None:
         bottom_w = state.bottom_w[i]
         if takes_w - asked_w > 0.03 * width_w and still:
             rest(limits, state, i, bottom_w + 0.5 * max(0.0, takes_w - bottom_w))
-        elif asked_w <= bottom_w and over_w <= 0.02 * width_w:
+        elif asked_w <= bottom_w and takes_w - asked_w <= 0.02 * width_w:
             # It went there, perhaps it goes lower now: that is tried in small parts.
             rest(limits, state, i, bottom_w - max(0.02 * width_w, limits.quantum_w[i]))
         if over_w <= 0.0:

@@ -76,6 +76,18 @@ def test_a_step_takes_no_longer_once_the_gains_are_known(gain: float, scatter: f
         assert found.overshoot_ratio <= 0.02
 
 
+def test_what_racks_draw_more_than_asked_is_no_higher_least() -> None:
+    """Not even before their gain is known: what was taken for their least then is tried again in small parts."""
+    loop = drawing(1.08)
+    loop.run(60.0)
+    for part in (0.45, 0.8) * 6:
+        loop.command(part * loop.config.site.max_mw * 1e6, ramp_s=5.0)
+        loop.run(60.0)
+    state = views.state(loop.memory)
+    for i in range(loop.count):
+        assert state.bottom_w[i] <= 1.02 * loop.limits.min_w[i]
+
+
 @pytest.mark.parametrize("quantum_kw", [0.0, 3.4])
 def test_a_rack_whose_job_pauses_has_its_power_back_soon_after(quantum_kw: float) -> None:
     """Also where not a digit of a reading differs: there no noise helps it on its way."""
