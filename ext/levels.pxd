@@ -25,9 +25,12 @@ cdef void pin(image.State *state, int64_t i, double level_w) noexcept nogil
 @cython.locals(i=int64_t, at=int64_t, steps=int64_t, scarce=bint, some_slow=bint)
 cdef double round_down(const image.Limits *limits, image.State *state, int64_t tier) noexcept nogil
 cdef bint waits(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
-@cython.locals(i=int64_t, has_it=bint)
-cdef double give_back(const image.Limits *limits, image.State *state, int64_t tier, double spare_w, double grain_w,
-                      bint held, bint slow) noexcept nogil
+@cython.locals(i=int64_t, has_it=bint, near=bint)
+cdef double give_back(const image.Limits *limits, image.State *state, int64_t tier, double spare_w, double over_w,
+                      double grain_w, bint held, bint slow) noexcept nogil
 @cython.locals(first=int64_t)
-cdef void deal(const image.Limits *limits, image.State *state, double grain_w, bint slow) noexcept nogil
-cdef double quantise(const image.Limits *limits, image.State *state) noexcept nogil
+cdef void deal(const image.Limits *limits, image.State *state, double over_w, double grain_w,
+               bint slow) noexcept nogil
+@cython.locals(i=int64_t, k=int64_t)
+cdef double freely(const image.Limits *limits, const image.State *state) noexcept nogil
+cdef double quantise(const image.Limits *limits, image.State *state, double over_w) noexcept nogil

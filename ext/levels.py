@@ -253,10 +253,13 @@ def waits(limits: Limits, state: State, i: int) -> bool:
     return above(limits, i, applied_w) - applied_w > state.rise_w
 
 
-def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: float, held: bool, slow: bool) -> float:
+def give_back(
+    limits: Limits, state: State, tier: int, spare_w: float, over_w: float, grain_w: float, held: bool, slow: bool
+) -> float:  # fmt: skip
     """Gives levels of a tier to racks that hold them already, or to those that do not; what is then left.
 
-    Less than half of `grain_w`, the smallest level that may be given, is left for certain.
+    A level is given where half of it is left, and no more than `over_w` of it is not. Else less than half of `grain_w`,
+    the smallest that may be given, is left for certain.
     """
     if spare_w < 0.5 * grain_w:
         return spare_w
@@ -268,25 +271,37 @@ def give_back(limits: Limits, state: State, tier: int, spare_w: float, grain_w: 
             continue
         gap_w = state.next_w[i] - state.share_w[i]
         has_it = state.applied_w[i] >= state.next_w[i] - 0.01 * gap_w
-        if has_it == held and spare_w >= 0.5 * gap_w and room(limits, state, i, gap_w):
+        near = spare_w >= 0.5 * gap_w and gap_w - spare_w <= over_w
+        if has_it == held and near and room(limits, state, i, gap_w):
             spare_w -= give(limits, state, i)
             if spare_w < 0.5 * grain_w:
                 break
     return spare_w
 
 
-def deal(limits: Limits, state: State, grain_w: float, slow: bool) -> None:
+def deal(limits: Limits, state: State, over_w: float, grain_w: float, slow: bool) -> None:
     """Gives back what rounding left of the slow racks to these, or of the others to those."""
     first = limits.site.tiers if slow else 0
     spare_w = 0.0
     for tier in range(limits.site.tiers):
-        spare_w = give_back(limits, state, tier, spare_w + state.tier_spare_w[first + tier], grain_w, True, slow)
-        spare_w = give_back(limits, state, tier, spare_w, grain_w, False, slow)
+        spare_w += state.tier_spare_w[first + tier]
+        spare_w = give_back(limits, state, tier, spare_w, over_w, grain_w, True, slow)
+        spare_w = give_back(limits, state, tier, spare_w, over_w, grain_w, False, slow)
 
 
-def quantise(limits: Limits, state: State) -> float:
+def freely(limits: Limits, state: State) -> float:
+    """How far the racks that move freely can make room in this move; W."""
+    sum_w = 0.0
+    for k in range(limits.stepped_first[limits.site.tiers], limits.site.racks):
+        i = limits.stepped[k]
+        sum_w += max(0.0, state.share_w[i] - state.floor_w[i])
+    return sum_w
+
+
+def quantise(limits: Limits, state: State, over_w: float) -> float:
     """Rounds `share_w` of stepped racks and pins their bounds there; the smallest step that one may take, 0: none.
 
+    Their sum comes to within half a step of what it was; to no more than `over_w` above, unless others make room.
     Slow ones among themselves: the others make up for what these draw, not for what they are to have.
     """
     grain_w = ENDLESS
@@ -297,7 +312,11 @@ def quantise(limits: Limits, state: State) -> float:
     if grain_w == ENDLESS:
         return 0.0
     load(limits, state, state.share_w)
+    # The last digits of a sum keep nobody from a level.
+    over_w = max(over_w, 0.0) + 1e-9 * limits.site.max_w
+    if over_w < 0.5 * limits.site.grain_w:
+        over_w += freely(limits, state)
     if state.slow_count:
-        deal(limits, state, grain_w, True)
-    deal(limits, state, grain_w, False)
+        deal(limits, state, over_w, grain_w, True)
+    deal(limits, state, over_w, grain_w, False)
     return grain_w

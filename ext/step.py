@@ -173,7 +173,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     sum_w = expect(limits, state)
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, sum_w, fair_w, False)
-    grain_w = quantise(limits, state)
+    grain_w = quantise(limits, state, room(limits, state) - fair_w)
     # Racks that move freely make up for the rounding as far as they can. For the last digits of a sum nobody moves.
     if limits.stepped_first[limits.site.tiers] > 0 or sum_w != fair_w:
         sum_w = expect(limits, state)

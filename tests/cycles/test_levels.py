@@ -53,7 +53,7 @@ def test_row(
     racks, nodes, share, applied, expected, grain = row
     made = world(racks, nodes)
     placed(made, share, applied)
-    assert interpreted.levels.quantise(made.limits, made.state) == pytest.approx(grain)
+    assert interpreted.levels.quantise(made.limits, made.state, codes.ENDLESS) == pytest.approx(grain)
     assert made.state.share_w[: len(racks)] == pytest.approx(expected)
 
 
@@ -63,7 +63,7 @@ def test_racks_that_may_not_move_stay_and_out_of_reach_is_out_of_reach() -> None
     state.rise_w = codes.ENDLESS
     for i, (lo_w, hi_w, reach_w) in enumerate([(34.0, 34.0, 34.0), (0.0, 100.0, 35.0), (0.0, 100.0, 100.0)]):
         state.lo_w[i], state.hi_w[i], state.reach_w[i], state.share_w[i] = lo_w, hi_w, reach_w, 34.0 + (i > 0)
-    interpreted.levels.quantise(made.limits, state)
+    interpreted.levels.quantise(made.limits, state, codes.ENDLESS)
     assert state.share_w[:3] == [34.0, 30.0, 40.0]
 
 
@@ -71,7 +71,7 @@ def test_its_least_is_a_level_of_a_rack() -> None:
     made = world([STEP])
     placed(made, [34.0], [0.0])
     made.state.lo_w[0] = 32.0
-    interpreted.levels.quantise(made.limits, made.state)
+    interpreted.levels.quantise(made.limits, made.state, codes.ENDLESS)
     assert made.state.share_w[0] == 32.0
 
 
@@ -102,7 +102,7 @@ def test_a_rack_that_rests_after_a_change_goes_where_the_goal_takes_it_when_half
     made = world([ONCE, ONCE], loss_ratio=0.0)
     placed(made, share, applied)
     made.state.goal_w = goal_w
-    interpreted.levels.quantise(made.limits, made.state)
+    interpreted.levels.quantise(made.limits, made.state, codes.ENDLESS)
     assert made.state.share_w[:2] == pytest.approx(expected)
 
 
@@ -124,11 +124,12 @@ def test_what_the_levels_of_resting_racks_leave_is_one_more_where_others_make_ro
     assert list(out.setpoint_w[:3]) == pytest.approx([95e3, 109e3, 109e3], abs=1e3)
 
 
+@pytest.mark.parametrize("rest_s", [0.0, 60.0])
 @pytest.mark.parametrize("import_w, expected_w", [(213e3, 109e3), (217e3, 109e3), (219e3, 218e3)])
 def test_one_level_more_is_not_nearer_where_nobody_makes_room_below_the_import_limit(
-    import_w: float, expected_w: float
+    import_w: float, expected_w: float, rest_s: float
 ) -> None:
-    whole = Rack(min_w=0.0, max_w=109e3, quantum_w=109e3, on_s=60.0, off_s=60.0)
+    whole = Rack(min_w=0.0, max_w=109e3, quantum_w=109e3, on_s=rest_s, off_s=rest_s)
     made = world([whole, whole], dispatched_up=1e6, dispatched_down=1e6, max_w=213e3, import_w=import_w)
     for i in range(2):
         made.rack(i, 0.0, 0.0)
@@ -174,7 +175,7 @@ def test_what_the_envelope_does_not_let_the_sum_do_at_once_a_rack_does_in_severa
     made = world([ONCE], loss_ratio=0.0, dispatched_down=down_w)
     made.limits.site.phases = 20
     placed(made, [40.0 if down_w > 100.0 else expected], [100.0])
-    interpreted.levels.quantise(made.limits, made.state)
+    interpreted.levels.quantise(made.limits, made.state, codes.ENDLESS)
     assert made.state.share_w[0] == expected
 
 
@@ -240,7 +241,7 @@ def test_a_level_that_the_sum_may_not_rise_by_yet_is_left_to_others() -> None:
     made = world([LIST, STEP, STEP])
     placed(made, [65.0, 40.0, 40.0], [40.0, 40.0, 40.0])
     made.state.rise_w = 19.0
-    interpreted.levels.quantise(made.limits, made.state)
+    interpreted.levels.quantise(made.limits, made.state, codes.ENDLESS)
     assert made.state.share_w[:3] == [40.0, 50.0, 50.0]
 
 

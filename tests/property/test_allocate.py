@@ -13,6 +13,7 @@ import highspy
 import numpy as np
 import pytest
 
+from rampd.ext import codes
 from tests import interpreted
 from tests.core import Node, Rack, World, world
 
@@ -45,7 +46,7 @@ class Case:
         return found
 
     def made(self) -> World:
-        made = world(self.racks, self.nodes)
+        made = world(self.racks, self.nodes, import_w=codes.ENDLESS)
         for i, (lo_w, hi_w) in enumerate(zip(self.lo_w, self.hi_w, strict=True)):
             made.state.lo_w[i] = lo_w
             made.state.hi_w[i] = hi_w
