@@ -2,7 +2,7 @@
 
 A write is accepted (echoed), latched (read back), effective (the power obeys); each has its deadline. A rack that fails
 one of them is unresponsive: its share goes to others while rampd tries on. An output older than the actuation deadline
-is not written, and every limit is written again at a third of the device's dead-man time, from a good tick only.
+is not written, and every limit is written again at a third of `deadman_s`, from a good tick only.
 """
 
 from __future__ import annotations

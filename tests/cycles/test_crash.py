@@ -12,9 +12,9 @@ SWINGS = [80.0, 80.0, 40.0, 40.0] * 20
 MINUTE_S = 60.0
 
 
-def adopted(rack: Rack = Rack()) -> World:  # noqa: B008 (it is frozen)
+def adopted(quantum_w: float = 0.0) -> World:
     """A world whose only rack has just been taken over."""
-    made = world([rack])
+    made = world([Rack(quantum_w=quantum_w)])
     interpreted.crash.forget(made.state, 0)
     return made
 
@@ -122,7 +122,7 @@ def test_a_set_point_that_comes_down_explains_it() -> None:
 
 @pytest.mark.parametrize(("quantum_w", "step_w", "fallen"), [(0.0, 4e3, True), (12e3, 0.0, False), (0.0, 50e3, False)])
 def test_steps_are_no_falls(quantum_w: float, step_w: float, fallen: bool) -> None:
-    made = adopted(Rack(quantum_w=quantum_w))
+    made = adopted(quantum_w)
     made.state.step_w[0] = step_w
     read(made, SWINGS)
     assert (read(made, [30.0])[-1] > 0.0) == fallen

@@ -106,22 +106,26 @@ def test_a_rack_that_rests_after_a_change_goes_where_the_goal_takes_it_when_half
     assert made.state.share_w[:2] == pytest.approx(expected)
 
 
+def come_to(made: World, target_w: float, begin_w: list[float]) -> list[float]:
+    """The set points of racks that do as they are told, forty seconds after a command."""
+    count = len(begin_w)
+    drawn_w = begin_w
+    for tick in range(801):
+        for i, power_w in enumerate(drawn_w):
+            made.rack(i, power_w, power_w)
+        made.meter(sum(drawn_w))
+        if tick == 41:
+            made.command(codes.TRACK, target_w)
+        drawn_w = made.tick().setpoint_w[:count]
+        made.refresh()
+    return drawn_w
+
+
 def test_what_the_levels_of_resting_racks_leave_is_one_more_where_others_make_room() -> None:
     """A rack that moves freely and two that are on or off: 213 of 218 kW, and neither stays off for ever."""
     whole = Rack(min_w=0.0, max_w=109e3, quantum_w=109e3, on_s=60.0, off_s=60.0)
     made = world([Rack(), whole, whole], dispatched_up=1e6, dispatched_down=1e6, max_w=318e3, import_w=400e3)
-    for i, power_w in enumerate((20e3, 0.0, 0.0)):
-        made.rack(i, power_w, power_w)
-    made.meter(20e3)
-    for tick in range(800):
-        out = made.tick()
-        made.refresh()
-        for i in range(3):
-            made.rack(i, out.setpoint_w[i], out.setpoint_w[i])
-        made.meter(sum(out.setpoint_w[:3]))
-        if tick == 40:
-            made.command(codes.TRACK, 313e3)
-    assert list(out.setpoint_w[:3]) == pytest.approx([95e3, 109e3, 109e3], abs=1e3)
+    assert come_to(made, 313e3, [20e3, 0.0, 0.0]) == pytest.approx([95e3, 109e3, 109e3], abs=1e3)
 
 
 @pytest.mark.parametrize("rest_s", [0.0, 60.0])
@@ -131,18 +135,7 @@ def test_one_level_more_is_not_nearer_where_nobody_makes_room_below_the_import_l
 ) -> None:
     whole = Rack(min_w=0.0, max_w=109e3, quantum_w=109e3, on_s=rest_s, off_s=rest_s)
     made = world([whole, whole], dispatched_up=1e6, dispatched_down=1e6, max_w=213e3, import_w=import_w)
-    for i in range(2):
-        made.rack(i, 0.0, 0.0)
-    made.meter(0.0)
-    for tick in range(800):
-        out = made.tick()
-        made.refresh()
-        for i in range(2):
-            made.rack(i, out.setpoint_w[i], out.setpoint_w[i])
-        made.meter(sum(out.setpoint_w[:2]))
-        if tick == 40:
-            made.command(codes.TRACK, 213e3)
-    assert sum(out.setpoint_w[:2]) == expected_w
+    assert sum(come_to(made, 213e3, [0.0, 0.0])) == expected_w
 
 
 def test_a_rack_that_rests_goes_all_the_way_to_what_its_loop_carries() -> None:
