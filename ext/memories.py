@@ -101,6 +101,7 @@ class State(ctypes.Structure):
     total_w: float
     model_w: float
     stand_w: float
+    stand_drawn_w: float
     through: float
     left_w: float
     idle_w: float

@@ -118,7 +118,7 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
     racks = limits.site.racks
     state.model_w = 0.0
     state.stand_w = 0.0
-    state.through = 0.0
+    state.stand_drawn_w = 0.0
     state.idle_w = 0.0
     state.news_at = 0
     age(limits, state)
@@ -140,7 +140,7 @@ def advance(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: flo
         draw(inputs, limits, state, first, end)
         first = end
     state.past_model_w[state.tick % limits.site.history] = state.model_w
-    gain = state.through / state.stand_w if state.stand_w > 0.01 * limits.site.max_w else 1.0
+    gain = state.stand_drawn_w / state.stand_w if state.stand_w > 0.01 * limits.site.max_w else 1.0
     state.through = (1.0 + limits.site.loss_ratio) * gain
 
 
@@ -228,7 +228,7 @@ def draw_plain(limits: Limits, state: State, first: int, end: int) -> None:
     """Racks in our hands that answer quickly, most of all."""
     total_w = state.model_w
     stand_w = state.stand_w
-    through_w = state.through
+    stand_drawn_w = state.stand_drawn_w
     idle_w = state.idle_w
     for i in range(first, end):
         gain = state.gain[i]
@@ -242,10 +242,10 @@ def draw_plain(limits: Limits, state: State, first: int, end: int) -> None:
         idle_w += max(0.0, least_w - demand_w)
         told_w = min(applied_w, max(demand_w, least_w))
         stand_w += told_w
-        through_w += gain * told_w
+        stand_drawn_w += gain * told_w
     state.model_w = total_w
     state.stand_w = stand_w
-    state.through = through_w
+    state.stand_drawn_w = stand_drawn_w
     state.idle_w = idle_w
 
 
@@ -273,7 +273,7 @@ def draw_other(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
         power_w = arriving(limits, state, i) if state.slow[i] else state.applied_w[i]
         power_w = min(power_w, max(state.demand_w[i], least_w))
     state.stand_w += power_w
-    state.through += gain * power_w
+    state.stand_drawn_w += gain * power_w
 
 
 def record(limits: Limits, state: State) -> None:
