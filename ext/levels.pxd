@@ -2,8 +2,9 @@ cimport cython
 from libc.math cimport floor
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.allocate cimport allocate, load
+from rampd.ext.allocate cimport allocate
 from rampd.ext.codes cimport DISPATCHED, ENDLESS, WHY_NODE
+from rampd.ext.tree cimport load
 
 cdef bint in_steps(const image.Limits *limits, int64_t i) noexcept nogil
 cdef bint changes_once(const image.Limits *limits, int64_t i) noexcept nogil

@@ -19,8 +19,9 @@ import cython
 if not cython.compiled:
     from math import floor
 
-    from rampd.ext.allocate import allocate, load
+    from rampd.ext.allocate import allocate
     from rampd.ext.codes import DISPATCHED, ENDLESS, WHY_NODE
+    from rampd.ext.tree import load
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
 

@@ -15,6 +15,7 @@ EXT: Final = Path(__file__).resolve().parents[1] / "ext"
 # Each after what it imports.
 KERNELS: Final = (
     "rest",
+    "tree",
     "allocate",
     "levels",
     "bounds",
