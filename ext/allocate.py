@@ -1,8 +1,9 @@
 # cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""Shares a total among racks: tier by tier, max-min fair within a tier, under the limits of the tree.
+"""Shares a total among racks: tier by tier, max-min fair within a tier, under the limits of the tree and the loops.
 
-Filling the most protected tier first maximises every tier's total in order of protection.
+Filling the most protected tier first maximises every tier's total in order of protection. The loops are looked at
+where a tree without them gives one more than it carries.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
+    from rampd.ext.loops import carry, fill_within
     from rampd.ext.rest import stir
     from rampd.ext.tree import fill_tier, load, measure
 if TYPE_CHECKING:
@@ -80,11 +82,15 @@ def allocate(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w
 def fill(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: float, out_w: Doubles) -> float:
     """Shares as `allocate` does, with bounds that are measured already."""
     fill_groups(limits, state, total_w)
+    confine(limits, state, lo_w, hi_w, total_w)
     part = state.group_part
     group = limits.group
     for i in range(limits.site.racks):
         least_w = lo_w[i]
         out_w[i] = least_w + part[group[i]] * (hi_w[i] - least_w)
+    if state.cut:
+        for i in range(limits.site.racks):
+            out_w[i] = min(out_w[i], state.cut_w[i])
     return total(out_w, limits.site.racks)
 
 
@@ -96,6 +102,14 @@ def fill_groups(limits: Limits, state: State, total_w: float) -> None:
         if state.used_w[0] >= total_w:
             break
         fill_tier(limits, state, tier, total_w)
+
+
+def confine(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: float) -> None:
+    """Fills anew where a loop does not carry what the tree alone has given; `cut` says whether."""
+    state.cut = 0
+    if state.tight and not carry(limits, state, lo_w, hi_w):
+        fill_within(limits, state, lo_w, hi_w, total_w)
+        state.cut = 1
 
 
 def settle(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: float, out_w: Doubles) -> float:
@@ -111,8 +125,10 @@ def settle(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: 
         i = limits.stepped[k]
         range_w[group[i]] += hi_w[i] - lo_w[i]
     fill_groups(limits, state, total_w)
+    confine(limits, state, lo_w, hi_w, total_w)
     for k in range(stepped, limits.site.racks):
         i = limits.stepped[k]
         least_w = lo_w[i]
-        out_w[i] = least_w + part[group[i]] * (hi_w[i] - least_w)
+        share_w = least_w + part[group[i]] * (hi_w[i] - least_w)
+        out_w[i] = min(share_w, state.cut_w[i]) if state.cut else share_w
     return total(out_w, limits.site.racks)

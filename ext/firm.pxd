@@ -23,7 +23,7 @@ cdef double quantile(const image.Limits *limits, image.State *state, int64_t at,
 cdef bint counts(const image.Inputs *inputs, const image.Limits *limits, const image.State *state,
                  int64_t i) noexcept nogil
 @cython.locals(why=int64_t, free=bint)
-cdef double above(const image.Limits *limits, const image.State *state, int64_t i, bint far) noexcept nogil
+cdef double above(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(nodes=int64_t, node_w='double *', node_var='double *', vague_w='double *', place=int64_t, k=int64_t)
 cdef void offer(const image.Limits *limits, image.State *state, int64_t i, bint up, double near_w, double far_w,
                 double wait_s, double begin_s) noexcept nogil

@@ -147,15 +147,12 @@ def counts(inputs: Inputs, limits: Limits, state: State, i: int) -> bool:
     return 2 * age_ns <= 5 * state.gap_ns[i] + 2 * limits.site.period_ns or state.gap_ns[i] == 0
 
 
-def above(limits: Limits, state: State, i: int, far: bool) -> float:
-    """How much more a rack would draw if all were called up, in seconds or, where `far`, in a minute and more.
-
-    Standing caps give way to a call. Within a minute the flow of the cooling follows the racks; in seconds it does not.
-    """
+def above(limits: Limits, state: State, i: int) -> float:
+    """How much more a rack would draw if all were called up: standing caps give way to that."""
     if state.action[i] >= ACT_NO_RAISE:
         return 0.0
     why = state.bound_why[i]
-    free = why in (WHY_MAX, WHY_SWING) or (why == WHY_COOLING and far)
+    free = why in (WHY_MAX, WHY_SWING, WHY_COOLING)
     most_w = min(limits.max_w[i], state.demand_w[i]) if free else state.hi_w[i]
     # A job that swings may wait when it counts.
     return (min(most_w, state.low_w[i]) if state.swings[i] else most_w) - state.power_w[i]
@@ -215,11 +212,10 @@ def weigh(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
     room_w = min(state.power_w[i], state.seen_w[i] / state.gain[i]) - state.bottom_w[i]
     if room_w > 0.0:
         offer(limits, state, i, False, room_w, room_w, wait_s, begin_s)
-    near_w = above(limits, state, i, False)
-    far_w = near_w
-    if state.bound_why[i] == WHY_COOLING:
-        far_w = above(limits, state, i, True)
-    if near_w > 0.0 or far_w > 0.0:
+    far_w = above(limits, state, i)
+    # Within a minute the flow of the cooling follows the racks; in seconds it does not.
+    near_w = far_w * state.loop_more[limits.loop[i]] if state.tight else far_w
+    if far_w > 0.0:
         offer(limits, state, i, True, near_w, far_w, wait_s, begin_s)
 
 
@@ -333,7 +329,7 @@ def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
 
 
 def span(limits: Limits, state: State) -> None:
-    """What the meter could be brought to, given time: by every rack's bounds, and upward by what each node carries."""
+    """What the meter could be brought to, given time: by the racks' bounds, upward by what nodes and loops carry."""
     for v in range(limits.site.nodes):
         state.used_w[v] = 0.0
         state.flow_w[v] = 0.0
@@ -343,7 +339,10 @@ def span(limits: Limits, state: State) -> None:
         most_w = state.flow_w[v]
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
             least_w += state.lo_w[i]
-            most_w += min(state.hi_w[i], state.reach_w[i]) if state.action[i] >= ACT_NO_RAISE else state.hi_w[i]
+            hi_w = min(state.hi_w[i], state.reach_w[i]) if state.action[i] >= ACT_NO_RAISE else state.hi_w[i]
+            if state.tight:
+                hi_w = state.lo_w[i] + state.loop_part[limits.loop[i]] * max(0.0, hi_w - state.lo_w[i])
+            most_w += hi_w
         most_w = min(most_w, max(least_w, limits.node_w[v] - state.reserve_w[v] + state.late_w[v]))
         state.used_w[v] = least_w
         state.flow_w[v] = most_w

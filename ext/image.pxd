@@ -133,6 +133,8 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *group_node         # [groups]
     int32_t *stepped            # [racks] those that move in steps, by tier, then the others in their order
     int32_t *stepped_first      # [tiers + 1]
+    int32_t *ranked             # [racks] tier by tier
+    int32_t *ranked_first       # [tiers + 1]
     int32_t *supply_slot        # [loops]
     int32_t *flow_slot
     int32_t *leak_slot          # -1: none
@@ -178,6 +180,8 @@ cdef struct State:              # the step's own memory
     int64_t shed_tier
     int64_t resets              # of operators, seen so far
     int64_t resetting           # one came with this tick
+    int64_t tight               # some loop does not carry all that its racks can take
+    int64_t cut                 # shares were cut to what loops carry
     int64_t cooling_lost        # a loop does not cool its racks, so that they are lowered
     int64_t returning
     int64_t return_ns
@@ -305,10 +309,16 @@ cdef struct State:              # the step's own memory
     double *coming_w            # [LOOKS] what slow racks will draw in sum, then what the others must come back to
     int64_t *node_in            # [nodes] racks that can be counted on
     int64_t *node_out           # [nodes] and those that cannot
-    double *loop_w              # [loops] thermal cap of the racks' sum
-    double *loop_load_w
-    double *loop_floor_w
-    double *loop_part
+    double *loop_w              # [loops] what the present flow carries
+    double *loop_cap_w          # [loops] what the racks may come to, by temperature as well
+    double *loop_load_w         # [loops] what they come to
+    double *loop_part           # [loops] part of their range that it carries
+    double *loop_more           # [loops] part of what they would draw more that it carries
+    double *loop_flow_w         # [loops] scratch of one tier: what it takes at a level
+    double *loop_slope_w
+    double *loop_level          # [loops] level of the tier at which the loop is full, ENDLESS: it is not
+    double *cut_w               # [racks] what its loop leaves a rack, ENDLESS: all
+    double *served_w            # [nodes] what more protected tiers take
     int64_t *seen_ns            # [racks] time of the last reading used
     double *seen_w              # [racks] and its value
     double *peak_w              # [racks] the most of late: what it is known to want

@@ -50,6 +50,11 @@ def arrange(limits: Limits) -> None:
         for v in range(site.nodes + 1):
             limits.group_first[tier * (site.nodes + 1) + v] = bisect_left(at, (tier, v))
     _stepped(limits)
+    ranked = sorted((limits.tier[i], i) for i in racks)
+    for k, (_, i) in enumerate(ranked):
+        limits.ranked[k] = i
+    for tier in range(site.tiers + 1):
+        limits.ranked_first[tier] = bisect_left(ranked, (tier, -1))
     _zones(limits)
     reasons.fill(limits)
     move_s = site.phases * site.period_ns * 1e-9

@@ -3,7 +3,8 @@ from libc.math cimport floor
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate
-from rampd.ext.codes cimport DISPATCHED, ENDLESS, WHY_NODE
+from rampd.ext.codes cimport DISPATCHED, ENDLESS, WHY_COOLING, WHY_NODE
+from rampd.ext.loops cimport burden
 from rampd.ext.tree cimport load
 
 cdef bint in_steps(const image.Limits *limits, int64_t i) noexcept nogil
@@ -17,7 +18,7 @@ cdef bint room(const image.Limits *limits, const image.State *state, int64_t i, 
 cdef double give(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(i=int64_t)
 cdef double yielding(const image.Limits *limits, const image.State *state) noexcept nogil
-@cython.locals(i=int64_t, last=int64_t, full=bint, nearer=bint)
+@cython.locals(i=int64_t, loop=int64_t, last=int64_t, full=bint, shares_loop=bint, nearer=bint)
 cdef void spread(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(i=int64_t)
 cdef void ends(const image.Limits *limits, image.State *state) noexcept nogil

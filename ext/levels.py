@@ -20,7 +20,8 @@ if not cython.compiled:
     from math import floor
 
     from rampd.ext.allocate import allocate
-    from rampd.ext.codes import DISPATCHED, ENDLESS, WHY_NODE
+    from rampd.ext.codes import DISPATCHED, ENDLESS, WHY_COOLING, WHY_NODE
+    from rampd.ext.loops import burden
     from rampd.ext.tree import load
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
@@ -86,7 +87,10 @@ def beyond(limits: Limits, i: int, power_w: float) -> float:
 
 
 def room(limits: Limits, state: State, i: int, by_w: float) -> bool:
-    """Whether every node above a rack carries so much more."""
+    """Whether the loop of a rack and every node above it carry so much more."""
+    loop = limits.loop[i]
+    if state.tight and state.loop_load_w[loop] + by_w > state.loop_cap_w[loop] * (1.0 + 1e-12):
+        return False
     v = limits.node[i]
     while v >= 0:
         if state.used_w[v] + by_w > limits.node_w[v] - state.reserve_w[v]:
@@ -96,8 +100,9 @@ def room(limits: Limits, state: State, i: int, by_w: float) -> bool:
 
 
 def give(limits: Limits, state: State, i: int) -> float:
-    """Takes a rack to its next level, in it and in the nodes above it; returns by how much."""
+    """Takes a rack to its next level, in it, in its loop and in the nodes above it; returns by how much."""
     by_w = state.next_w[i] - state.share_w[i]
+    state.loop_load_w[limits.loop[i]] += by_w
     pin(state, i, state.next_w[i])
     state.next_w[i] = 0.0
     v = limits.node[i]
@@ -119,17 +124,28 @@ def spread(limits: Limits, state: State) -> None:
     allocate(limits, state, state.lo_w, state.hi_w, max(0.0, total_w), state.end_w)
     left_w = 0.0
     last = -1
+    for loop in range(site.loops):
+        state.loop_flow_w[loop] = 0.0
     for k in range(limits.stepped_first[site.tiers]):
         i = limits.stepped[k]
         if changes_once(limits, i) and state.lo_w[i] < state.hi_w[i]:
-            # Below a full node a rack takes up nothing that others left.
+            share_w = state.end_w[i]
+            loop = limits.loop[i]
+            # Below a full node a rack takes up nothing that others left, on a full loop what is left of this.
             full = state.bound_why[i] == WHY_NODE
-            share_w = state.end_w[i] if full else state.end_w[i] + left_w
+            shares_loop = state.bound_why[i] == WHY_COOLING
+            if shares_loop:
+                share_w += state.loop_flow_w[loop]
+            elif not full:
+                share_w += left_w
             whole_w = state.hi_w[i]
             if share_w < whole_w:
                 whole_w = max(below(limits, i, share_w), state.lo_w[i])
-                last = last if full else i
-            left_w += state.end_w[i] - whole_w
+                last = last if full or shares_loop else i
+            if shares_loop:
+                state.loop_flow_w[loop] += state.end_w[i] - whole_w
+            else:
+                left_w += state.end_w[i] - whole_w
             state.end_w[i] = whole_w
     room_w = (site.import_w - state.goal_w - state.response_w) / state.through
     if last >= 0 and room_w >= 0.0:
@@ -313,6 +329,8 @@ def quantise(limits: Limits, state: State, over_w: float) -> float:
     if grain_w == ENDLESS:
         return 0.0
     load(limits, state, state.share_w)
+    if state.tight:
+        burden(limits, state, state.share_w)
     # The last digits of a sum keep nobody from a level.
     over_w = max(over_w, 0.0) + 1e-9 * limits.site.max_w
     if over_w < 0.5 * limits.site.grain_w:

@@ -38,6 +38,8 @@ class State(ctypes.Structure):
     shed_tier: int
     resets: int
     resetting: int
+    tight: int
+    cut: int
     cooling_lost: int
     returning: int
     return_ns: int
@@ -166,9 +168,15 @@ class State(ctypes.Structure):
     node_in: Longs
     node_out: Longs
     loop_w: Doubles
+    loop_cap_w: Doubles
     loop_load_w: Doubles
-    loop_floor_w: Doubles
     loop_part: Doubles
+    loop_more: Doubles
+    loop_flow_w: Doubles
+    loop_slope_w: Doubles
+    loop_level: Doubles
+    cut_w: Doubles
+    served_w: Doubles
     seen_ns: Longs
     seen_w: Doubles
     peak_w: Doubles

@@ -26,6 +26,7 @@ if not cython.compiled:
         FAULT_SETPOINT,
         MANUAL,
         SITE_IMPORT,
+        WHY_COOLING,
         WHY_NODE,
     )
     from rampd.ext.failsafe import fresh, level
@@ -86,13 +87,13 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
     """A share, or as much of the way there as the sum needs: what is dealt out anew falls here as it rises elsewhere.
 
     Falling is quick and rising has its envelope: who fell first and rose later would not be where it was told. So one
-    rises a little ahead, and the others fall as far as that. Full nodes, caps and slow racks do not wait.
+    rises a little ahead, and the others fall as far as that. Full nodes and loops, caps and slow racks do not wait.
     """
     now_w = drawn(limits, state, i, state.applied_w[i])
     way_w = drawn(limits, state, i, share_w) - now_w
     slack_w = max(0.002 * limits.site.max_w, 0.4 * limits.site.grain_w)
     if way_w < 0.0:
-        if state.hi_w[i] < now_w or state.bound_why[i] == WHY_NODE:
+        if state.hi_w[i] < now_w or state.bound_why[i] in (WHY_NODE, WHY_COOLING):
             return share_w
         # What was told to rise counts once it has; what is told beyond the slack is too much in any case.
         model_w = state.model_w * ((1.0 + limits.site.loss_ratio) / state.through)

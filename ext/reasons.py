@@ -97,7 +97,7 @@ TABLE: Final = (
     Line(Reason.R_SUPPLY_WARN, "supply_warn", "loop", NO_RAISE,
         "the supply is at warn_c or above", "its racks do not rise", clear_s=10.0),
     Line(Reason.R_SUPPLY_DERATE, "supply_derate", "loop", DERATE,
-        "the supply is at derate_c or above", "its racks are lowered, linearly to their least at max_supply_c",
+        "the supply is at derate_c or above", "its racks are lowered in sum, linearly to their least at max_supply_c",
         clear_s=10.0),
     Line(Reason.R_SUPPLY_TRIP, "supply_trip", "loop", SAFE,
         "the supply is at max_supply_c or above", "its racks go to their least at once", clear_s=10.0, reset=True),

@@ -7,8 +7,8 @@ from rampd.ext.bounds cimport bounds
 from rampd.ext.bridge cimport ahead, come_back, expect, make_up
 from rampd.ext.codes cimport (
     ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SECOND_NS, SITE_ESTOP,
-    SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_DEMAND, WHY_MAX,
-    WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE)
+    SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_COOLING,
+    WHY_DEMAND, WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe, recover, resume
@@ -25,7 +25,7 @@ from rampd.ext.thermal cimport caps, narrow
 
 cdef double room(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
-@cython.locals(why=int64_t)
+@cython.locals(why=int64_t, crowded=bint)
 cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(full=bint, why=uint8_t, i=int64_t, share_w='const double *', hi_w='const double *',
                bound_why='uint8_t *')

@@ -35,6 +35,7 @@ if not cython.compiled:
         SITE_RATE,
         SITE_REFERENCE,
         SITE_ROOM,
+        WHY_COOLING,
         WHY_DEMAND,
         WHY_MAX,
         WHY_MIN,
@@ -112,7 +113,8 @@ def explain(limits: Limits, state: State, i: int) -> None:
     why = state.bound_why[i]
     if why == WHY_MAX and state.hi_w[i] < limits.max_w[i]:
         why = WHY_DEMAND
-    if share_w < state.hi_w[i] and why != WHY_NODE:
+    crowded = why == WHY_NODE or (why == WHY_COOLING and state.action[i] < ACT_NO_RAISE)
+    if share_w < state.hi_w[i] and not crowded:
         # What bounds it from above does not bind.
         why = WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE
     if share_w > max(state.reach_w[i], state.lo_w[i]) or share_w < min(state.floor_w[i], state.hi_w[i]):
@@ -123,7 +125,7 @@ def explain(limits: Limits, state: State, i: int) -> None:
 
 
 def crowd(limits: Limits, state: State) -> None:
-    """Marks the racks whose share is less than they could have because a node above them is full."""
+    """Marks the racks whose share is less than they could have because a node above them is full, or their loop."""
     share_w = state.share_w
     hi_w = state.hi_w
     bound_why = state.bound_why
@@ -136,6 +138,10 @@ def crowd(limits: Limits, state: State) -> None:
             for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
                 why = bound_why[i]
                 bound_why[i] = WHY_NODE if share_w[i] < hi_w[i] else why
+    if state.cut:
+        for i in range(limits.site.racks):
+            if state.cut_w[i] < hi_w[i] and bound_why[i] != WHY_NODE:
+                bound_why[i] = WHY_COOLING
 
 
 def some_follow(limits: Limits, state: State) -> bool:

@@ -1,9 +1,8 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ENDLESS, WHY_COOLING
+from rampd.ext.codes cimport ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ENDLESS
 from rampd.ext.failsafe cimport fresh
-from rampd.ext.levels cimport above, below, in_steps
 from rampd.ext.rest cimport stir
 
 cdef double capacity(const image.Inputs *inputs, const image.Limits *limits, int64_t loop) noexcept nogil
@@ -13,10 +12,9 @@ cdef void caps(const image.Inputs *inputs, const image.Limits *limits, image.Sta
 cdef double bounded(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 cdef double derated(const image.Inputs *inputs, const image.Limits *limits, int64_t loop) noexcept nogil
 cdef bint ample(const image.Limits *limits, const image.State *state) noexcept nogil
-cdef bint carried(const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(tier=int64_t, narrowed=int64_t)
+@cython.locals(loop=int64_t)
 cdef void narrow(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
-cdef void lower(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
-cdef void round_down(const image.Limits *limits, image.State *state, int64_t i, double most_w) noexcept nogil
-@cython.locals(i=int64_t, has_it=bint)
-cdef void deal(const image.Limits *limits, image.State *state, int64_t tier, bint held) noexcept nogil
+@cython.locals(loop=int64_t)
+cdef void relieve(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(loop=int64_t)
+cdef void spare(const image.Limits *limits, image.State *state) noexcept nogil

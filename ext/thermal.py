@@ -3,7 +3,8 @@
 """What the cooling carries: each loop's cap on the sum of its racks, from its own measurements.
 
 Q = rho * cp * flow * (return limit - supply): what the present flow takes away before the return is too hot. Between
-the derate and the trip temperature the cap falls linearly to the racks' least.
+the derate and the trip temperature the cap falls linearly to the racks' least. Who gets how much of it is said by the
+allocation: the most protected tier keeps most.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ENDLESS, WHY_COOLING
+    from rampd.ext.codes import ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, ENDLESS
     from rampd.ext.failsafe import fresh
-    from rampd.ext.levels import above, below, in_steps
     from rampd.ext.rest import stir
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -60,97 +60,57 @@ def ample(limits: Limits, state: State) -> bool:
     return True
 
 
-def carried(limits: Limits, state: State) -> bool:
-    """Whether no loop is too warm and each carries the upper bounds of all its racks, the most that they could take."""
-    for loop in range(limits.site.loops):
-        state.loop_load_w[loop] = 0.0
-    for i in range(limits.site.racks):
-        state.loop_load_w[limits.loop[i]] += state.hi_w[i]
-    for loop in range(limits.site.loops):
-        if state.loop_load_w[loop] > state.loop_w[loop] or state.loop_action[loop] == ACT_DERATE:
-            return False
-    return True
-
-
 def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
-    """Lowers the racks' upper bounds so that no loop's sum exceeds its cap, each by the same share of its range.
-
-    Stepped racks get whole levels of it.
-    """
-    if ample(limits, state) or carried(limits, state):
+    """Sets what the racks of each loop may come to in sum; `tight` says whether that is less than they can take."""
+    state.tight = 0
+    if ample(limits, state):
         return
     for loop in range(limits.site.loops):
         state.loop_load_w[loop] = 0.0
-        state.loop_floor_w[loop] = 0.0
+        state.loop_flow_w[loop] = 0.0
+        state.loop_slope_w[loop] = 0.0
     for i in range(limits.site.racks):
-        state.loop_load_w[limits.loop[i]] += bounded(limits, state, i)
-        state.loop_floor_w[limits.loop[i]] += state.lo_w[i]
-    narrowed = 0
+        loop = limits.loop[i]
+        state.loop_load_w[loop] += bounded(limits, state, i)
+        state.loop_flow_w[loop] += state.lo_w[i]
+        state.loop_slope_w[loop] += state.hi_w[i] - state.lo_w[i]
     for loop in range(limits.site.loops):
-        floor_w = state.loop_floor_w[loop]
+        floor_w = state.loop_flow_w[loop]
         span_w = state.loop_load_w[loop] - floor_w
-        part = 1.0
-        if span_w > 0.0 and state.loop_load_w[loop] > state.loop_w[loop]:
-            part = max(0.0, (state.loop_w[loop] - floor_w) / span_w)
-        state.loop_part[loop] = part
-        state.loop_load_w[loop] = 0.0
-        if part < 1.0 or floor_w > state.loop_w[loop] or state.loop_action[loop] == ACT_DERATE:
-            narrowed += 1
-    if narrowed == 0:
-        return
+        cap_w = state.loop_w[loop]
+        if state.loop_action[loop] == ACT_DERATE:
+            # Of what they want, not of what they have: that falls.
+            cap_w = min(cap_w, floor_w + derated(inputs, limits, loop) * state.loop_slope_w[loop])
+        state.loop_cap_w[loop] = cap_w
+        state.loop_part[loop] = 1.0
+        if state.loop_load_w[loop] > cap_w:
+            state.tight = 1
+            state.loop_part[loop] = max(0.0, (cap_w - floor_w) / span_w) if span_w > 0.0 else 0.0
+    if state.tight:
+        relieve(limits, state)
+        spare(limits, state)
+
+
+def relieve(limits: Limits, state: State) -> None:
+    """What the flow no longer carries ends the minimum times of the racks on a loop."""
     for i in range(limits.site.racks):
-        if state.now_ns < state.free_ns[i] and state.loop_floor_w[limits.loop[i]] > state.loop_w[limits.loop[i]]:
-            # What the flow no longer carries ends a rack's minimum time.
+        loop = limits.loop[i]
+        if state.now_ns < state.free_ns[i] and state.loop_flow_w[loop] > state.loop_w[loop]:
             stir(state, i)
             state.lo_w[i] = min(state.lo_w[i], limits.min_w[i])
-        lower(inputs, limits, state, i)
-    for tier in range(limits.site.tiers):
-        deal(limits, state, tier, True)
-        deal(limits, state, tier, False)
 
 
-def lower(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
-    """Lowers the upper bound of one rack to its part of what the loop carries, and by the loop's temperature."""
-    loop = limits.loop[i]
-    lo_w = state.lo_w[i]
-    most_w = state.hi_w[i]
-    hi_w = most_w
-    state.next_w[i] = 0.0
-    if most_w <= lo_w:
-        return
-    if state.loop_part[loop] < 1.0:
-        hi_w = lo_w + state.loop_part[loop] * (bounded(limits, state, i) - lo_w)
-    if state.loop_action[loop] == ACT_DERATE:
-        hi_w = min(hi_w, lo_w + derated(inputs, limits, loop) * (most_w - lo_w))
-    if hi_w >= most_w:
-        return
-    most_w = bounded(limits, state, i)
-    state.hi_w[i] = hi_w
-    state.head_w[i] = 0.0
-    state.bound_why[i] = WHY_COOLING
-    if in_steps(limits, i):
-        round_down(limits, state, i, most_w)
-
-
-def round_down(limits: Limits, state: State, i: int, most_w: float) -> None:
-    """Takes a stepped rack's upper bound down to a level; notes what that leaves its loop, and the level above."""
-    whole_w = max(state.lo_w[i], below(limits, i, state.hi_w[i]))
-    next_w = above(limits, i, whole_w)
-    state.loop_load_w[limits.loop[i]] += state.hi_w[i] - whole_w
-    state.hi_w[i] = whole_w
-    if next_w <= most_w * (1.0 + 1e-12):
-        state.next_w[i] = next_w
-
-
-def deal(limits: Limits, state: State, tier: int, held: bool) -> None:
-    """What rounding left of a loop's capacity, as whole levels: to racks of a tier that have them already, or do not.
-
-    Else no rack of a loop could ever take its first step while the flow carries less than one step of each.
-    """
-    for k in range(limits.stepped_first[tier], limits.stepped_first[tier + 1]):
-        i = limits.stepped[k]
-        gap_w = state.next_w[i] - state.hi_w[i]
-        has_it = state.applied_w[i] >= state.next_w[i] - 0.01 * gap_w
-        if state.next_w[i] > 0.0 and has_it == held and gap_w <= state.loop_load_w[limits.loop[i]]:
-            state.loop_load_w[limits.loop[i]] -= gap_w
-            state.hi_w[i] = state.next_w[i]
+def spare(limits: Limits, state: State) -> None:
+    """Sets which part of what its racks would draw more each loop carries at once."""
+    for loop in range(limits.site.loops):
+        state.loop_load_w[loop] = 0.0
+        state.loop_flow_w[loop] = 0.0
+    for i in range(limits.site.racks):
+        loop = limits.loop[i]
+        state.loop_load_w[loop] += state.power_w[i]
+        if state.action[i] < ACT_NO_RAISE:
+            state.loop_flow_w[loop] += max(0.0, min(limits.max_w[i], state.demand_w[i]) - state.power_w[i])
+    for loop in range(limits.site.loops):
+        room_w = max(0.0, state.loop_cap_w[loop] - state.loop_load_w[loop])
+        more_w = state.loop_flow_w[loop]
+        state.loop_more[loop] = room_w / more_w if more_w > room_w else 1.0

@@ -135,6 +135,9 @@ def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
         state.full_w[limits.group_node[g]] += state.range_w[g]
         tier_w += state.range_w[g]
     if tier_w <= 0.0:
+        # Racks that their loops hold have no range left: the tree does not.
+        for g in range(limits.group_first[base], limits.group_first[base + nodes]):
+            state.group_part[g] = 1.0
         return
     scarce = False
     for back in range(nodes - 1):

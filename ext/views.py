@@ -157,6 +157,8 @@ class Limits(ctypes.Structure):
     group_node: Ints
     stepped: Ints
     stepped_first: Ints
+    ranked: Ints
+    ranked_first: Ints
     supply_slot: Ints
     flow_slot: Ints
     leak_slot: Ints

@@ -212,13 +212,16 @@ class World:
             "pace_w_per_s", "after_w", "before_ns",
             "after_ns", "dead_up", "dead_down", "led_ns", "moved_ns",
             "slow", "excursion", "passed", "lost_w", "sunk_w", "sunk_ns", "trough", "crest",
-            "trough_ago", "crest_ago",
+            "trough_ago", "crest_ago", "cut_w",
         ]  # fmt: skip
         nodes = [
             "used_w", "flow_w", "slope_w", "full_w", "fill", "worst_w", "reserve_w", "late_w", "sum_w", "over_ns",
-            "breach", "node_in", "node_out", "node_lost",
+            "breach", "node_in", "node_out", "node_lost", "served_w",
         ]  # fmt: skip
-        loops = ["loop_w", "loop_load_w", "loop_floor_w", "loop_part", "loop_action"]
+        loops = [
+            "loop_w", "loop_cap_w", "loop_load_w", "loop_part", "loop_more", "loop_flow_w", "loop_slope_w",
+            "loop_level", "loop_action",
+        ]  # fmt: skip
         zones = ["zone_action", "zone_reasons", "zone_latched", "zone_lost", "zone_burst", "zone_burst_ns"]
         return (
             dict.fromkeys(racks, site.racks)

@@ -161,6 +161,15 @@ def test_a_rack_that_rests_goes_all_the_way_to_what_its_loop_carries() -> None:
     assert list(out.setpoint_w[:2]) == [70e3, 70e3]
 
 
+def test_what_one_resting_rack_leaves_of_its_loop_another_takes_up() -> None:
+    """Three miners that are on or off, where the flow carries two thirds: two are on."""
+    whole = Rack(min_w=0.0, max_w=100e3, quantum_w=100e3, on_s=60.0, off_s=60.0)
+    made = world([whole] * 3, loops=[Cooling(min_flow_lpm=10.0)], dispatched_up=1e6, dispatched_down=1e6, max_w=300e3)
+    # 105 l/min over 28 K carry 203 kW.
+    made.cool(0, flow_lpm=105.0, age_s=-60.0)
+    assert sum(come_to(made, 300e3, [0.0] * 3)) == 200e3
+
+
 @pytest.mark.parametrize("down_w, expected", [(400e3, 0.0), (40.0, 50.0), (1.0, 90.0)])
 def test_what_the_envelope_does_not_let_the_sum_do_at_once_a_rack_does_in_several_changes(
     down_w: float, expected: float

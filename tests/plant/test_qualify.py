@@ -20,7 +20,7 @@ HOURS = 0.5
 RAMPD = [sys.executable, "-m", "rampd.daemon.cli"]
 
 
-@pytest.fixture(scope="module", params=(1, 3, 5, 6, 12))
+@pytest.fixture(scope="module", params=(1, 3, 5, 6, 9))
 def steps(request: pytest.FixtureRequest) -> dict[str, Any]:
     return qualify.steps(request.param, HOURS)
 

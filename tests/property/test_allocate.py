@@ -6,7 +6,7 @@ Interpreted; the compiled kernel is held to the same bits elsewhere. RAMPD_LONG=
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import highspy
@@ -15,7 +15,7 @@ import pytest
 
 from rampd.ext import codes
 from tests import interpreted
-from tests.core import Node, Rack, World, world
+from tests.core import Cooling, Node, Rack, World, world
 
 TREES = 10_000
 SEEDS = 10 if os.environ.get("RAMPD_LONG") == "1" else 1
@@ -25,13 +25,14 @@ SLACK = 1e-8
 
 @dataclass
 class Case:
-    """A tree with the bounds of its racks; `total_w` is what is to be shared."""
+    """A tree with the bounds of its racks; `total_w` is what is to be shared, `loops_w` what each loop carries."""
 
     racks: list[Rack]
     nodes: list[Node]
     lo_w: list[float]
     hi_w: list[float]
     total_w: float
+    loops_w: list[float] = field(default_factory=list)
 
     def below(self, v: int) -> list[int]:
         """Racks at and below a node."""
@@ -46,7 +47,11 @@ class Case:
         return found
 
     def made(self) -> World:
-        made = world(self.racks, self.nodes, import_w=codes.ENDLESS)
+        loops = [Cooling()] * max(1, len(self.loops_w))
+        made = world(self.racks, self.nodes, loops, import_w=codes.ENDLESS)
+        made.state.tight = len(self.loops_w) > 0
+        for loop, carries_w in enumerate(self.loops_w):
+            made.state.loop_cap_w[loop] = carries_w
         for i, (lo_w, hi_w) in enumerate(zip(self.lo_w, self.hi_w, strict=True)):
             made.state.lo_w[i] = lo_w
             made.state.hi_w[i] = hi_w
@@ -126,7 +131,9 @@ class Programme:
         self.span = (hi - lo) / self.scale
         self.tiers = sorted({rack.tier for rack in of.racks})
         below = [of.below(v) for v in range(len(of.nodes))]
-        room = [(node.limit_w - lo[racks].sum()) / self.scale for node, racks in zip(of.nodes, below, strict=True)]
+        below += [[i for i, rack in enumerate(of.racks) if rack.loop == loop] for loop in range(len(of.loops_w))]
+        most_w = [node.limit_w for node in of.nodes] + of.loops_w
+        room = [(w - lo[racks].sum()) / self.scale for w, racks in zip(most_w, below, strict=True)]
         room.append((of.total_w - lo.sum()) / self.scale)
         everything = list(range(self.count))
         kept = [everything] + [[i for i in everything if of.racks[i].tier == tier] for tier in self.tiers]
@@ -202,36 +209,39 @@ def oracle(of: Case) -> list[float]:
     return [lo_w + programme.scale * x for lo_w, x in zip(of.lo_w, above, strict=True)]
 
 
-def certify(of: Case, share_w: list[float]) -> None:
-    """Every rack below its most has a full node above it, where nothing less protected and nobody fuller takes more."""
-    racks, nodes = of.racks, of.nodes
-    slack_w = 1e-6 * max(sum(of.hi_w), 1.0) / len(racks) ** 0.5
-    sums_w, least_w = [0.0] * len(nodes), [0.0] * len(nodes)
-    # Per node: the fullest rack of the least protected tier that takes anything.
-    last: list[tuple[int, float]] = [(-1, 0.0)] * len(nodes)
+def certify(of: Case, share_w: list[float], slack: float = 1e-6) -> None:
+    """Every rack below its most has a full node or loop where nothing less protected and nobody fuller takes more."""
+    racks, nodes, first = of.racks, of.nodes, len(of.nodes)
+    slack_w = slack * max(sum(of.hi_w), 1.0) / len(racks) ** 0.5
+    # Loops stand after the nodes.
+    sums_w, least_w = [0.0] * (first + len(of.loops_w)), [0.0] * (first + len(of.loops_w))
+    # The fullest rack of the least protected tier that takes anything.
+    last: list[tuple[int, float]] = [(-1, 0.0)] * (first + len(of.loops_w))
     fill = []
     for i, rack in enumerate(racks):
         assert of.lo_w[i] <= share_w[i] <= of.hi_w[i]
         span_w = of.hi_w[i] - of.lo_w[i]
         fill.append((share_w[i] - of.lo_w[i]) / (span_w * rack.weight) if span_w > 0.0 else 0.0)
-        if share_w[i] > of.lo_w[i] + slack_w:
-            last[rack.node] = max(last[rack.node], (rack.tier, fill[i]))
-        sums_w[rack.node] += share_w[i]
-        least_w[rack.node] += of.lo_w[i]
+        for at in (rack.node, first + rack.loop)[: 2 if of.loops_w else 1]:
+            if share_w[i] > of.lo_w[i] + slack_w:
+                last[at] = max(last[at], (rack.tier, fill[i]))
+            sums_w[at] += share_w[i]
+            least_w[at] += of.lo_w[i]
     for v in range(len(nodes) - 1, 0, -1):
         up = nodes[v].parent
         sums_w[up] += sums_w[v]
         least_w[up] += least_w[v]
         last[up] = max(last[up], last[v])
-    for v, node in enumerate(nodes):
-        assert sums_w[v] <= max(node.limit_w, least_w[v]) + 1e-3
+    limits_w = [node.limit_w for node in nodes] + of.loops_w
+    for v, limit_w in enumerate(limits_w):
+        assert sums_w[v] <= max(limit_w, least_w[v]) * (1.0 + 2e-9) + 1e-3
     assert sums_w[0] <= max(of.total_w, least_w[0]) + 1e-3
     for i, rack in enumerate(racks):
         if share_w[i] >= of.hi_w[i] - slack_w:
             continue
         width = slack_w / (rack.weight * (of.hi_w[i] - of.lo_w[i])) + 1e-6
-        for v in of.path(rack.node):
-            most_w = min(nodes[v].limit_w, of.total_w) if v == 0 else nodes[v].limit_w
+        for v in of.path(rack.node) + ([first + rack.loop] if of.loops_w else []):
+            most_w = min(limits_w[v], of.total_w) if v == 0 else limits_w[v]
             full = sums_w[v] >= max(most_w, least_w[v]) - slack_w
             tier, fullest = last[v]
             if full and (tier < rack.tier or (tier == rack.tier and fullest <= fill[i] + width)):
