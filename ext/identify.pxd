@@ -16,7 +16,7 @@ cdef void dead(const image.Limits *limits, image.State *state, int64_t i) noexce
 @cython.locals(slow=bint)
 cdef void hesitate(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil
 @cython.locals(given_ticks=int64_t, ago=int64_t, row=int64_t)
-cdef double goes_to(const image.Limits *limits, const image.State *state, int64_t i, bint down) noexcept nogil
+cdef bint near_its_goal(const image.Limits *limits, const image.State *state, int64_t i, bint down) noexcept nogil
 @cython.locals(down=bint)
 cdef void slope(const image.Limits *limits, image.State *state, int64_t i, double measured_w,
                 int64_t at_ns) noexcept nogil

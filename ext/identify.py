@@ -149,16 +149,23 @@ def hesitate(limits: Limits, state: State, i: int) -> None:
         state.slow[i] = slow
 
 
-def goes_to(limits: Limits, state: State, i: int, down: bool) -> float:
-    """Where a rack goes: to the part of the move that made it pass, and to what was given before any dead time ago."""
+def near_its_goal(limits: Limits, state: State, i: int, down: bool) -> bool:
+    """Whether the last reading was near where a rack goes.
+
+    That is the part of the move that made it pass, and what was given before any dead time ago: that long ago is looked up
+    only where it matters.
+    """
     goal_w = state.aim_w[i]
+    near_w = 0.1 * limits.max_w[i] + limits.quantum_w[i]
+    if (state.seen_w[i] - goal_w if down else goal_w - state.seen_w[i]) >= near_w:
+        return False
     given_ticks = limits.dead_down[i] if down else limits.dead_up[i]
     ago = (state.now_ns - state.seen_ns[i]) // limits.site.period_ns + longest(limits, given_ticks) + 2
-    if ago >= limits.site.history:
-        return goal_w
-    row = (state.tick + limits.site.history - ago) % limits.site.history
-    past_w = state.past_w[row * limits.site.racks + i]
-    return min(goal_w, past_w) if down else max(goal_w, past_w)
+    if ago < limits.site.history:
+        row = (state.tick + limits.site.history - ago) % limits.site.history
+        past_w = state.past_w[row * limits.site.racks + i]
+        goal_w = min(goal_w, past_w) if down else max(goal_w, past_w)
+    return (state.seen_w[i] - goal_w if down else goal_w - state.seen_w[i]) < near_w
 
 
 def slope(limits: Limits, state: State, i: int, measured_w: float, at_ns: int) -> None:
@@ -175,9 +182,7 @@ def slope(limits: Limits, state: State, i: int, measured_w: float, at_ns: int) -
         return
     since_s -= last_s
     way_w -= last_w
-    goal_w = goes_to(limits, state, i, down)
-    beyond_w = state.seen_w[i] - goal_w if down else goal_w - state.seen_w[i]
-    if beyond_w < 0.1 * limits.max_w[i] + limits.quantum_w[i]:
+    if near_its_goal(limits, state, i, down):
         return
     # Readings of a rack in steps are exact to a step.
     loose_w = 0.01 * limits.max_w[i] + limits.quantum_w[i]
@@ -218,11 +223,12 @@ def weigh(limits: Limits, state: State, i: int, measured_w: float) -> None:
             state.stood_cap_w[i] = 0.0
         return
     gain = measured_w / cap_w
-    past_w = earlier(limits, state, i)
-    if gain > state.gain[i] and past_w > cap_w + 0.003 * width_w:
-        # Behind a cap that falls the power lags: of the highest that it may still follow it draws that part at least.
-        regard(limits, state, i, max(state.gain[i], min(measured_w / past_w, 1.0)))
-        return
+    if gain > state.gain[i]:
+        past_w = earlier(limits, state, i)
+        if past_w > cap_w + 0.003 * width_w:
+            # Behind a cap that falls the power lags: of the highest that it may still follow it draws that part at least.
+            regard(limits, state, i, max(state.gain[i], min(measured_w / past_w, 1.0)))
+            return
     if stood_cap_w > 0.0 and way_w >= 0.02 * width_w:
         if abs(measured_w - state.seen_w[i]) > 0.004 * width_w:
             # A cap that binds keeps the power still; work that wanders below it does not.
