@@ -12,5 +12,5 @@ cdef double solve(const image.Limits *limits, image.State *state, int64_t tier, 
 @cython.locals(at=int64_t, g=int64_t)
 cdef inline bint fits(const image.Limits *limits, image.State *state, int64_t tier, int64_t v,
                       double room_w) noexcept nogil
-@cython.locals(scarce=bint)
+@cython.locals(scarce=bint, parent=int64_t)
 cdef void fill_tier(const image.Limits *limits, image.State *state, int64_t tier, double total_w) noexcept nogil

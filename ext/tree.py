@@ -140,11 +140,19 @@ def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
             state.group_part[g] = 1.0
         return
     scarce = False
+    # Many nodes in a row have one parent: their sum stays in a register until another comes.
+    parent = 0
+    below_w = state.full_w[0]
     for back in range(nodes - 1):
         v = nodes - 1 - back
+        if limits.node_parent[v] != parent:
+            state.full_w[parent] = below_w
+            parent = limits.node_parent[v]
+            below_w = state.full_w[parent]
         if not fits(limits, state, tier, v, limits.node_w[v] - state.reserve_w[v]):
             scarce = True
-        state.full_w[limits.node_parent[v]] += state.full_w[v]
+        below_w += state.full_w[v]
+    state.full_w[parent] = below_w
     if not fits(limits, state, tier, 0, min(limits.node_w[0] - state.reserve_w[0], total_w)):
         scarce = True
     if not scarce:
