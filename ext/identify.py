@@ -152,8 +152,8 @@ def hesitate(limits: Limits, state: State, i: int) -> None:
 def near_its_goal(limits: Limits, state: State, i: int, down: bool) -> bool:
     """Whether the last reading was near where a rack goes.
 
-    That is the part of the move that made it pass, and what was given before any dead time ago: that long ago is looked up
-    only where it matters.
+    That is the part of the move that made it pass, and what was given before any dead time ago, looked up only
+    where it matters.
     """
     goal_w = state.aim_w[i]
     near_w = 0.1 * limits.max_w[i] + limits.quantum_w[i]
@@ -226,7 +226,7 @@ def weigh(limits: Limits, state: State, i: int, measured_w: float) -> None:
     if gain > state.gain[i]:
         past_w = earlier(limits, state, i)
         if past_w > cap_w + 0.003 * width_w:
-            # Behind a cap that falls the power lags: of the highest that it may still follow it draws that part at least.
+            # Behind a cap that falls the power lags: of the highest that it may still follow it draws at least this.
             regard(limits, state, i, max(state.gain[i], min(measured_w / past_w, 1.0)))
             return
     if stood_cap_w > 0.0 and way_w >= 0.02 * width_w:
