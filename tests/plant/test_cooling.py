@@ -100,6 +100,30 @@ def test_what_the_flow_carries_does_not_hang_on_the_return_sensor(
     assert loop.vetoes() == 0
 
 
+def test_the_most_protected_racks_of_a_loop_keep_their_power(config: Config) -> None:
+    """And the others have all that these leave of what the flow carries."""
+    failed = next(i for i, cooling in enumerate(config.loops) if cooling.id.startswith("gpu"))
+    name = config.loops[failed].id
+    racks = [
+        rack.model_copy(update={"tier": 0}) if rack.loop == name and i % 3 == 0 else rack
+        for i, rack in enumerate(config.racks)
+    ]
+    loop = ClosedLoop(config.model_copy(update={"racks": tuple(racks)}))
+    own = [i for i, rack in enumerate(loop.composed.racks) if rack.loop == name]
+    loop.run(15.0)
+    loop.plant.loops[failed].pumps = 0.25
+    out = loop.run(60.0)
+    carried_w = WATER_W_PER_K_LPM * loop.plant.loops[failed].flow_lpm * (
+        config.loops[failed].return_max_c - loop.plant.loops[failed].supply_c
+    )  # fmt: skip
+    kept = [i for i in own if loop.composed.racks[i].tier == 0]
+    assert 0 < len(kept) < len(own)
+    assert all(out.setpoint_w[i] >= 0.99 * loop.composed.racks[i].max_kw * 1e3 for i in kept)
+    assert max(out.setpoint_w[i] / loop.composed.racks[i].max_kw for i in own if i not in kept) < 900.0
+    assert sum(out.setpoint_w[i] for i in own) == pytest.approx(carried_w, rel=0.02)
+    assert loop.vetoes() == 0
+
+
 def test_what_a_loop_lost_comes_back_as_after_an_emergency(config: Config) -> None:
     """No faster than [restore] allows, where a dispatched command holds that would let it rise at once."""
     fast = config.dispatched.model_copy(update={"up_mw_per_s": 0.3 * config.site.max_mw})
