@@ -2,10 +2,12 @@ cimport cython
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
+from rampd.ext.allocate cimport allocate
 from rampd.ext.codes cimport (
-    ACT_NO_RAISE, AVAILABLE, FIRMS, HORIZONS, LUMPS, WHY_COOLING, WHY_MAX, WHY_SWING)
+    ACT_NO_RAISE, AVAILABLE, ENDLESS, FIRMS, HORIZONS, LUMPS, WHY_COOLING, WHY_MAX, WHY_SWING)
 from rampd.ext.levels cimport changes_once
 from rampd.ext.meter cimport aligned
+from rampd.ext.thermal cimport bounded
 
 cdef double horizon(int64_t k) noexcept nogil
 cdef double normal(double x) noexcept nogil
@@ -41,5 +43,6 @@ cdef void conclude(const image.Inputs *inputs, const image.Limits *limits, image
                    int64_t at) noexcept nogil
 @cython.locals(v=int64_t, i=int64_t)
 cdef void span(const image.Limits *limits, image.State *state) noexcept nogil
+cdef double carried(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(turn=int64_t, ticks=int64_t, racks=int64_t, nodes=int64_t, k=int64_t, v=int64_t, i=int64_t)
 cdef void firm(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

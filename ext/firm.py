@@ -18,9 +18,11 @@ import cython
 if not cython.compiled:
     from math import sqrt
 
+    from rampd.ext.allocate import allocate
     from rampd.ext.codes import (
         ACT_NO_RAISE,
         AVAILABLE,
+        ENDLESS,
         FIRMS,
         HORIZONS,
         LUMPS,
@@ -30,6 +32,7 @@ if not cython.compiled:
     )
     from rampd.ext.levels import changes_once
     from rampd.ext.meter import aligned
+    from rampd.ext.thermal import bounded
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -339,10 +342,7 @@ def span(limits: Limits, state: State) -> None:
         most_w = state.flow_w[v]
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
             least_w += state.lo_w[i]
-            hi_w = min(state.hi_w[i], state.reach_w[i]) if state.action[i] >= ACT_NO_RAISE else state.hi_w[i]
-            if state.tight:
-                hi_w = state.lo_w[i] + state.loop_part[limits.loop[i]] * max(0.0, hi_w - state.lo_w[i])
-            most_w += hi_w
+            most_w += bounded(limits, state, i)
         most_w = min(most_w, max(least_w, limits.node_w[v] - state.reserve_w[v] + state.late_w[v]))
         state.used_w[v] = least_w
         state.flow_w[v] = most_w
@@ -351,7 +351,21 @@ def span(limits: Limits, state: State) -> None:
             state.flow_w[limits.node_parent[v]] += most_w
     gain = state.through
     state.least_w = gain * (state.used_w[0] - state.idle_w) + state.disturbance_w
-    state.most_w = min(gain * (state.flow_w[0] - state.idle_w) + state.disturbance_w, limits.site.import_w)
+    most_w = carried(limits, state) if state.tight else state.flow_w[0]
+    state.most_w = min(gain * (most_w - state.idle_w) + state.disturbance_w, limits.site.import_w)
+
+
+def carried(limits: Limits, state: State) -> float:
+    """What the racks would come to if all were asked of them that nodes and loops carry; W."""
+    for i in range(limits.site.racks):
+        state.far_w[i] = bounded(limits, state, i)
+    # What lowered racks have still to give up passes: it keeps nobody from rising in the end.
+    for v in range(limits.site.nodes):
+        state.reserve_w[v] -= state.late_w[v]
+    sum_w = allocate(limits, state, state.lo_w, state.far_w, ENDLESS, state.near_w)
+    for v in range(limits.site.nodes):
+        state.reserve_w[v] += state.late_w[v]
+    return sum_w
 
 
 def firm(inputs: Inputs, limits: Limits, state: State) -> None:

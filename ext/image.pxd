@@ -312,7 +312,6 @@ cdef struct State:              # the step's own memory
     double *loop_w              # [loops] what the present flow carries
     double *loop_cap_w          # [loops] what the racks may come to, by temperature as well
     double *loop_load_w         # [loops] what they come to
-    double *loop_part           # [loops] part of their range that it carries
     double *loop_more           # [loops] part of what they would draw more that it carries
     double *loop_flow_w         # [loops] scratch of one tier: what it takes at a level
     double *loop_slope_w

@@ -208,7 +208,6 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.loop_w = <double *>take(base, &o, loops)
     x.loop_cap_w = <double *>take(base, &o, loops)
     x.loop_load_w = <double *>take(base, &o, loops)
-    x.loop_part = <double *>take(base, &o, loops)
     x.loop_more = <double *>take(base, &o, loops)
     x.loop_flow_w = <double *>take(base, &o, loops)
     x.loop_slope_w = <double *>take(base, &o, loops)

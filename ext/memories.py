@@ -170,7 +170,6 @@ class State(ctypes.Structure):
     loop_w: Doubles
     loop_cap_w: Doubles
     loop_load_w: Doubles
-    loop_part: Doubles
     loop_more: Doubles
     loop_flow_w: Doubles
     loop_slope_w: Doubles

@@ -76,16 +76,13 @@ def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
         state.loop_slope_w[loop] += state.hi_w[i] - state.lo_w[i]
     for loop in range(limits.site.loops):
         floor_w = state.loop_flow_w[loop]
-        span_w = state.loop_load_w[loop] - floor_w
         cap_w = state.loop_w[loop]
         if state.loop_action[loop] == ACT_DERATE:
             # Of what they want, not of what they have: that falls.
             cap_w = min(cap_w, floor_w + derated(inputs, limits, loop) * state.loop_slope_w[loop])
         state.loop_cap_w[loop] = cap_w
-        state.loop_part[loop] = 1.0
         if state.loop_load_w[loop] > cap_w:
             state.tight = 1
-            state.loop_part[loop] = max(0.0, (cap_w - floor_w) / span_w) if span_w > 0.0 else 0.0
     if state.tight:
         relieve(limits, state)
         spare(limits, state)

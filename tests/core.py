@@ -219,7 +219,7 @@ class World:
             "breach", "node_in", "node_out", "node_lost", "served_w",
         ]  # fmt: skip
         loops = [
-            "loop_w", "loop_cap_w", "loop_load_w", "loop_part", "loop_more", "loop_flow_w", "loop_slope_w",
+            "loop_w", "loop_cap_w", "loop_load_w", "loop_more", "loop_flow_w", "loop_slope_w",
             "loop_level", "loop_action",
         ]  # fmt: skip
         zones = ["zone_action", "zone_reasons", "zone_latched", "zone_lost", "zone_burst", "zone_burst_ns"]

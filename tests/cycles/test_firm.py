@@ -224,6 +224,21 @@ def test_what_a_node_keeps_free_is_not_there_but_what_falls_is_soon() -> None:
     assert 400.0 <= firm(made)[UP_60] <= 500.0
 
 
+def test_what_the_meter_could_be_brought_to_is_within_the_loops() -> None:
+    """What racks below a full node leave of their loop others have."""
+    made = in_a_tree({0: 1e9, 1: 3600.0})
+    made.state.tight = 1
+    for carries_kw, most_kw in ((9000.0, 8600.0), (8600.0, 8600.0), (7000.0, 7000.0)):
+        made.state.loop_cap_w[0] = carries_kw * 1e3
+        interpreted.firm.span(made.limits, made.state)
+        assert made.state.most_w == pytest.approx(most_kw * 1e3)
+    made.state.reserve_w[1], made.state.late_w[1] = 500e3, 200e3
+    made.state.loop_cap_w[0] = 9e6
+    interpreted.firm.span(made.limits, made.state)
+    assert made.state.most_w == pytest.approx(8300e3)
+    assert made.state.reserve_w[1] == pytest.approx(500e3)
+
+
 @pytest.mark.parametrize("room_kw", [100.0, 250.0, 385.0, 410.0])
 def test_the_quantile_below_full_nodes_is_no_more_than_that_of_a_lottery(room_kw: float) -> None:
     made = standing([Rack(node=1 + k // 10) for k in range(400)], 40)
