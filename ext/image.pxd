@@ -244,6 +244,7 @@ cdef struct State:              # the step's own memory
     double meter_w              # and what is believed of it: one alone may be wild
     double total_w              # asked of the racks in sum
     double model_w              # the racks' model in sum
+    double room_w               # what the import limit leaves for the racks
     double stand_w              # what the set points that stand allow the racks to draw in sum, the least in full
     double stand_drawn_w        # and what they draw of that, by their gains
     double through              # what the meter shows of one W of set points: by the racks' gains, and the losses

@@ -102,6 +102,7 @@ class State(ctypes.Structure):
     meter_w: float
     total_w: float
     model_w: float
+    room_w: float
     stand_w: float
     stand_drawn_w: float
     through: float

@@ -14,7 +14,7 @@ cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(rises=bint)
 cdef double afford(const image.Limits *limits, image.State *state, int64_t i, double share_w, bint safe) noexcept nogil
 cdef double drawn(const image.Limits *limits, const image.State *state, int64_t i, double setpoint_w) noexcept nogil
-@cython.locals(stepped=bint)
+@cython.locals(stepped=bint, short=bint, rises_short=bint)
 cdef double in_step(const image.Limits *limits, const image.State *state, int64_t i, double share_w) noexcept nogil
 @cython.locals(barred=bint)
 cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
@@ -27,7 +27,7 @@ cdef double fit(const image.Inputs *inputs, const image.Limits *limits, image.St
                 double share_w) noexcept nogil
 @cython.locals(stopped=bint)
 cdef bint stopping(const image.State *state) noexcept nogil
-@cython.locals(small=bint)
+@cython.locals(small=bint, falls=bint)
 cdef void take_turn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i, bint turn,
                     bint prompt, bint safe) noexcept nogil
 @cython.locals(i=int64_t, phases=int64_t, turn=bint, begun=bint, stops=bint, everyone=bint, prompt=bint)

@@ -88,31 +88,40 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
 
     Falling is quick and rising has its envelope: who fell first and rose later would not be where it was told. So one
     rises a little ahead, and the others fall as far as that. Full nodes and loops, caps and slow racks do not wait.
+    Where the import limit leaves no room to rise ahead, the others fall ahead instead, by a whole step.
     """
+    site = limits.site
     now_w = drawn(limits, state, i, state.applied_w[i])
     way_w = drawn(limits, state, i, share_w) - now_w
-    slack_w = max(0.002 * limits.site.max_w, 0.4 * limits.site.grain_w)
+    slack_w = max(0.002 * site.max_w, 0.4 * site.grain_w)
+    short = state.room_w < state.total_w + slack_w
+    low_w = state.total_w
+    if short:
+        low_w = min(low_w, state.room_w - max(slack_w, site.jump_w))
+        slack_w = max(0.0, state.room_w - state.total_w)
     if way_w < 0.0:
         if state.hi_w[i] < now_w or state.bound_why[i] in (WHY_NODE, WHY_COOLING):
             return share_w
         # What was told to rise counts once it has; what is told beyond the slack is too much in any case.
         model_w = state.model_w * ((1.0 + limits.site.loss_ratio) / state.through)
-        room_w = max(0.0, max(state.stand_w - slack_w, min(state.stand_w, model_w)) - state.total_w)
+        room_w = max(0.0, max(state.stand_w - slack_w, min(state.stand_w, model_w)) - low_w)
     else:
         room_w = max(0.0, state.total_w + slack_w - state.stand_w)
     if state.slow_count:
         # One that bridged comes back before the sum shows it.
         room_w = max(room_w, abs(state.back_w[i] - state.applied_w[i]))
     # One that changes once does so whole: its change is due when half of it is.
-    if abs(way_w) <= room_w or state.slow[i] or changes_once(limits, i):
+    rises_short = short and way_w > 0.0
+    if abs(way_w) <= room_w or state.slow[i] or (changes_once(limits, i) and not rises_short):
         return share_w
     stepped = in_steps(limits, i)
-    # Of a step the nearer end will do, also of the one between off and the least.
-    if 0.4 * abs(way_w) <= room_w and (stepped or min(share_w, state.applied_w[i]) < limits.min_w[i]):
+    # Of a step the nearer end will do, also of the one between off and the least; below the import limit all of it.
+    part = 1.0 if rises_short else 0.4
+    if part * abs(way_w) <= room_w and (stepped or min(share_w, state.applied_w[i]) < limits.min_w[i]):
         return share_w
     far_w = now_w + room_w if way_w > 0.0 else now_w - room_w
     if stepped:
-        far_w = below(limits, i, now_w + room_w / 0.4 if way_w > 0.0 else now_w - room_w / 0.4)
+        far_w = below(limits, i, now_w + room_w / part if way_w > 0.0 else now_w - room_w / part)
         if way_w > 0.0:
             far_w = max(state.applied_w[i], far_w)
         else:
@@ -225,7 +234,9 @@ def stopping(state: State) -> bool:
 def take_turn(inputs: Inputs, limits: Limits, state: State, i: int, turn: bool, prompt: bool, safe: bool) -> None:
     """Moves one rack towards its share, or, when it is not its turn, down for safety."""
     share_w = wanted(limits, state, i)
-    if not (safe or prompt or state.fault_hold):
+    # What falls for safety waits for nobody; what rises meanwhile waits for that.
+    falls = share_w < state.applied_w[i]
+    if not ((safe and falls) or prompt or state.fault_hold):
         share_w = in_step(limits, state, i, share_w)
     if not (turn or prompt) and share_w >= state.applied_w[i]:
         return

@@ -156,11 +156,12 @@ def some_follow(limits: Limits, state: State) -> bool:
 
 def share(limits: Limits, state: State, total_w: float) -> None:
     """The fair share of every rack, held to what it can reach in one move; what slow ones miss, fast ones bridge."""
+    state.room_w = room(limits, state)
     give_way(limits, state, state.lo_w, state.hi_w)
     fair_w = fill(limits, state, state.lo_w, state.hi_w, total_w, state.share_w)
     crowd(limits, state)
     if state.slow_count:
-        ahead(limits, state, room(limits, state))
+        ahead(limits, state, state.room_w)
     phases = limits.site.phases
     i = (phases - state.tick % phases) % phases
     while i < limits.site.racks:
@@ -179,7 +180,7 @@ def share(limits: Limits, state: State, total_w: float) -> None:
     sum_w = expect(limits, state)
     if state.slow_count or abs(sum_w - fair_w) > 2e-4 * fair_w:
         make_up(limits, state, sum_w, fair_w, False)
-    grain_w = quantise(limits, state, room(limits, state) - fair_w)
+    grain_w = quantise(limits, state, state.room_w - fair_w)
     # Racks that move freely make up for the rounding as far as they can. For the last digits of a sum nobody moves.
     if limits.stepped_first[limits.site.tiers] > 0 or sum_w != fair_w:
         sum_w = expect(limits, state)

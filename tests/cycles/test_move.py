@@ -50,6 +50,40 @@ def test_in_step(row: tuple[int, float, float, float, float, float]) -> None:
     state.applied_w[i], state.demand_w[i], state.hi_w[i] = applied_w, 109e3, 109e3
     state.bound_why[i] = codes.WHY_MAX
     state.total_w, state.stand_w, state.model_w = 500e3, 500e3 + stand_w, 500e3 + model_w
+    state.room_w = codes.ENDLESS
+    assert interpreted.move.in_step(made.limits, state, i, share_w) == pytest.approx(expected_w)
+
+
+# The slack is 2 kW, the largest step of a rack 20 kW.
+BELOW_THE_IMPORT_LIMIT = {
+    # rack, set point, share, sum of set points less the total, room beyond the total -> set point
+    "no rise ahead":                  (FREE, 50e3, 60e3, 0.0, 0.0, 50e3),
+    "as far ahead as there is room":  (FREE, 50e3, 60e3, 0.0, 1e3, 51e3),
+    "into what has fallen":           (FREE, 50e3, 60e3, -6e3, 0.0, 56e3),
+    "a fall ahead":                   (FREE, 50e3, 40e3, 0.0, 0.0, 40e3),
+    "no further than a step ahead":   (FREE, 50e3, 20e3, -5e3, 0.0, 35e3),
+    "nor beyond that":                (FREE, 50e3, 20e3, -20e3, 0.0, 50e3),
+    "with room, no fall ahead":       (FREE, 50e3, 40e3, 0.0, 2e3, 50e3),
+    "no step for its nearer end":     (FINE, 50e3, 55e3, -3e3, 0.0, 50e3),
+    "a whole step":                   (FINE, 50e3, 55e3, -5e3, 0.0, 55e3),
+    "the steps that fit":             (FINE, 50e3, 70e3, -11e3, 0.0, 60e3),
+    "off, and not on in part":        (FINE, 0.0, 20e3, -18e3, 0.0, 0.0),
+    "on, whole":                      (FINE, 0.0, 20e3, -20e3, 0.0, 20e3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", BELOW_THE_IMPORT_LIMIT.values(), ids=BELOW_THE_IMPORT_LIMIT.keys())
+def test_nobody_rises_ahead_where_the_import_limit_has_no_room(
+    row: tuple[int, float, float, float, float, float],
+) -> None:
+    i, applied_w, share_w, stand_w, room_w, expected_w = row
+    made = world(KINDS)
+    state, site = made.state, made.limits.site
+    site.grain_w, site.jump_w, site.max_w = 0.0, 20e3, 1e6
+    state.applied_w[i], state.demand_w[i], state.hi_w[i] = applied_w, 109e3, 109e3
+    state.bound_why[i] = codes.WHY_MAX
+    state.total_w, state.stand_w, state.model_w = 500e3, 500e3 + stand_w, 500e3 + stand_w
+    state.room_w = 500e3 + room_w
     assert interpreted.move.in_step(made.limits, state, i, share_w) == pytest.approx(expected_w)
 
 

@@ -156,8 +156,9 @@ class Paths(RuleBasedStateMachine):
         nodes = [Node(520e3), Node(275e3, 0), Node(280e3, 0)]
         self.made = world(
             racks, nodes, [Cooling(), Cooling()], measured=True, under=[(59.7, 1)], max_w=500e3, default_w=480e3,
-            import_w=510e3, min_w=50e3, hold_max_ns=5 * NS, hold_hz=0.05, droop=0.0, freeze_w=40e3, generation_w=0.0,
-            windows=[(15.0, codes.NORMAL, 100e3, 100e3)], stagger_ns=NS, feedback_s=1.0, return_up=5e3,
+            import_w=510e3, min_w=50e3, hold_max_ns=5 * NS, hold_hz=0.05, droop=0.05, deadband_hz=0.017, freeze_w=40e3,
+            generation_w=0.0, windows=[(15.0, codes.NORMAL, 100e3, 100e3)], stagger_ns=NS, feedback_s=1.0,
+            return_up=5e3,
         )  # fmt: skip
         self.power_w = [75e3] * RACKS
         self.limit_w = [75e3] * RACKS
@@ -334,6 +335,14 @@ class Paths(RuleBasedStateMachine):
         self.track(part, codes.DISPATCHED, 900.0, codes.LINEAR)
         self.run(6.0)
         self.gain = 1.0
+
+    @rule(i=st.integers(0, RACKS - 1), hands=st.sampled_from([codes.MANUAL, codes.LOCKED, codes.UNRESPONSIVE]),
+          seconds=st.sampled_from([0.5, 4.0]))  # fmt: skip
+    def other_hands(self, i: int, hands: int, seconds: float) -> None:
+        """Somebody else has a rack for a while, and leaves it where it is."""
+        self.made.inputs.rack_state[i] = hands
+        self.run(seconds)
+        self.made.inputs.rack_state[i] = codes.AVAILABLE
 
     @rule()
     def reset(self) -> None:
