@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Final
 
 from rampd.daemon import deadman
 from rampd.daemon.config import Config, Rack
@@ -12,11 +11,10 @@ from rampd.daemon.delivery import Target
 from rampd.daemon.logins import logins
 from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.poll import Wheel, discover
-from rampd.daemon.site import Composed, Point
+from rampd.daemon.site import Composed, Point, effect_s
 from rampd.drivers import address, protocols
 from rampd.drivers.address import Transport
 from rampd.drivers.device import ModbusDevice
-from rampd.drivers.maphead import WritePolicy
 from rampd.drivers.maps import DeviceMap
 from rampd.drivers.members import MemberMap, Trust
 from rampd.drivers.modbus import Endpoint, Pace
@@ -25,9 +23,6 @@ from rampd.drivers.rack_modbus import ModbusRack, Rating
 from rampd.drivers.racks import DeadMan, RackDriver
 from rampd.ext.image import InputWall
 from rampd.ext.views import Inputs
-
-EFFECT_S: Final = 2.0
-"""What a rack gets, beyond its own figures, until its power must have obeyed a limit."""
 
 
 class Field:
@@ -119,7 +114,7 @@ class Field:
                     # Refreshes are spread, so that a hall at rest does not write to all racks at once.
                     refresh_ns=round(control.deadman_s * 1e9 / 3 * (0.8 + 0.2 * (i % 16) / 16)),
                     power_slot=source.slots["power_w"], max_w=rack.max_kw * 1e3,
-                    effect_ns=_effect_ns(rack, policy, source),
+                    effect_ns=round(effect_s(rack, policy, source.period_s) * 1e9),
                     effect_w=max(0.05 * rack.max_kw, 1.2 * rack.quantum_kw) * 1e3, writes_per_s=policy.writes_per_s,
                     # A rack of members sees to theirs itself.
                     foreign="retake" if isinstance(point.map, MemberMap) else rack.foreign or control.foreign,
@@ -151,10 +146,3 @@ def transport(config: Config, text: str) -> Transport:
     usual = address.Serial()
     serial = address.Serial(link.baud or usual.baud, link.parity or usual.parity, link.stop_bits or usual.stop_bits)
     return Transport(address.parse(text), address.Tls(ca_file, cert_file, key_file), serial)
-
-
-def _effect_ns(rack: Rack, policy: WritePolicy, source: Point) -> int:
-    """How long from an accepted limit to the power below it: the rack's own figures and half as much, or its map's."""
-    fall_s = (rack.max_kw - rack.min_kw) / rack.down_kw_per_s
-    own_s = 1.5 * (rack.dead_down_s + fall_s) + 2 * source.period_s + EFFECT_S
-    return round(max(own_s, policy.effect_s) * 1e9)

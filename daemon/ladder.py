@@ -16,7 +16,7 @@ log = logging.getLogger("rampd.failsafe")
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """A reason that acts. `scope` is what it acts for: site, racks, or the id of a feeder, link or loop.
+    """A reason that acts. `scope` is what it acts for: site, racks, or the id of a feeder, link, loop or node.
 
     `racks` counts those behind it, where it is about racks; `latched`: only an operator's reset ends it.
     """
@@ -61,13 +61,16 @@ def latched(composed: Composed, out: views.Outputs) -> dict[str, list[str]]:
 def restore(composed: Composed, inputs: views.Inputs, held: dict[str, list[str]]) -> None:
     """Tells the core what was latched before a restart; what the site no longer has is said and left out."""
     lines = {line.name: line for line in TABLE if line.latches}
-    zones = {scope: zone for zone, scope in enumerate(composed.zones)}
+    # A feeder is a zone and a node: what it was latched by says which.
+    first = len(composed.zones) - len(composed.nodes)
+    zones = {(scope, zone >= first): zone for zone, scope in enumerate(composed.zones)}
     for scope, names in held.items():
         for name in names:
-            if scope not in zones or name not in lines:
+            place = (scope, name in lines and lines[name].scope == "node")
+            if place not in zones or name not in lines:
                 log.warning("%s: %s was latched before the restart, and is not known here: left out", scope, name)
                 continue
-            inputs.latched[zones[scope]] |= 1 << lines[name].reason
+            inputs.latched[zones[place]] |= 1 << lines[name].reason
 
 
 class Watch:

@@ -16,6 +16,7 @@ from rampd.daemon.config import Config, Device, Node, Rack
 from rampd.daemon.sitecheck import device_rows, read_every_s
 from rampd.drivers import maps
 from rampd.drivers.device import SLOW_FACTOR
+from rampd.drivers.maphead import WritePolicy
 from rampd.drivers.maps import AnyMap, DeviceMap
 from rampd.drivers.members import MemberMap
 from rampd.ext import codes, layout, views
@@ -31,6 +32,7 @@ BRIDGED_S: Final = 1.2  # racks with longer dead times are bridged by the others
 MANY: Final = 3  # racks on one address are a link of their own in the failsafe ladder
 DAY_NS: Final = 86_400_000_000_000
 ENDLESS_NS: Final = 1 << 62
+EFFECT_S: Final = 2.0  # what a rack gets, beyond its own figures, until its power must have obeyed a limit
 SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
 
 
@@ -63,7 +65,8 @@ class Composed:
     """A site ready to run. `racks`, `nodes` and `loops` are in the order of the image's arrays.
 
     `power_points` are what measures each rack's power: itself, or the meter that it names. `zones` are the scopes of
-    the failsafe ladder in the order of the image: the site, feeders, links and loops.
+    the failsafe ladder in the order of the image: the site, feeders, links, loops and nodes; a feeder is a
+    node as well.
     """
 
     config: Config
@@ -107,7 +110,8 @@ def compose(config: Config) -> Composed:
     links = _links(racks, by_id)
     return Composed(
         config=config, points=points, racks=racks, nodes=nodes, feeders=feeders,
-        zones=("site", *dict.fromkeys(feeders), *links, *(loop.id for loop in config.loops)),
+        zones=("site", *dict.fromkeys(feeders), *links, *(loop.id for loop in config.loops),
+               *(node.id for node in nodes)),
         rack_points=tuple(by_id[rack.id] for rack in racks),
         power_points=tuple(by_id[rack.power_from or rack.id] for rack in racks),
         loop_points=tuple(by_id[loop.id] for loop in config.loops),
@@ -181,6 +185,33 @@ def loop_s(racks: tuple[Rack, ...]) -> float:
     return 0.5 / MOVES_PER_S + wait_s
 
 
+def effect_s(rack: Rack, policy: WritePolicy, read_s: float) -> float:
+    """How long from an accepted limit to a reading below it: the rack's own figures and half as much, or its map's."""
+    fall_s = (rack.max_kw - rack.min_kw) / rack.down_kw_per_s
+    return max(1.5 * (rack.dead_down_s + fall_s) + 2 * read_s + EFFECT_S, policy.effect_s)
+
+
+def _trips(racks: tuple[Rack, ...], nodes: tuple[Node, ...], by_id: dict[str, Point]) -> dict[str, float]:
+    """Seconds until a node trips whose racks, sent to their least, draw too much: what the slowest below it needs.
+
+    And what the nodes below need before it, as breakers are graded: what they switch off may be enough.
+    """
+    own_s = dict.fromkeys((node.id for node in nodes), 0.0)
+    below_s = dict(own_s)
+    for rack in racks:
+        policy = by_id[rack.id].map.policy
+        if policy is not None:
+            # A write may have gone out just now, and the budget lets the next one wait.
+            write_s = 1.0 / policy.writes_per_s + policy.accept_s
+            needs_s = write_s + effect_s(rack, policy, by_id[rack.power_from or rack.id].period_s)
+            own_s[rack.node] = max(own_s[rack.node], needs_s)
+    for node in reversed(nodes):
+        if node.parent:
+            own_s[node.parent] = max(own_s[node.parent], own_s[node.id])
+            below_s[node.parent] = max(below_s[node.parent], own_s[node.id] + below_s[node.id])
+    return {name: own_s[name] + below_s[name] for name in own_s}
+
+
 def _lead(config: Config, racks: tuple[Rack, ...]) -> float:
     """Seconds from the reference to a settled meter: the slower fast racks, one write interval, the meter, the mean."""
     delays = sorted(
@@ -237,7 +268,9 @@ def _limits(
         limits.power_slot[i] = by_id[rack.power_from or rack.id].slots["power_w"]
         policy = point.map.policy
         limits.limit_slot[i] = -1 if policy is None else point.slots[policy.readback]
+    trips_s = _trips(racks, nodes, by_id)
     for i, node in enumerate(nodes):
+        limits.trip_ns[i] = round(trips_s[node.id] * 1e9)
         limits.node_parent[i] = node_index[node.parent] if node.parent else -1
         limits.node_w[i] = node.rating_kw * node.derating * 1e3
     layout.arrange(limits)

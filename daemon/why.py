@@ -52,6 +52,8 @@ RACK_WORDS: Final[dict[codes.Why, str]] = {
     codes.Why.WHY_GRID: "the grid: an under-frequency step, a fault, or the slow return after one",
     codes.Why.WHY_REST: "its minimum time, or its budget of changes: it stays until that has passed",
     codes.Why.WHY_SWING: "a standing cap: its job swings, and so does the site's purchase",
+    codes.Why.WHY_TRIP: "a node above it, {nodes}, drew more than its limit at its racks' least: off until "
+    "`rampd reset`",
 }
 _VERBS: Final = {
     codes.Verb.STAND: "the site's default", codes.Verb.TRACK: "a set point", codes.Verb.HOLD: "a hold",

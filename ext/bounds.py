@@ -17,6 +17,7 @@ if not cython.compiled:
         ACT_NO_RAISE,
         ACT_SAFE,
         ACT_SHED,
+        ACT_TRIP,
         AVAILABLE,
         ESTOP,
         UNRESPONSIVE,
@@ -26,6 +27,7 @@ if not cython.compiled:
         WHY_MAX,
         WHY_SHED,
         WHY_STALE,
+        WHY_TRIP,
         WHY_UNRESPONSIVE,
     )
     from rampd.ext.rest import rests
@@ -100,7 +102,11 @@ def restrict(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
         reserve_w = max_w - hi_w
         why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
     elif action >= ACT_NO_RAISE or state.stale[i]:
-        if action >= ACT_SAFE:
+        if action == ACT_TRIP:
+            lo_w = 0.0
+            hi_w = 0.0
+            why = WHY_TRIP
+        elif action >= ACT_SAFE:
             hi_w = lo_w
             why = WHY_GRID if action == ACT_SHED else WHY_COOLING
         elif action >= ACT_NO_RAISE:

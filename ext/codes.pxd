@@ -64,7 +64,8 @@ cdef enum:
     R_LEAK = 24
     R_CONDENSATION = 25
     R_SWING = 26
-    REASONS = 27
+    R_OVERLOAD = 27
+    REASONS = 28
 
 cdef enum:
     WHY_SHARE = 0
@@ -82,6 +83,7 @@ cdef enum:
     WHY_GRID = 12
     WHY_REST = 13
     WHY_SWING = 14
+    WHY_TRIP = 15
 
 cdef enum:
     SITE_REFERENCE = 0
@@ -106,7 +108,8 @@ cdef enum:
     VETO_NODE = 5
     VETO_SAFE = 6
     VETO_GRID = 7
-    VETOES = 8
+    VETO_TRIP = 8
+    VETOES = 9
 
 cdef enum:
     FAULT_NONE = 0

@@ -44,7 +44,8 @@ cdef void oldest(const image.Inputs *inputs, const image.Limits *limits, image.S
                seen_ns='const int64_t *', news='int32_t *', count=int64_t)
 cdef void hear(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                int64_t now_ns) noexcept nogil
-@cython.locals(action='uint8_t *', zone=int64_t, worst_of=int64_t, loops=int64_t, of_zones=int64_t)
+@cython.locals(action='uint8_t *', zone=int64_t, worst_of=int64_t, loops=int64_t, of_zones=int64_t,
+               first=int64_t)
 cdef void beset(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(known='const uint8_t *', is_fresh='const uint8_t *', stale='uint8_t *', action='const uint8_t *',
                usual='uint8_t *', rack_state='const uint8_t *', racks=int64_t, calm=uint8_t)

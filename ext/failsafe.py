@@ -270,7 +270,7 @@ def silent(limits: Limits, state: State, i: int, now_ns: int) -> int:
 
 
 def zones(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """The reasons of the site, feeders, links and loops, and what they do to their racks."""
+    """The reasons of the site, feeders, links and loops, and what all of them do to their racks."""
     site = limits.site
     meter(inputs, limits, state, now_ns)
     steering(inputs, limits, state, now_ns)
@@ -330,7 +330,7 @@ def oldest(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
 
 
 def beset(limits: Limits, state: State) -> None:
-    """The worst action of the reasons of site, feeder, loop and link on each rack; in most ticks there is none."""
+    """The worst action of the reasons of site, feeder, loop, link and nodes on each rack; in most ticks none acts."""
     action = state.action
     for i in range(limits.site.racks):
         action[i] = 0
@@ -346,6 +346,12 @@ def beset(limits: Limits, state: State) -> None:
         if limits.link[i] >= 0:
             of_zones = max(of_zones, state.zone_action[1 + limits.site.feeders + limits.link[i]])
         action[i] = of_zones
+    first = limits.site.zones - limits.site.nodes
+    for v in range(limits.site.nodes):
+        # What was tripped is the worst there is.
+        if state.zone_action[first + v] > 0:
+            for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):
+                action[i] = state.zone_action[first + v]
 
 
 def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:

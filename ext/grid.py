@@ -24,6 +24,7 @@ if not cython.compiled:
         R_UNDER_FREQUENCY,
         SECOND_NS,
         WHY_COOLING,
+        WHY_TRIP,
     )
     from rampd.ext.failsafe import fresh
     from rampd.ext.ladder import hold
@@ -123,25 +124,25 @@ def come_back(limits: Limits, state: State, now_ns: int) -> None:
 
 
 def uncooled(limits: Limits, state: State) -> bool:
-    """Whether a loop does not cool its racks, so that they are lowered."""
-    for loop in range(limits.site.loops):
-        if state.loop_action[loop] >= ACT_DERATE:
+    """Whether a loop does not cool its racks, so that they are lowered, or a node is tripped, so that its are off."""
+    for zone in range(1 + limits.site.feeders + limits.site.links, limits.site.zones):
+        if state.zone_action[zone] >= ACT_DERATE:
             return True
     return False
 
 
 def kept_back(limits: Limits, state: State) -> float:
-    """What racks that their cooling held back in the tick before would draw more if it did not; W at the meter."""
+    """What racks that cooling or a trip held back in the tick before would draw more if it did not; W at the meter."""
     sum_w = 0.0
     for i in range(limits.site.racks):
-        if state.ours[i] and state.bound_why[i] == WHY_COOLING:
+        if state.ours[i] and state.bound_why[i] in (WHY_COOLING, WHY_TRIP):
             wants_w = min(limits.max_w[i], state.demand_w[i])
             sum_w += state.gain[i] * max(0.0, wants_w - state.power_w[i])
     return (1.0 + limits.site.loss_ratio) * sum_w
 
 
 def recover(limits: Limits, state: State, now_ns: int) -> None:
-    """Begins the return after a loop has cooled its racks again, of what the others have not taken over.
+    """Begins the return after a loop cools its racks again or a trip was reset, of what others have not taken over.
 
     What idle racks leave of the reference, or a ramp has not brought yet, no loop has lost.
     """

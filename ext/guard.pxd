@@ -2,8 +2,8 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    AVAILABLE, DISPATCHED, ESTOP, GOOD, SECOND_NS, STAND, VETO_COOLING, VETO_FALL, VETO_GRID, VETO_LEVEL, VETO_NODE,
-    VETO_RISE, VETO_SAFE, VETO_STALE)
+    AVAILABLE, DISPATCHED, ESTOP, GOOD, R_OVERLOAD, SECOND_NS, STAND, VETO_COOLING, VETO_FALL, VETO_GRID, VETO_LEVEL,
+    VETO_NODE, VETO_RISE, VETO_SAFE, VETO_STALE, VETO_TRIP)
 
 cdef bint good(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
 @cython.locals(at_ns=int64_t)
@@ -44,6 +44,13 @@ cdef bint damp(const image.Inputs *inputs, const image.Limits *limits, int64_t l
 cdef void total(const image.Limits *limits, image.Watch *watch, const double *out_w) noexcept nogil
 @cython.locals(withdrawn=bint)
 cdef void nodes(const image.Limits *limits, image.Watch *watch, double *out_w, int64_t now_ns) noexcept nogil
+cdef double load(const image.Limits *limits, const image.Watch *watch, int64_t v) noexcept nogil
+@cython.locals(reset=bint, sent=bint)
+cdef void trips(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,
+                int64_t now_ns) noexcept nogil
+@cython.locals(first=int64_t)
+cdef void wake(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
+               int64_t now_ns) noexcept nogil
 @cython.locals(meter_good=bint, fault=bint, vetoed='uint8_t *', last_w='double *')
 cdef void check(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *asked_w,
                 double *out_w, int64_t now_ns) noexcept nogil

@@ -3,7 +3,8 @@
 """Vetoes what breaks the envelope. It knows the configuration, the raw image and what it let pass; nothing else.
 
 A set point that breaks a rule of its rack stays where it was, or falls. When the sum at a node breaks, every raise
-below it is withdrawn; when it stays broken, the racks below go to their least.
+below it is withdrawn; when it stays broken, the racks below go to their least; what these still draw above its limit,
+by their own readings, trips it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if not cython.compiled:
         DISPATCHED,
         ESTOP,
         GOOD,
+        R_OVERLOAD,
         SECOND_NS,
         STAND,
         VETO_COOLING,
@@ -28,6 +30,7 @@ if not cython.compiled:
         VETO_RISE,
         VETO_SAFE,
         VETO_STALE,
+        VETO_TRIP,
     )
 if TYPE_CHECKING:
     from rampd.ext.views import Doubles, Inputs, Limits, Watch
@@ -368,11 +371,56 @@ def nodes(limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
                 veto(watch, i, VETO_SAFE)
 
 
+def load(limits: Limits, watch: Watch, v: int) -> float:
+    """What the racks below a node draw by their own readings; one that is silent, or never was read, as it was; W."""
+    sum_w = 0.0
+    for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):
+        sum_w += min(limits.max_w[i], max(0.0, watch.heard_w[i]))
+    return sum_w
+
+
+def trips(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
+    """Switches off what is below a node whose racks, sent to their least, draw more than its limit for `trip_ns`.
+
+    What silent racks could draw sends the others to their least, and trips nothing. It stays off until an operator's
+    reset that finds the node below its limit.
+    """
+    reset = inputs.command.resets != watch.resets
+    watch.resets = inputs.command.resets
+    for v in range(limits.site.nodes):
+        sent = watch.over_ns[v] != 0 and now_ns - watch.over_ns[v] >= limits.site.breach_ns
+        if not sent and watch.tripped[v] == 0:
+            watch.hot_ns[v] = 0
+            continue
+        if load(limits, watch, v) <= limits.node_w[v]:
+            watch.hot_ns[v] = 0
+            if reset:
+                watch.tripped[v] = 0
+        elif watch.hot_ns[v] == 0:
+            watch.hot_ns[v] = now_ns
+        elif now_ns - watch.hot_ns[v] >= limits.trip_ns[v]:
+            watch.tripped[v] = 1
+        if watch.tripped[v]:
+            for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):
+                if out_w[i] > 0.0:
+                    out_w[i] = 0.0
+                    veto(watch, i, VETO_TRIP)
+
+
+def wake(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
+    """At the first tick: what was tripped before a restart."""
+    watch.last_ns = now_ns
+    watch.shown_ns = now_ns
+    watch.resets = inputs.command.resets
+    first = limits.site.zones - limits.site.nodes
+    for v in range(limits.site.nodes):
+        watch.tripped[v] = inputs.latched[first + v] & (1 << R_OVERLOAD) != 0
+
+
 def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w: Doubles, now_ns: int) -> None:
     """What may go out: `asked_w` less what breaks a rule, into `out_w`."""
     if watch.last_ns == 0:
-        watch.last_ns = now_ns
-        watch.shown_ns = now_ns
+        wake(inputs, limits, watch, now_ns)
     meter_good = good(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
     fault = faulted(inputs, limits, now_ns)
     if meter_good:
@@ -391,6 +439,7 @@ def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w:
     change_w = own(inputs, limits, watch, asked_w, out_w, meter_good, fault, now_ns)
     pace(inputs, limits, watch, out_w, change_w, now_ns)
     nodes(limits, watch, out_w, now_ns)
+    trips(inputs, limits, watch, out_w, now_ns)
     for i in range(limits.site.racks):
         last_w[i] = out_w[i]
     watch.last_ns = now_ns

@@ -40,7 +40,7 @@ cdef struct Site:
     int64_t tiers
     int64_t feeders
     int64_t links               # addresses that several racks share
-    int64_t zones               # the site, feeders, links and loops, in this order
+    int64_t zones               # the site, feeders, links, loops and nodes, in this order
     int64_t levels              # entries of level_w
     int64_t history             # ticks of set points kept for the dead times
     int64_t phases              # ticks between two moves of one rack
@@ -122,6 +122,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *node_end           # [nodes] one past the last node below
     int32_t *rack_first         # [nodes + 1] racks at a node; those below v end at rack_first[node_end[v]]
     double *node_w              # [nodes] continuous limit
+    int64_t *trip_ns            # [nodes] how long its racks may draw more, once sent to their least, until it trips
     int32_t *voltage_slot       # [3] of the phases, -1: none
     int64_t *window_ns          # [windows]
     int64_t *window_envelope
@@ -182,7 +183,7 @@ cdef struct State:              # the step's own memory
     int64_t resetting           # one came with this tick
     int64_t tight               # some loop does not carry all that its racks can take
     int64_t cut                 # shares were cut to what loops carry
-    int64_t cooling_lost        # a loop does not cool its racks, so that they are lowered
+    int64_t cooling_lost        # a loop does not cool its racks, so that they are lowered, or a node is tripped
     int64_t returning
     int64_t return_ns
     int64_t base_at
@@ -396,6 +397,7 @@ cdef struct Watch:              # the guard's own memory
     int64_t trust_ns            # and until when it last did
     int64_t racks_ns            # the oldest of their fresh readings
     int64_t implausible         # it shows less than they do, for longer than readings are apart
+    int64_t resets              # of the operator's, as of the last tick
     double shown_w
     double own_w                # what the racks moved by since then
     double racks_w              # the sum of their fresh readings
@@ -410,8 +412,10 @@ cdef struct Watch:              # the guard's own memory
     int64_t *heard_ns           # [racks] and the time of it
     double *sum_w               # [nodes]
     int64_t *over_ns            # [nodes] since when its sum is above the limit
+    int64_t *hot_ns             # [nodes] since when its racks draw more, although they were sent to their least
     uint8_t *known              # [racks]
     uint8_t *breach             # [nodes]
+    uint8_t *tripped            # [nodes] its racks are off until a reset
     uint8_t *vetoed             # [racks]
 
 cdef struct Outputs:            # the read-only snapshot

@@ -77,6 +77,7 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.node_end = <int32_t *>take(base, &o, nodes * 4)
     x.rack_first = <int32_t *>take(base, &o, (nodes + 1) * 4)
     x.node_w = <double *>take(base, &o, nodes * 8)
+    x.trip_ns = <int64_t *>take(base, &o, nodes * 8)
     x.voltage_slot = <int32_t *>take(base, &o, 3 * 4)
     x.window_ns = <int64_t *>take(base, &o, x.site.windows * 8)
     x.window_envelope = <int64_t *>take(base, &o, x.site.windows * 8)
@@ -292,8 +293,10 @@ cdef size_t lay_watch(Watch *x, char *base, const Site *site) noexcept:
     x.heard_ns = <int64_t *>take(base, &o, site.racks * 8)
     x.sum_w = <double *>take(base, &o, site.nodes * 8)
     x.over_ns = <int64_t *>take(base, &o, site.nodes * 8)
+    x.hot_ns = <int64_t *>take(base, &o, site.nodes * 8)
     x.known = <uint8_t *>take(base, &o, site.racks)
     x.breach = <uint8_t *>take(base, &o, site.nodes)
+    x.tripped = <uint8_t *>take(base, &o, site.nodes)
     x.vetoed = <uint8_t *>take(base, &o, site.racks)
     return o
 
@@ -313,7 +316,7 @@ cdef class Configuration:
         self.limits.site.tiers = tiers
         self.limits.site.feeders = feeders
         self.limits.site.links = links
-        self.limits.site.zones = 1 + feeders + links + loops
+        self.limits.site.zones = 1 + feeders + links + loops + nodes
         self.limits.site.levels = levels
         self.limits.site.windows = windows
         self.limits.site.under_steps = under_steps

@@ -2,8 +2,8 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 """The mechanism of the failsafe ladder: reasons begin, stay, end, and the worst of them says what is done.
 
-A zone is the site, a feeder, a link or a cooling loop, in this order; each has a bit and a timer for every reason. What
-the reasons are, what they do and how they end stands in `ext/reasons.py`; what is so, kernels say.
+A zone is the site, a feeder, a link, a cooling loop or a node, in this order; each has a bit and a timer for every
+reason. What the reasons are, what they do and how they end stands in `ext/reasons.py`; what is so, kernels say.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import REASONS
+    from rampd.ext.codes import R_OVERLOAD, REASONS
 if TYPE_CHECKING:
-    from rampd.ext.views import Inputs, Limits, State
+    from rampd.ext.views import Bytes, Inputs, Limits, State
 
 
 def attend(inputs: Inputs, limits: Limits, state: State) -> None:
@@ -68,3 +68,11 @@ def worst(limits: Limits, reasons: int) -> int:
         reasons >>= 1
         reason += 1
     return action
+
+
+def heed(limits: Limits, state: State, tripped: Bytes) -> None:
+    """Takes over which nodes the guard has tripped. There they begin and end; nothing else acts for a node."""
+    first = limits.site.zones - limits.site.nodes
+    for v in range(limits.site.nodes):
+        state.zone_latched[first + v] = (1 << R_OVERLOAD) if tripped[v] else 0
+        state.zone_reasons[first + v] = state.zone_latched[first + v]

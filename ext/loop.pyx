@@ -10,6 +10,7 @@ from posix.unistd cimport write
 from rampd.ext cimport image
 from rampd.ext.codes cimport AVAILABLE, EMERGENCY, ESTOP, FAULT_NONE, REASONS, VETOES, WHY_GUARD
 from rampd.ext.guard cimport check
+from rampd.ext.ladder cimport heed
 from rampd.ext.model cimport record
 from rampd.ext.step cimport step
 from rampd.ext.tape cimport Tape
@@ -156,6 +157,7 @@ cdef class Loop:
             for i in range(limits.site.racks):
                 state.asked_w[i] = state.applied_w[i]
         check(inputs, limits, watch, state.asked_w, state.applied_w, now_ns)
+        heed(limits, state, watch.tripped)
         record(limits, state)
         show(limits, inputs, state, watch, out)
         show_racks(limits, inputs, state, watch, self.outputs.back())

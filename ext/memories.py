@@ -258,6 +258,7 @@ class Watch(ctypes.Structure):
     trust_ns: int
     racks_ns: int
     implausible: int
+    resets: int
     shown_w: float
     own_w: float
     racks_w: float
@@ -272,6 +273,8 @@ class Watch(ctypes.Structure):
     heard_ns: Longs
     sum_w: Doubles
     over_ns: Longs
+    hot_ns: Longs
     known: Bytes
     breach: Bytes
+    tripped: Bytes
     vetoed: Bytes

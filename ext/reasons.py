@@ -116,6 +116,10 @@ TABLE: Final = (
     Line(Reason.R_SWING, "swing", "site", WARN,
         "the purchase swings by more than swing_limit_mw within five seconds, and no set point explains it",
         "it is said, and nothing is barred: what makes up for it must be free to rise", clear_s=60.0),
+    Line(Reason.R_OVERLOAD, "overload", "node", TRIP,
+        "the guard sent its racks to their least, and by their own readings, a silent rack's last, they have drawn "
+        "more than its limit for longer than they, and those of the nodes below before them, need to obey",
+        "all racks below it go off at once", reset=True),
 )  # fmt: skip
 
 

@@ -6,9 +6,9 @@ from rampd.ext.ballast cimport standing
 from rampd.ext.bounds cimport bounds
 from rampd.ext.bridge cimport ahead, come_back, expect, make_up
 from rampd.ext.codes cimport (
-    ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SECOND_NS, SITE_ESTOP,
-    SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_COOLING,
-    WHY_DEMAND, WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE)
+    ACT_NO_RAISE, ACT_SAFE, ACT_TRIP, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SECOND_NS,
+    SITE_ESTOP, SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_COOLING,
+    WHY_DEMAND, WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_TRIP)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe, recover, resume
@@ -34,7 +34,7 @@ cdef void crowd(const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint some_follow(const image.Limits *limits, const image.State *state) noexcept nogil
 @cython.locals(i=int64_t, phases=int64_t, beyond=bint)
 cdef void share(const image.Limits *limits, image.State *state, double total_w) noexcept nogil
-@cython.locals(down=bint)
+@cython.locals(down=bint, least_w=double)
 cdef void stand(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(since_ns=int64_t, answer_ns=int64_t, below=bint)
 cdef bint waiting(const image.Limits *limits, const image.State *state) noexcept nogil

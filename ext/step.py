@@ -20,6 +20,7 @@ if not cython.compiled:
     from rampd.ext.codes import (
         ACT_NO_RAISE,
         ACT_SAFE,
+        ACT_TRIP,
         AVAILABLE,
         DISPATCHED,
         ENDLESS,
@@ -44,6 +45,7 @@ if not cython.compiled:
         WHY_SHARE,
         WHY_SHED,
         WHY_STALE,
+        WHY_TRIP,
     )
     from rampd.ext.failsafe import judge
     from rampd.ext.firm import firm, span
@@ -120,7 +122,7 @@ def explain(limits: Limits, state: State, i: int) -> None:
     if share_w > max(state.reach_w[i], state.lo_w[i]) or share_w < min(state.floor_w[i], state.hi_w[i]):
         why = state.bound_why[i] if state.action[i] >= ACT_NO_RAISE else WHY_RATE
     if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i] and state.ours[i]:
-        why = WHY_SHED
+        why = WHY_TRIP if state.action[i] == ACT_TRIP else WHY_SHED
     state.why[i] = why
 
 
@@ -207,7 +209,8 @@ def stand(inputs: Inputs, limits: Limits, state: State) -> None:
         state.why[i] = WHY_STALE
         down = state.action[i] >= ACT_SAFE or inputs.command.verb == ESTOP
         if down and state.known[i] and inputs.rack_state[i] == AVAILABLE:
-            state.asked_w[i] = min(state.applied_w[i], limits.min_w[i])
+            least_w = 0.0 if state.action[i] == ACT_TRIP else limits.min_w[i]
+            state.asked_w[i] = min(state.applied_w[i], least_w)
 
 
 def waiting(limits: Limits, state: State) -> bool:

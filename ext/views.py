@@ -7,8 +7,9 @@ import ctypes
 from rampd.ext import image
 from rampd.ext.memories import State as State  # noqa: PLC0414 (kernels take them from here)
 from rampd.ext.memories import Watch as Watch  # noqa: PLC0414
-from rampd.ext.structs import Bytes, Ints, Longs, struct
-from rampd.ext.structs import Doubles as Doubles  # noqa: PLC0414 (kernels take it from here)
+from rampd.ext.structs import Bytes as Bytes  # noqa: PLC0414 (kernels take it from here)
+from rampd.ext.structs import Doubles as Doubles  # noqa: PLC0414
+from rampd.ext.structs import Ints, Longs, struct
 
 
 @struct
@@ -146,6 +147,7 @@ class Limits(ctypes.Structure):
     node_end: Ints
     rack_first: Ints
     node_w: Doubles
+    trip_ns: Longs
     voltage_slot: Ints
     window_ns: Longs
     window_envelope: Longs

@@ -55,6 +55,7 @@ class Node:
 
     limit_w: float = 1e12
     parent: int = -1
+    trip_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class World:
         ]  # fmt: skip
         nodes = [
             "used_w", "flow_w", "slope_w", "full_w", "fill", "worst_w", "reserve_w", "late_w", "sum_w", "over_ns",
-            "breach", "node_in", "node_out", "node_lost", "served_w",
+            "hot_ns", "breach", "tripped", "node_in", "node_out", "node_lost", "served_w",
         ]  # fmt: skip
         loops = [
             "loop_w", "loop_cap_w", "loop_load_w", "loop_more", "loop_flow_w", "loop_slope_w",
@@ -317,6 +318,7 @@ def world(
     for v, node in enumerate(nodes):
         limits.node_parent[v] = node.parent
         limits.node_w[v] = node.limit_w
+        limits.trip_ns[v] = round(node.trip_s * NS)
     layout.arrange(limits)
     for k, cooling in enumerate(loops):
         slot = 1 + 2 * len(racks) + PER_LOOP * k

@@ -274,4 +274,4 @@ def test_the_table_is_in_the_order_of_its_numbers_and_says_everything() -> None:
         assert made.limits.reason_latches[line.reason] == line.latches
         # A rack keeps no timers.
         assert line.scope != "rack" or (line.clear_s == 0.0 and not line.reset)
-        assert line.scope in ("rack", "loop", "feeder", "feeder, link", "site")
+        assert line.scope in ("rack", "loop", "feeder", "feeder, link", "site", "node")

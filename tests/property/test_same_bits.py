@@ -118,6 +118,9 @@ def remind(random: Random, made: World) -> None:
     inputs.shedding, inputs.shed_tier = random.randint(0, 1), random.randint(0, 3)
     inputs.returning, inputs.return_ns = random.randint(0, 1), now_ns - random.choice([0, 1, 3590, 3600]) * NS
     inputs.return_cap_w = random.choice([0.0, 1.0, 0.5, 1.1]) * made.limits.site.max_w
+    site = made.limits.site
+    for zone in range(site.zones - site.nodes, site.zones):
+        inputs.latched[zone] = random.choice([0, 0, 0, 1 << codes.R_OVERLOAD])
     for i in range(made.limits.site.racks):
         inputs.free_ns[i], inputs.worn_ns[i] = (random.choice([0, now_ns + random.randint(0, 20 * NS)]) for _ in "ab")
 
@@ -130,6 +133,7 @@ def interpret(made: World, memory: Memory) -> int:
         for i in range(made.limits.site.racks):
             state.asked_w[i] = state.applied_w[i]
     interpreted.guard.check(made.inputs, made.limits, watch, state.asked_w, state.applied_w, made.now_ns)
+    interpreted.ladder.heed(made.limits, state, watch.tripped)
     interpreted.model.record(made.limits, state)
     return int(fault)
 

@@ -62,10 +62,11 @@ def core(tmp_path: Path) -> Core:
     return made
 
 
-def test_zones_are_the_site_feeders_shared_addresses_and_loops(core: Core) -> None:
+def test_zones_are_the_site_feeders_shared_addresses_loops_and_nodes(core: Core) -> None:
     feeders = list(dict.fromkeys(core.composed.feeders))
     loops = [loop.id for loop in core.composed.config.loops]
-    assert core.composed.zones == ("site", *feeders, "127.23.0.9:1502", *loops)
+    nodes = [node.id for node in core.composed.nodes]
+    assert core.composed.zones == ("site", *feeders, "127.23.0.9:1502", *loops, *nodes)
 
 
 def test_racks_are_counted_and_a_common_loss_counts_its_own(core: Core) -> None:
@@ -113,6 +114,19 @@ def test_what_waits_for_a_reset_is_said_kept_and_restored(core: Core, tmp_path: 
     again.inputs.command.resets += 1
     # What the loop lost comes back.
     assert [line[1] for line in again.lines(again.run(0.1))] == ["return", "return_turn"]
+
+
+def test_a_feeder_is_a_node_as_well_and_what_is_latched_says_which(tmp_path: Path) -> None:
+    core = Core(tmp_path)
+    feeder = core.composed.feeders[0]
+    ladder.restore(core.composed, core.inputs, {feeder: ["overload"]})
+    out = core.run(3.0)
+    assert ladder.latched(core.composed, out) == {feeder: ["overload"]}
+    own = [i for i, name in enumerate(core.composed.feeders) if name == feeder]
+    assert 0 < len(own) < len(core.composed.racks)
+    assert {i for i in range(len(core.composed.racks)) if out.setpoint_w[i] == 0.0} == set(own)
+    core.inputs.command.resets += 1
+    assert ladder.latched(core.composed, core.run(0.1)) == {}
 
 
 def test_what_the_site_no_longer_has_is_left_out_and_said(core: Core, caplog: pytest.LogCaptureFixture) -> None:
