@@ -49,7 +49,8 @@ class Actuation:
 
     def __post_init__(self) -> None:
         self._last_w = array("d", [math.nan] * len(self.targets))
-        for i in range(len(self.targets)):
+        for i, target in enumerate(self.targets):
+            target.locked = target.driver.locked_out
             self.tell(i)
 
     def pulse(self, now_ns: int) -> None:
@@ -75,6 +76,8 @@ class Actuation:
     def ready(target: Target, now_ns: int) -> bool:
         """Whether a write may go out now: none under way, no pause after a failed one, ours, within its budget."""
         if target.busy or now_ns < target.retry_ns or target.yielded_ns or target.barred or target.hands_off:
+            return False
+        if target.locked:
             return False
         return target.may_write(now_ns) and target.worth(now_ns)
 
@@ -151,7 +154,25 @@ class Actuation:
         state = codes.UNRESPONSIVE if target.faults else codes.AVAILABLE
         if target.barred or target.yielded_ns or target.in_hand:
             state = codes.MANUAL
+        if target.locked:
+            state = codes.LOCKED
         self.inputs.rack_state[i] = state
+
+    def lock(self, i: int, now_ns: int) -> None:
+        """A rack was locked out where it stands, or is free again; what it was blamed for meanwhile does not count."""
+        target = self.targets[i]
+        target.locked = not target.locked
+        if target.locked:
+            log.warning("%s: locked out where it stands: it is not steered until that ends", target.id)
+        else:
+            log.info("%s: no longer locked out", target.id)
+            target.faults.clear()
+            target.misses = 0
+            target.latched = False
+            target.pending_ns = now_ns
+            # The next pulse writes what the core wants.
+            self._last_w[i] = math.nan
+        self.tell(i)
 
     def take(self, i: int, limit_w: float) -> None:
         """Puts a rack into the operator's hand: it is written that limit and no other, NaN: nothing at all."""
@@ -185,7 +206,10 @@ class Actuation:
         good = now_ns - self.pulse_ns <= self.deadline_ns
         for i in range(begin, min(begin + AT_ONCE, len(self.targets))):
             target = self.targets[i]
-            if target.barred or target.hands_off:
+            if target.driver.locked_out != target.locked:
+                self.lock(i, now_ns)
+                continue
+            if target.barred or target.hands_off or target.locked:
                 continue
             if math.isnan(target.wanted_w):
                 # Not taken over yet. Its dead-man is programmed all the same.
@@ -330,7 +354,7 @@ class Actuation:
             if t.responsive
             and not math.isnan(t.wanted_w)
             and t.wanted_w != t.sent_w
-            and not (t.busy or t.barred or t.yielded_ns or t.hands_off)
+            and not (t.busy or t.barred or t.yielded_ns or t.hands_off or t.locked)
             and now_ns - t.asked_ns > 2 * self.deadline_ns + 1e9 / t.writes_per_s
         )
 

@@ -29,8 +29,9 @@ class Target:
     `faults` are the reasons why nothing is expected of it: refused (writes are not accepted), ignored (not read back),
     disobedient (the power stays above). `foreign` says what a limit that somebody else wrote means: `retake` writes
     ours again, `hold` leaves the rack to the other until it shows ours, `yield` until the other was quiet for long.
-    `barred` is a rack whose limit wears out a memory: it is read and never written. A rack that is `in_hand` is kept at
-    the operator's `hand_w`, NaN: it is not touched.
+    `barred` is a rack whose limit wears out a memory: it is read and never written. A rack that is `locked` out where
+    it stands is left alone until it is not. A rack that is `in_hand` is kept at the operator's `hand_w`, NaN: it is not
+    touched.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Target:
     writes_per_s: float = 2.0
     foreign: Foreign = "retake"
     barred: bool = False
+    locked: bool = False
     in_hand: bool = False
     hand_w: float = math.nan
     wanted_w: float = math.nan

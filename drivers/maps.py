@@ -6,6 +6,7 @@ expressions. The maps that ship are TOML files in `drivers/maps/`; a site may br
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -132,6 +133,13 @@ class Ramp(Value):
     unit: Literal["percent_per_s", "w_per_s"]
 
 
+class Lockout(Strict):
+    """Which readings of a value mean that somebody has locked the rack out where it stands."""
+
+    value: str
+    locked: Annotated[tuple[float, ...], Field(min_length=1, max_length=16)]
+
+
 class Setpoint(Strict):
     """How a rack takes its power limit; registers and fixed values, no commands.
 
@@ -139,7 +147,8 @@ class Setpoint(Strict):
     `deadman` holds the seconds without a write after which the device acts by itself, and `deadman_enable` is written
     with it. It then goes to `fallback` (same unit as the limit) - or, with `expiry = "lifted"`, drops the limit: such
     a timer is no dead-man; rampd keeps it at 0. `ramp` and `ramp_s` (seconds from old to new limit) are native ramps.
-    `accept_s`, then `effect_s`: deadlines until the limit reads back, and until the power has moved.
+    `accept_s`, then `effect_s`: deadlines until the limit reads back, and until the power has moved. `lockout` is where
+    a local lockout shows: such a rack is not steered.
     """
 
     limit: Limit
@@ -155,6 +164,7 @@ class Setpoint(Strict):
     writes_per_s: Annotated[float, Field(gt=0, le=20)] = 2.0
     accept_s: Annotated[float, Field(gt=0, le=30)] = 1.0
     effect_s: Annotated[float, Field(gt=0, le=600)] = 5.0
+    lockout: Lockout | None = None
 
     def parts(self) -> dict[str, Value]:
         """The registers that are written, by their key."""
@@ -213,6 +223,7 @@ class DeviceMap(MapHead):
             problems += self.setpoint.problems()
             if self.setpoint.readback not in self.values:
                 problems.append(f"setpoint.readback: {self.setpoint.readback} is none of the values")
+            problems += self._lockout_problems(self.setpoint.lockout)
         elif self.kind == "rack":
             problems.append("a rack needs [setpoint]")
         if self.gap_s and self.in_flight > 1:
@@ -220,6 +231,23 @@ class DeviceMap(MapHead):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _lockout_problems(self, lockout: Lockout | None) -> Iterator[str]:
+        """What of it can never be so, or would be noticed late."""
+        if lockout is None:
+            return
+        value = self.values.get(lockout.value)
+        if value is None:
+            yield f"setpoint.lockout: {lockout.value} is none of the values"
+            return
+        if not lockout.value.endswith(("_state", "_bits")):
+            yield f"setpoint.lockout: {lockout.value} is no state: name one that ends with _state or _bits"
+        if value.slow:
+            yield f"setpoint.lockout: {lockout.value} is read at a tenth of the rate: a lockout must not be slow"
+        low, high = value.range or (-math.inf, math.inf)
+        for state in lockout.locked:
+            if not low <= state <= high:
+                yield f"setpoint.lockout: {lockout.value} lies within [{low:g}, {high:g}], so it is never {state:g}"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -86,6 +86,7 @@ class MemberRack:
     """
 
     dead_man = None
+    locked_out = False
 
     def __init__(
         self, name: str, members: Sequence[Member], device_map: MemberMap, inputs: Inputs, slots: dict[str, int],

@@ -53,6 +53,8 @@ class ModbusRack:
         self._slots = {key: self._slot(part) for key, part in setpoint.parts().items()}
         self.dead_man = dead_man if setpoint.fallback is not None else None
         self.expected_w = math.nan
+        # Until it was read, nobody knows who works there.
+        self._locked = setpoint.lockout is not None
         if device.bases is not None and not self._factors():
             self._registers = self._plain()
 
@@ -171,6 +173,16 @@ class ModbusRack:
         if enable is None or slot is None or self._inputs.quality[slot] != codes.GOOD:
             return None
         return self._inputs.value[slot] == enable.value
+
+    @property
+    def locked_out(self) -> bool:
+        """By its map. What cannot be read is as it was, and locked out until it was read once."""
+        lockout = self._setpoint.lockout
+        if lockout is not None:
+            slot = self._device.slots[lockout.value]
+            if self._inputs.quality[slot] == codes.GOOD:
+                self._locked = self._inputs.value[slot] in lockout.locked
+        return self._locked
 
     # Dead-man.
 

@@ -60,6 +60,10 @@ class RackDriver(Protocol):
     def in_force(self) -> bool | None:
         """Whether the device says that it keeps to its limit; None where it does not say."""
 
+    @property
+    def locked_out(self) -> bool:
+        """Whether somebody has locked the rack out where it stands. What cannot be read is as it was."""
+
     async def program(self) -> None:
         """Programs the dead-man, where the device has one. Raises one of NOT_DELIVERED."""
 

@@ -2,8 +2,8 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    ACT_NO_RAISE, ACT_SAFE, ACT_SHED, ACT_TRIP, AVAILABLE, ESTOP, UNRESPONSIVE, WHY_COOLING, WHY_GRID, WHY_MANUAL,
-    WHY_MAX, WHY_SHED, WHY_STALE, WHY_TRIP, WHY_UNRESPONSIVE)
+    ACT_NO_RAISE, ACT_SAFE, ACT_SHED, ACT_TRIP, AVAILABLE, ESTOP, LOCKED, UNRESPONSIVE, WHY_COOLING, WHY_GRID,
+    WHY_LOCKED, WHY_MANUAL, WHY_MAX, WHY_SHED, WHY_STALE, WHY_TRIP, WHY_UNRESPONSIVE)
 from rampd.ext.rest cimport rests
 
 cdef void usual(const image.Limits *limits, image.State *state) noexcept nogil

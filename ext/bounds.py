@@ -20,9 +20,11 @@ if not cython.compiled:
         ACT_TRIP,
         AVAILABLE,
         ESTOP,
+        LOCKED,
         UNRESPONSIVE,
         WHY_COOLING,
         WHY_GRID,
+        WHY_LOCKED,
         WHY_MANUAL,
         WHY_MAX,
         WHY_SHED,
@@ -101,6 +103,8 @@ def restrict(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
         # Whoever holds it may raise it, and one that was restarted does; the guard counts it like this.
         reserve_w = max_w - hi_w
         why = WHY_UNRESPONSIVE if inputs.rack_state[i] == UNRESPONSIVE else WHY_MANUAL
+        if inputs.rack_state[i] == LOCKED:
+            why = WHY_LOCKED
     elif action >= ACT_NO_RAISE or state.stale[i]:
         if action == ACT_TRIP:
             lo_w = 0.0

@@ -84,6 +84,7 @@ cdef enum:
     WHY_REST = 13
     WHY_SWING = 14
     WHY_TRIP = 15
+    WHY_LOCKED = 16
 
 cdef enum:
     SITE_REFERENCE = 0

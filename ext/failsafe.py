@@ -20,6 +20,7 @@ if not cython.compiled:
         ENDLESS,
         ESTOP,
         GOOD,
+        LOCKED,
         MANUAL,
         R_CDU_NEVER,
         R_CDU_STALE,
@@ -393,7 +394,7 @@ def sentence(inputs: Inputs, limits: Limits, state: State, i: int, now_ns: int) 
         state.reason_racks[R_SHED] += 1
         action = max(action, limits.reason_action[R_SHED])
     state.action[i] = action
-    state.urgent += action >= ACT_SAFE or rack_state == MANUAL
+    state.urgent += action >= ACT_SAFE or rack_state in (MANUAL, LOCKED)
     ours = state.known[i] != 0 and state.fresh[i] != 0 and rack_state == AVAILABLE
     if not ours:
         forget(state, i)

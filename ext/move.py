@@ -24,6 +24,7 @@ if not cython.compiled:
         ESTOP,
         FAULT_NONE,
         FAULT_SETPOINT,
+        LOCKED,
         MANUAL,
         SITE_IMPORT,
         WHY_COOLING,
@@ -135,11 +136,17 @@ def in_hand(inputs: Inputs, limits: Limits, state: State, i: int) -> float:
 
     It goes up only where the rack might be raised, and no further than what the envelope has left. Its demand is what
     it was given, so that it rises from there like any rack that wants more, and no other falls to make room for it.
+    One that is locked out may be off whatever it shows: it comes back from what it draws.
     """
     applied_w = state.applied_w[i]
     if not state.known[i] or not fresh(inputs, limits.limit_slot[i], limits.stale_ns[i], state.now_ns):
         return applied_w
-    shown_w = level(limits, i, inputs.value[limits.limit_slot[i]])
+    shown_w = inputs.value[limits.limit_slot[i]]
+    if inputs.rack_state[i] == LOCKED:
+        if not fresh(inputs, limits.power_slot[i], limits.stale_ns[i], state.now_ns):
+            return applied_w
+        shown_w = min(shown_w, max(inputs.value[limits.power_slot[i]], limits.min_w[i]))
+    shown_w = level(limits, i, shown_w)
     if limits.level_first[i] < limits.level_first[i + 1]:
         shown_w = max(0.0, below(limits, i, shown_w))
     barred = state.action[i] >= ACT_NO_RAISE or not state.meter_good or state.fault_hold or broken(limits, state, i)
@@ -270,7 +277,7 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
     while i < limits.site.racks:
         turn = not everyone or (state.tick + i) % phases == 0
         prompt = begun and pressed(limits, state, i)
-        if inputs.rack_state[i] == MANUAL:
+        if inputs.rack_state[i] in (MANUAL, LOCKED):
             state.asked_w[i] = in_hand(inputs, limits, state, i)
         elif (
             (turn or prompt or state.action[i] >= ACT_SAFE or state.envelope == EMERGENCY)

@@ -27,6 +27,7 @@ class Rack:
     def __init__(self) -> None:
         self.expected_w = 0.0
         self.enabled: bool | None = None
+        self.locked_out = False
         self.dead_man: DeadMan | None = DeadMan(30, 0.0)
         self.asked: list[float] = []
         self.open: asyncio.Future[bytes | None] | None = None

@@ -52,6 +52,58 @@ def test_row(row: tuple[Rack, float, float, float, int, int, float, float, float
     assert state.demand_w[0] <= 100e3
 
 
+LOCKED_ROWS = {
+    # set point, shown, drawn, age s of the drawn -> set point
+    "off, and shows its limit":    (80, 80, 0, 0, 20),
+    "on, and shows its limit":     (80, 80, 50, 0, 50),
+    "it draws what it shows":      (80, 50, 90, 0, 50),
+    "nobody knows what it draws":  (80, 80, 50, 6, 80),
+    "its limit is off":            (80, 3, 50, 0, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", LOCKED_ROWS.values(), ids=LOCKED_ROWS.keys())
+def test_one_that_is_locked_out_comes_back_from_what_it_draws(row: tuple[float, float, float, float, float]) -> None:
+    applied_kw, shown_kw, drawn_kw, age_s, expected_kw = row
+    made = world([FREE])
+    state = made.state
+    made.inputs.rack_state[0] = codes.LOCKED
+    state.known[0], state.applied_w[0], state.meter_good, state.now_ns = 1, applied_kw * 1e3, 1, made.now_ns
+    state.rise_w, state.fall_w, state.demand_w[0] = 100e3, 100e3, 100e3
+    made.rack(0, drawn_kw * 1e3, shown_kw * 1e3)
+    made.put(made.limits.power_slot[0], drawn_kw * 1e3, age_s=age_s)
+    assert interpreted.move.in_hand(made.inputs, made.limits, state, 0) == expected_kw * 1e3
+
+
+def test_a_rack_that_is_locked_out_follows_what_it_draws_tick_by_tick() -> None:
+    """The others take its share; once it is free it rises from there."""
+    made = world([FREE, FREE], max_w=200e3, default_w=120e3, import_w=220e3, generation_w=0.0)
+    for i in range(2):
+        made.rack(i, 60e3, 60e3)
+    made.meter(120e3)
+    made.tick()
+    made.inputs.rack_state[0] = codes.LOCKED
+
+    def pass_s(seconds: float, drawn_w: float | None) -> None:
+        for _ in range(round(seconds / 0.05)):
+            own_w = made.state.applied_w[0] if drawn_w is None else drawn_w
+            made.rack(0, own_w, made.state.applied_w[0] if drawn_w is None else 60e3)
+            made.rack(1, made.state.applied_w[1], made.state.applied_w[1])
+            made.meter(own_w + made.state.applied_w[1])
+            made.cool(0)
+            made.tick()
+
+    pass_s(20.0, 0.0)
+    assert made.state.applied_w[:2] == [20e3, pytest.approx(100e3, rel=0.01)]
+    assert codes.Why(made.tick().why[0]) is codes.Why.WHY_LOCKED
+    made.inputs.rack_state[0] = codes.AVAILABLE
+    pass_s(0.05, 0.0)
+    assert made.state.applied_w[0] <= 25e3
+    pass_s(30.0, None)
+    assert sum(made.state.applied_w[:2]) == pytest.approx(120e3, rel=0.01)
+    assert made.vetoes() == {}
+
+
 def test_an_unknown_rack_is_not_guessed() -> None:
     made = world([FREE])
     made.state.now_ns = made.now_ns

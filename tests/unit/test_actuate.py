@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -283,3 +284,54 @@ async def test_what_waits_too_long_is_overdue(bench: Bench) -> None:
     assert bench.actuation.overdue == 1, "its budget gave it half a second more"
     bench.target.faults.add("refused")
     assert bench.actuation.overdue == 0, "a dead rack is not the daemon's fault"
+
+
+async def test_a_rack_that_is_locked_out_is_left_alone(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.pulse(80)
+    await bench.look_until(1.0, reads_kw=80)
+    assert (bench.asked, bench.state) == ([80], codes.AVAILABLE)
+    bench.rack.locked_out = True
+    bench.rack.armed = False
+    # Neither a set point nor the refresh for its dead-man goes out, and nothing that it shows counts against it.
+    bench.pulse(60)
+    for _ in range(2):
+        await bench.look_until(REFRESH_S, reads_kw=20)
+        bench.pulse(50)
+    assert (bench.asked, bench.state, bench.rack.programs) == ([80, 60], codes.LOCKED, 0)
+    assert bench.target.faults == set()
+    assert bench.actuation.overdue == 0
+    assert [text for text in caplog.messages if "locked" in text] == [
+        "rack: locked out where it stands: it is not steered until that ends"
+    ]
+
+
+async def test_a_rack_that_is_no_longer_locked_out_gets_what_is_wanted_of_it(bench: Bench) -> None:
+    """What somebody left there is no foreign limit, and what it did not take meanwhile no fault."""
+    bench.target.foreign = "hold"
+    bench.pulse(80)
+    await bench.look_until(1.0, reads_kw=80)
+    bench.pulse(60)
+    await bench.answer(ModbusError("local", 4))
+    bench.now_s += 1.0
+    bench.pulse(60)
+    await bench.look()
+    await bench.answer(ModbusError("local", 4))
+    assert bench.state == codes.UNRESPONSIVE
+    bench.rack.locked_out = True
+    await bench.look_until(5.0, reads_kw=20)
+    assert bench.state == codes.LOCKED
+    bench.rack.locked_out = False
+    bench.actuation.check(bench.monotonic_ns())
+    assert bench.state == codes.AVAILABLE
+    asked = len(bench.asked)
+    await bench.look_until(0.3, reads_kw=20)
+    assert bench.asked[asked:] == [60]
+    await bench.look_until(2.0, reads_kw=60)
+    assert (bench.asked[asked:], bench.state, bench.target.yielded_ns) == ([60], codes.AVAILABLE, 0)
+
+
+async def test_until_its_lockout_was_read_a_rack_is_locked_out(bench: Bench) -> None:
+    bench.rack.locked_out = True
+    loop: Any = bench.loop
+    actuate.Actuation(loop, bench.inputs, [bench.target], S, bench.spawn)
+    assert bench.state == codes.LOCKED

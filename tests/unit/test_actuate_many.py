@@ -26,6 +26,7 @@ class Rack:
         self.hall = hall
         self.asked_w: list[float] = []
         self.expected_w = 0.0
+        self.locked_out = False
 
     def set_limit(self, limit_w: float) -> asyncio.Future[None]:
         self.hall.note()

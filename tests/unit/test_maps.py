@@ -38,6 +38,14 @@ POWER = 'power_w = { at = 10, type = "f32", range = [-1.0e6, 1.0e6] }'
 LIMIT = 'limit = { at = 2, type = "u32" }'
 
 
+LOCKABLE = RACK.replace("[setpoint]", 'local_state = { at = 4, type = "u16", range = [0.0, 3.0] }\n[setpoint]')
+
+
+def lockout(value: str, locked: str) -> tuple[str, str]:
+    """Adds a lockout to the set point."""
+    return LIMIT, f'{LIMIT}\nlockout = {{ value = "{value}", locked = {locked} }}'
+
+
 def line(name: str, rest: str) -> tuple[str, str]:
     """Adds a value to the meter."""
     return POWER, f"{POWER}\n{name} = {{ {rest} }}"
@@ -46,6 +54,10 @@ def line(name: str, rest: str) -> tuple[str, str]:
 def test_the_maps_to_get_wrong_are_right() -> None:
     assert parse(METER, "m").kind == "meter"
     assert parse(RACK, "r").setpoint is not None
+    setpoint = parse(LOCKABLE.replace(*lockout("local_state", "[1, 2]")), "r").setpoint
+    assert setpoint is not None
+    assert setpoint.lockout is not None
+    assert setpoint.lockout.locked == (1.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +111,14 @@ def test_the_maps_to_get_wrong_are_right() -> None:
         (RACK, LIMIT, LIMIT + '\ndeadman = { at = 4, type = "u16" }', "setpoint: deadman and fallback go together"),
         (RACK, LIMIT, LIMIT + '\nstorage = "disk"', "m: setpoint.storage: Input should be 'ram' or 'nvm'"),
         (RACK, LIMIT, LIMIT + "\nwrites_per_s = 50", "m: setpoint.writes_per_s: "),
+        (RACK, *lockout("local_state", "[1]"), "setpoint.lockout: local_state is none of the values"),
+        (RACK, *lockout("power_w", "[0]"), "setpoint.lockout: power_w is no state: name one that ends with _state"),
+        (LOCKABLE, *lockout("local_state", "[]"), "m: setpoint.lockout.locked: Tuple should have at least 1 item"),
+        (LOCKABLE, *lockout("local_state", "[4]"), "local_state lies within [0, 3], so it is never 4"),
+        (LOCKABLE, *lockout("local_state", "[nan]"), "m: setpoint.lockout.locked.0: Input should be a finite number"),
+        (LOCKABLE, LIMIT, LIMIT + '\nlockout = "local_state"', "m: setpoint.lockout: Input should be"),
+        (LOCKABLE.replace("3.0] }", "3.0], slow = true }"), *lockout("local_state", "[1]"),
+         "setpoint.lockout: local_state is read at a tenth of the rate"),
     ],
 )  # fmt: skip
 def test_a_wrong_map_says_where_and_what(text: str, old: str, new: str, message: str) -> None:

@@ -94,7 +94,7 @@ def hot(loop: ClosedLoop) -> None:
         (short, "room", "max", "goes no higher than", "its own maximum of"),
         (floor, "floor", "min", "goes no lower than", "its own minimum of"),
         (stopped, "estop", "min", "until `rampd reset`", "its own minimum of"),
-        (locked, "reference", "manual", "follows its reference", "somebody else"),
+        (locked, "reference", "locked", "follows its reference", "locked out where it stands"),
         (dead, "reference", "unresponsive", "follows its reference", "its share went to others"),
         (hot, None, "cooling", None, "its flow carries"),
     ],
