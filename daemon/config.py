@@ -72,7 +72,8 @@ class Site(_Section):
 class Control(_Section):
     """The loop: its rate, when a reading is too old, and how fast the feedback may correct.
 
-    A silent channel and a lost meter are waited for `hold_max_s`, then the site stands no higher than its default.
+    Without its meter a site goes by the sum of its racks and what the rest drew last, and does not rise; after
+    `blind_max_s` nobody knows that rest any more, and it stands no higher than its default.
     Racks that nobody writes to fall back after `deadman_s`, one after the other.
 
     `foreign` is what a limit means that somebody else wrote to a rack: `retake` writes ours again, `hold` leaves the
@@ -90,6 +91,7 @@ class Control(_Section):
     feedback_s: Annotated[float, Field(ge=0.2, le=60)] = 1.0
     channel_grace_s: Annotated[float, Field(ge=3, le=60)] = 5.0
     hold_max_s: Annotated[float, Field(ge=1, le=86400)] | Literal["unlimited"] = 300.0
+    blind_max_s: Annotated[float, Field(ge=1, le=3600)] = 300.0
     actuation_deadline_s: Annotated[float, Field(ge=0.2, le=10)] = 1.0
     deadman_s: Annotated[int, Field(ge=2, le=3600)] = 30
     foreign: Foreign = "retake"

@@ -358,6 +358,7 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     site.meter_delay_ns = round(control.meter_delay_s * 1e9)
     site.align_ticks = max(1, round((0.5 * delay_s + 0.3) * control.hz))
     site.hold_max_ns = ENDLESS_NS if control.hold_max_s == "unlimited" else round(control.hold_max_s * 1e9)
+    site.blind_max_ns = round(control.blind_max_s * 1e9)
     site.stagger_ns = round(config.restore.stagger_s * 1e9)
     site.return_up = config.restore.up_mw_per_min * 1e6 / 60
     site.after_hold = config.lease.after == "hold"

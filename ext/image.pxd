@@ -58,6 +58,7 @@ cdef struct Site:
     int64_t after_hold          # lease end: 1 holds, 0 goes to the default
     int64_t raise_after         # lease end may raise
     int64_t hold_max_ns         # a silent channel is waited for so long
+    int64_t blind_max_ns        # what the rest of the site drew last is believed for so long
     int64_t stagger_ns          # between two feeders on the return
     int64_t windows
     int64_t under_steps         # under-frequency steps, the highest frequency first

@@ -225,9 +225,9 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
     if state.returning and goal_w > state.return_cap_w:
         goal_w = max(state.return_cap_w, min(state.reference_w, goal_w))
         state.site_why = SITE_RETURN
-    # Without a meter nobody knows what the rest of the site draws: no longer above the default, whatever rate was asked
-    # for; nor how noisy it is: what was last seen is no reason to stay.
-    blind = not state.meter_good and now_ns - state.blind_ns >= limits.site.hold_max_ns
+    # Without a meter for so long nobody knows what the rest of the site draws: no longer above the default, whatever
+    # rate was asked for; nor how noisy it is: what was last seen is no reason to stay.
+    blind = not state.meter_good and now_ns - state.blind_ns >= limits.site.blind_max_ns
     if blind:
         goal_w = min(goal_w, limits.site.default_w)
     up = goal_w > state.reference_w

@@ -53,7 +53,8 @@ TABLE: Final = (
         "the site meter was never read since the start", "nothing moves"),
     Line(Reason.R_METER_LOST, "meter_lost", "site", NO_RAISE,
         "the site meter's last good reading is older than meter_stale_s",
-        "nothing rises; after hold_max_s no higher than the default", clear_s=1.0),
+        "the racks are led by their own sum and what the rest drew last, and nothing rises; after blind_max_s no "
+        "higher than the default", clear_s=1.0),
     Line(Reason.R_METER_FROZEN, "meter_frozen", "site", NO_RAISE,
         "the site meter shows the same for meter_stale_s while the racks' own readings say that they moved",
         "as if the meter were lost", clear_s=11.0),

@@ -79,6 +79,7 @@ class Site(ctypes.Structure):
     after_hold: int
     raise_after: int
     hold_max_ns: int
+    blind_max_ns: int
     stagger_ns: int
     windows: int
     under_steps: int

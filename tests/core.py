@@ -297,7 +297,7 @@ def world(
     scalars: dict[str, Any] = {
         "phases": 1, "period_ns": round(NS / hz), "power_slot": 0,
         "frequency_slot": grid_slot if measured else -1, "breaker_slot": grid_slot + 1 if measured else -1,
-        "nominal_v": 8000.0, "nominal_hz": 60.0, "hold_max_ns": 60 * NS, "return_up": 5e3,
+        "nominal_v": 8000.0, "nominal_hz": 60.0, "hold_max_ns": 60 * NS, "blind_max_ns": 60 * NS, "return_up": 5e3,
         "swing_limit_w": 0.0, "quiet_w": 1e12, "meter_stale_ns": 2 * NS, "freeze_ns": 2 * NS, "freeze_w": 150e3,
         "generation_w": 1e12, "rack_stale_ns": 5 * NS, "breach_ns": 2 * NS,
         "loop_stale_ns": 10 * NS, "meter_delay_ns": 0, "align_ticks": 2, "after_hold": 0,

@@ -146,7 +146,7 @@ def test_the_guard_withholds_a_raise_while_it_finds_the_meter_frozen() -> None:
 
 
 def test_without_a_meter_for_long_the_goal_is_no_longer_above_the_default() -> None:
-    made = world([Rack() for _ in range(4)], default_w=300e3, hold_max_ns=5 * 10**9)
+    made = world([Rack() for _ in range(4)], default_w=300e3, blind_max_ns=5 * 10**9)
     made.meter(400e3)
     made.command(codes.TRACK, 400e3)
     play(made, [P(5.0, 400.0)])

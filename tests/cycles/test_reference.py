@@ -63,7 +63,7 @@ def test_a_command_taken_in_noise_moves_when_it_ends(row: tuple[float, int, list
 
 
 BLIND = {
-    # target kW, ramp s, rate kW/s, envelope, noise kW: the reference five seconds later, two and ten after `hold_max_s`
+    # target kW, ramp s, rate kW/s, envelope, noise kW: the reference 5 s later, two and ten after `blind_max_s`
     "no rate of its own":       (800.0, 0.0, 0.0, codes.DISPATCHED, 0.0, [800.0, 400.0, 400.0]),
     "a ramp to where it stood": (800.0, 5.0, 0.0, codes.DISPATCHED, 0.0, [800.0, 400.0, 400.0]),
     "a long ramp up":           (900.0, 0.0, 0.1, codes.DISPATCHED, 0.0, [800.0, 400.0, 400.0]),
@@ -79,7 +79,7 @@ def test_no_rate_keeps_a_site_without_a_meter_above_its_default(
     row: tuple[float, float, float, int, float, list[float]],
 ) -> None:
     target_kw, ramp_s, rate_kw, envelope, noise_kw, expected = row
-    made = hall(windows=WINDOW, hold_max_ns=5 * NS)
+    made = hall(windows=WINDOW, blind_max_ns=5 * NS)
     made.limits.site.default_w = 400e3
     made.state.noise_w = noise_kw * 1e3
     made.state.meter_good, made.state.blind_ns = 0, made.now_ns + NS
@@ -89,7 +89,7 @@ def test_no_rate_keeps_a_site_without_a_meter_above_its_default(
 
 
 def test_what_a_blind_site_gave_up_comes_back_at_the_normal_rate() -> None:
-    made = hall(hold_max_ns=5 * NS)
+    made = hall(blind_max_ns=5 * NS)
     made.limits.site.default_w = 400e3
     made.command(codes.TRACK, 800e3, ramp_s=5.0)
     made.state.meter_good, made.state.blind_ns = 0, made.now_ns

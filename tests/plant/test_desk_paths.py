@@ -138,7 +138,10 @@ def step(site: Site, dice: random.Random) -> None:
 
 @pytest.mark.parametrize("seed", range(PATHS))
 def test_nothing_rises_without_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    edits = ("raise_after = true", "raise_after = false"), ("deadman_s = 30", "deadman_s = 30\nhold_max_s = 8")
+    edits = (
+        ("raise_after = true", "raise_after = false"),
+        ("deadman_s = 30", "deadman_s = 30\nhold_max_s = 8\nblind_max_s = 8"),
+    )
     path = halls.write(halls.Hall("paths", halls.SMALLEST), tmp_path)
     text = path.read_text(encoding="utf-8")
     for old, new in edits:

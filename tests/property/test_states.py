@@ -156,9 +156,9 @@ class Paths(RuleBasedStateMachine):
         nodes = [Node(520e3), Node(275e3, 0), Node(280e3, 0)]
         self.made = world(
             racks, nodes, [Cooling(), Cooling()], measured=True, under=[(59.7, 1)], max_w=500e3, default_w=480e3,
-            import_w=510e3, min_w=50e3, hold_max_ns=5 * NS, hold_hz=0.05, droop=0.05, deadband_hz=0.017, freeze_w=40e3,
-            generation_w=0.0, windows=[(15.0, codes.NORMAL, 100e3, 100e3)], stagger_ns=NS, feedback_s=1.0,
-            return_up=5e3,
+            import_w=510e3, min_w=50e3, hold_max_ns=5 * NS, blind_max_ns=5 * NS, hold_hz=0.05, droop=0.05,
+            deadband_hz=0.017, freeze_w=40e3, generation_w=0.0, windows=[(15.0, codes.NORMAL, 100e3, 100e3)],
+            stagger_ns=NS, feedback_s=1.0, return_up=5e3,
         )  # fmt: skip
         self.power_w = [75e3] * RACKS
         self.limit_w = [75e3] * RACKS
