@@ -7,8 +7,10 @@ from rampd.ext.codes cimport (
 from rampd.ext.failsafe cimport fresh
 from rampd.ext.ladder cimport hold
 
-@cython.locals(slot=int64_t)
-cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
+cdef bint strays(double part) noexcept nogil
+@cython.locals(slot=int64_t, read=int64_t, shown=int64_t)
+cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                  int64_t now_ns) noexcept nogil
 cdef double droop(const image.Limits *limits, double away_hz) noexcept nogil
 cdef bint owes(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef void shed(const image.Limits *limits, image.State *state, bint seen, int64_t now_ns) noexcept nogil
@@ -24,6 +26,7 @@ cdef double kept_back(const image.Limits *limits, const image.State *state) noex
 cdef void recover(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
 cdef void resume(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                  int64_t now_ns) noexcept nogil
-@cython.locals(seen=bint, lost=bint)
+cdef bint blind(const image.Limits *limits, const image.State *state, int64_t now_ns) noexcept nogil
+@cython.locals(seen=bint, lost=bint, holds=bint)
 cdef void observe(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

@@ -5,7 +5,8 @@
 FAULT is voltage outside 0.9 to 1.1 of nominal, an open breaker, or a frequency that no live bus has; everything holds,
 and for ten seconds after it the load comes back as it was. After an under-frequency step, an emergency stop, or when a
 loop cools again that did not, it comes back slowly, no higher than it was on average in the ten minutes before. A
-frequency that cannot be read counts as it was, and nothing rises meanwhile, on a site where it decides something.
+frequency that cannot be read counts as it was, and nothing rises meanwhile, on a site where it decides something; so
+does what showed a fault.
 """
 
 from __future__ import annotations
@@ -32,21 +33,29 @@ if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
 
-def faulted(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
-    """Whether the newest readings show a fault; what is not measured or stale shows none."""
+def strays(part: float) -> bool:
+    """Whether a part of nominal is one that no live bus has."""
+    return part < 0.9 or part > 1.1
+
+
+def faulted(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> bool:
+    """Whether readings show a fault now; `fault_seen` has what each showed when it was last read."""
     site = limits.site
+    read = 0
+    shown = 0
     for k in range(3):
         slot = limits.voltage_slot[k]
         if fresh(inputs, slot, site.meter_stale_ns, now_ns):
-            part = inputs.value[slot] / site.nominal_v
-            if part < 0.9 or part > 1.1:
-                return True
-    if fresh(inputs, site.breaker_slot, site.meter_stale_ns, now_ns) and inputs.value[site.breaker_slot] == 0.0:
-        return True
+            read |= 1 << k
+            shown |= strays(inputs.value[slot] / site.nominal_v) << k
     if fresh(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):
-        part = inputs.value[site.frequency_slot] / site.nominal_hz
-        return part < 0.9 or part > 1.1
-    return False
+        read |= 8
+        shown |= strays(inputs.value[site.frequency_slot] / site.nominal_hz) << 3
+    if fresh(inputs, site.breaker_slot, site.meter_stale_ns, now_ns):
+        read |= 16
+        shown |= (inputs.value[site.breaker_slot] == 0.0) << 4
+    state.fault_seen = (state.fault_seen & ~read) | shown
+    return shown != 0
 
 
 def droop(limits: Limits, away_hz: float) -> float:
@@ -171,11 +180,18 @@ def resume(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         hold(limits, state, 0, R_UNDER_FREQUENCY, True, now_ns)
 
 
+def blind(limits: Limits, state: State, now_ns: int) -> bool:
+    """Whether the site has been without its meter for longer than what it showed last is believed."""
+    return state.started != 0 and not state.meter_good and now_ns - state.blind_ns >= limits.site.blind_max_ns
+
+
 def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """One tick of what the grid shows."""
     site = limits.site
-    state.fault = faulted(inputs, limits, now_ns)
-    state.fault_hold = hold(limits, state, 0, R_FAULT, state.fault, now_ns)
+    state.fault = faulted(inputs, limits, state, now_ns)
+    holds = hold(limits, state, 0, R_FAULT, state.fault_seen != 0, now_ns)
+    # One that nobody could see the end of for so long bars every raise, and no longer what must fall.
+    state.fault_hold = holds and not blind(limits, state, now_ns)
     seen = fresh(inputs, site.frequency_slot, site.meter_stale_ns, now_ns)
     # After a fault the load holds for a while; a frequency that falls then is what the steps are for.
     if not state.fault:

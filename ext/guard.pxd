@@ -18,8 +18,10 @@ cdef void listen(const image.Inputs *inputs, const image.Limits *limits, image.W
                  int64_t now_ns) noexcept nogil
 cdef void oldest(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
                  int64_t now_ns) noexcept nogil
-@cython.locals(slot=int64_t)
-cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
+cdef bint strays(double part) noexcept nogil
+@cython.locals(slot=int64_t, seen=int64_t)
+cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
+                  int64_t now_ns) noexcept nogil
 @cython.locals(slot=int64_t)
 cdef bint opened(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
 cdef void veto(image.Watch *watch, int64_t i, int64_t why) noexcept nogil

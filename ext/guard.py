@@ -142,20 +142,25 @@ def oldest(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
             watch.racks_ns = min(watch.racks_ns, inputs.at_ns[limits.power_slot[i]])
 
 
-def faulted(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
-    """Whether voltage, breaker or frequency show that the grid is not there: then nothing rises."""
+def strays(part: float) -> bool:
+    """Whether a part of nominal is one that no live bus has."""
+    return part < 0.9 or part > 1.1
+
+
+def faulted(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> bool:
+    """Whether voltage, frequency or breaker show that the grid is not there, or did when last read: nothing rises."""
     site = limits.site
+    seen = watch.fault_seen
     for k in range(3):
         slot = limits.voltage_slot[k]
         if good(inputs, slot, site.meter_stale_ns, now_ns):
-            part = inputs.value[slot] / site.nominal_v
-            if part < 0.9 or part > 1.1:
-                return True
+            seen = (seen & ~(1 << k)) | (strays(inputs.value[slot] / site.nominal_v) << k)
     if good(inputs, site.frequency_slot, site.meter_stale_ns, now_ns):
-        part = inputs.value[site.frequency_slot] / site.nominal_hz
-        if part < 0.9 or part > 1.1:
-            return True
-    return opened(inputs, limits, now_ns)
+        seen = (seen & ~8) | (strays(inputs.value[site.frequency_slot] / site.nominal_hz) << 3)
+    if good(inputs, site.breaker_slot, site.meter_stale_ns, now_ns):
+        seen = (seen & ~16) | ((inputs.value[site.breaker_slot] == 0.0) << 4)
+    watch.fault_seen = seen
+    return seen != 0
 
 
 def opened(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
@@ -422,7 +427,7 @@ def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w:
     if watch.last_ns == 0:
         wake(inputs, limits, watch, now_ns)
     meter_good = good(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
-    fault = faulted(inputs, limits, now_ns)
+    fault = faulted(inputs, limits, watch, now_ns)
     if meter_good:
         alive(inputs, limits, watch, now_ns)
         believe(inputs, limits, watch, fault, now_ns)

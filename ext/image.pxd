@@ -177,6 +177,7 @@ cdef struct State:              # the step's own memory
     int64_t blind_ns            # since when it is not good
     int64_t site_why
     int64_t fault               # voltage, breaker or frequency show one now
+    int64_t fault_seen          # bits of those that showed one when last read
     int64_t fault_hold          # everything holds, for ten seconds after it as well
     int64_t shedding
     int64_t shed_tier
@@ -399,6 +400,7 @@ cdef struct Watch:              # the guard's own memory
     int64_t racks_ns            # the oldest of their fresh readings
     int64_t implausible         # it shows less than they do, for longer than readings are apart
     int64_t resets              # of the operator's, as of the last tick
+    int64_t fault_seen          # bits of what showed a fault when last read: three voltages, frequency, breaker
     double shown_w
     double own_w                # what the racks moved by since then
     double racks_w              # the sum of their fresh readings

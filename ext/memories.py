@@ -33,6 +33,7 @@ class State(ctypes.Structure):
     blind_ns: int
     site_why: int
     fault: int
+    fault_seen: int
     fault_hold: int
     shedding: int
     shed_tier: int
@@ -259,6 +260,7 @@ class Watch(ctypes.Structure):
     racks_ns: int
     implausible: int
     resets: int
+    fault_seen: int
     shown_w: float
     own_w: float
     racks_w: float

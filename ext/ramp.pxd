@@ -4,7 +4,7 @@ from rampd.ext cimport image
 from rampd.ext.codes cimport (
     DISPATCHED, EMERGENCY, ENDLESS, ESTOP, HOLD, NORMAL, S_CURVE, SITE_CHANNEL, SITE_FREQUENCY, SITE_REFERENCE,
     SITE_RETURN, SITE_WINDOW, STAND, TRACK)
-from rampd.ext.grid cimport come_back
+from rampd.ext.grid cimport blind, come_back
 from rampd.ext.window cimport highest, lowest, note, slope
 
 cdef bint live(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
@@ -24,6 +24,6 @@ cdef bint held(const image.Inputs *inputs, const image.Limits *limits, image.Sta
 cdef bint on_its_way(const image.State *state) noexcept nogil
 cdef double stride(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double most,
                    double dt_s) noexcept nogil
-@cython.locals(up=bint, blind=bint)
+@cython.locals(up=bint, lost=bint)
 cdef void follow(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t now_ns,
                  double dt_s) noexcept nogil

@@ -29,7 +29,7 @@ if not cython.compiled:
         STAND,
         TRACK,
     )
-    from rampd.ext.grid import come_back
+    from rampd.ext.grid import blind, come_back
     from rampd.ext.window import highest, lowest, note, slope
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -227,13 +227,13 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
         state.site_why = SITE_RETURN
     # Without a meter for so long nobody knows what the rest of the site draws: no longer above the default, whatever
     # rate was asked for; nor how noisy it is: what was last seen is no reason to stay.
-    blind = not state.meter_good and now_ns - state.blind_ns >= limits.site.blind_max_ns
-    if blind:
+    lost = blind(limits, state, now_ns)
+    if lost:
         goal_w = min(goal_w, limits.site.default_w)
     up = goal_w > state.reference_w
-    most = envelope(limits, state, 0.0 if blind else state.noise_w, up)
+    most = envelope(limits, state, 0.0 if lost else state.noise_w, up)
     step_w = stride(inputs, limits, state, most, dt_s)
-    if blind:
+    if lost:
         step_w = max(step_w, min(most * dt_s, state.reference_w - limits.site.default_w))
     state.pace_w = step_w
     if not up:

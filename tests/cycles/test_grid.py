@@ -69,6 +69,73 @@ def test_ten_seconds_after_a_fault_everything_still_holds() -> None:
     assert not made.state.fault_hold
 
 
+UNSEEN = {
+    # what showed a fault, and how it goes unread
+    "voltage, too old":           ({"volts": 0.0}, {"age_s": 2.1}),
+    "voltage, out of range":      ({"volts": 0.0}, {"quality": codes.RANGE}),
+    "voltage, not a number":      ({"volts": 0.0}, {"volts": NAN}),
+    "high voltage, refused":      ({"volts": 9000.0}, {"quality": codes.REFUSED}),
+    "frequency, too old":         ({"hz": 40.0}, {"age_s": 2.1}),
+    "frequency, not a number":    ({"hz": 40.0}, {"hz": NAN}),
+    "breaker, too old":           ({"closed": 0.0}, {"age_s": 2.1}),
+    "breaker, never again":       ({"closed": 0.0}, {"quality": codes.SENTINEL}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("shown", "unread"), UNSEEN.values(), ids=UNSEEN.keys())
+def test_a_fault_whose_end_nobody_can_see_goes_on(shown: dict[str, Any], unread: dict[str, Any]) -> None:
+    made = observed(world(measured=True), **shown)
+    assert made.state.fault
+    for _ in range(60):
+        observed(made, 1.0, **unread)
+        assert (made.state.fault, made.state.fault_hold) == (0, 1)
+    # Read again, it ends after its ten seconds.
+    observed(made, 1.0)
+    for _ in range(9):
+        assert made.state.fault_hold
+        observed(made, 1.0)
+    observed(made, 1.1)
+    assert not made.state.fault_hold
+
+
+def test_one_phase_that_is_read_again_says_nothing_of_another() -> None:
+    made = observed(world(measured=True), volts=0.0)
+    for _ in range(20):
+        made.now_s += 1.0
+        made.grid()
+        made.put(made.limits.voltage_slot[2], 8000.0, age_s=2.1)
+        interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
+        assert made.state.fault_hold
+
+
+def test_a_voltage_that_was_well_when_last_read_is_no_fault() -> None:
+    made = observed(world(measured=True))
+    observed(made, 1.0, volts=0.0, age_s=2.1)
+    assert (made.state.fault, made.state.fault_hold) == (0, 0)
+
+
+def test_an_unread_fault_does_not_keep_what_must_fall_without_a_meter_for_long() -> None:
+    made = observed(world(measured=True, blind_max_ns=20 * 10**9), volts=0.0)
+    made.state.started = 1
+    since_s = made.now_s
+    made.state.blind_ns = made.now_ns
+    for _ in range(40):
+        made.now_s += 1.0
+        made.state.meter_good = 0
+        interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
+        assert made.state.fault_hold == (made.now_s - since_s < 20.0)
+        assert made.reasons() == ["fault"]
+
+
+def test_an_unread_fault_is_no_reason_not_to_shed() -> None:
+    made = observed(world(measured=True, under=STEPS), volts=0.0)
+    made.grid(hz=59.6)
+    for k in range(3):
+        made.put(made.limits.voltage_slot[k], 8000.0, quality=codes.RANGE)
+    interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
+    assert (made.state.fault_hold, made.state.shedding) == (1, 1)
+
+
 STEPS = [(59.7, 2), (59.5, 1)]
 DROOP = {
     # Hz -> kW of purchase: 5 % droop and a deadband of 0.017 Hz on 1 MW
