@@ -41,7 +41,8 @@ class Target:
     refresh_ns: int
     power_slot: int = -1
     max_w: float = math.inf
-    effect_ns: int = 0  # 0: not judged
+    wait_ns: int = 0  # until the power begins to follow an accepted limit, 0: not judged
+    fall_w_per_s: float = math.inf  # and how slowly it may do so
     effect_w: float = 0.0  # how far above its limit a rack may draw
     writes_per_s: float = 2.0
     foreign: Foreign = "retake"
@@ -111,6 +112,9 @@ class Target:
         """The device took what was sent last."""
         self.accepted_ns = now_ns
         self.expect_w = self.driver.expected_w
+        if not self.history:
+            # What it had before is not known.
+            self.history.append((0, self.max_w))
         self.history.append((now_ns, self.expect_w))
         if self.latched or self.pending_ns == 0:
             self.pending_ns = now_ns
@@ -157,20 +161,18 @@ class Target:
         return True
 
     def obeys(self, at_ns: int, power_w: float) -> bool | None:
-        """Whether the power of a good reading is below every limit that may still hold; None while nothing is known.
+        """Whether the power of a good reading is below what every limit so far lets a rack draw; None: not known yet.
 
-        The limit of `effect_ns` before the reading was taken has had its time, and all that came after it may be in
-        force. A cap only bounds from above: a rack that draws less obeys.
+        A cap only bounds from above: a rack that draws less obeys.
         """
-        if self.effect_ns == 0 or at_ns <= self.judged_ns or not self.history:
+        if self.wait_ns == 0 or at_ns <= self.judged_ns or not self.history:
             return None
-        since_ns = at_ns - self.effect_ns
-        if self.history[0][0] > since_ns:
+        if self.history[0][0] == 0 and self.history[1][0] > at_ns - self.wait_ns:
             return None
-        while len(self.history) > 1 and self.history[1][0] <= since_ns:
-            self.history.popleft()
         self.judged_ns = at_ns
-        most_w = max(limit_w for _, limit_w in self.history) + self.effect_w
+        while len(self.history) > 1 and self._allows_w(0, at_ns) <= self._allows_w(1, at_ns):
+            self.history.popleft()
+        most_w = max(self._allows_w(k, at_ns) for k in range(len(self.history))) + self.effect_w
         if power_w <= most_w:
             self.over = 0
             return True
@@ -178,6 +180,14 @@ class Target:
             self.over_ns = at_ns
         self.over += 1
         return self.over < OVER or at_ns - self.over_ns < OVER_NS
+
+    def _allows_w(self, k: int, at_ns: int) -> float:
+        """What may still be drawn by a limit: all of it until the wait after the next one is over, then ever less."""
+        limit_w = self.history[k][1]
+        if k + 1 == len(self.history):
+            return limit_w
+        late_ns = at_ns - self.history[k + 1][0] - self.wait_ns
+        return limit_w - self.fall_w_per_s * late_ns * 1e-9 if late_ns > 0 else limit_w
 
     def rebooted(self, shown_w: float) -> bool:
         """Whether a foreign limit is what a restart leaves: none."""

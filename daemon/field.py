@@ -11,7 +11,7 @@ from rampd.daemon.delivery import Target
 from rampd.daemon.logins import logins
 from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.poll import Wheel, discover
-from rampd.daemon.site import Composed, Point, effect_s
+from rampd.daemon.site import UNSURE, Composed, Point, wait_s
 from rampd.drivers import address, protocols
 from rampd.drivers.address import Transport
 from rampd.drivers.device import ModbusDevice
@@ -114,7 +114,8 @@ class Field:
                     # Refreshes are spread, so that a hall at rest does not write to all racks at once.
                     refresh_ns=round(control.deadman_s * 1e9 / 3 * (0.8 + 0.2 * (i % 16) / 16)),
                     power_slot=source.slots["power_w"], max_w=rack.max_kw * 1e3,
-                    effect_ns=round(effect_s(rack, policy, source.period_s) * 1e9),
+                    wait_ns=round(wait_s(rack, policy, source.period_s) * 1e9),
+                    fall_w_per_s=rack.down_kw_per_s * 1e3 / UNSURE,
                     effect_w=max(0.05 * rack.max_kw, 1.2 * rack.quantum_kw) * 1e3, writes_per_s=policy.writes_per_s,
                     # A rack of members sees to theirs itself.
                     foreign="retake" if isinstance(point.map, MemberMap) else rack.foreign or control.foreign,

@@ -32,7 +32,8 @@ BRIDGED_S: Final = 1.2  # racks with longer dead times are bridged by the others
 MANY: Final = 3  # racks on one address are a link of their own in the failsafe ladder
 DAY_NS: Final = 86_400_000_000_000
 ENDLESS_NS: Final = 1 << 62
-EFFECT_S: Final = 2.0  # what a rack gets, beyond its own figures, until its power must have obeyed a limit
+UNSURE: Final = 1.5  # what a rack needs may be half as much again as it was said to be
+EFFECT_S: Final = 2.0  # and what reads it may lag by so much, as that of GPUs does
 SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
 
 
@@ -185,10 +186,17 @@ def loop_s(racks: tuple[Rack, ...]) -> float:
     return 0.5 / MOVES_PER_S + wait_s
 
 
-def effect_s(rack: Rack, policy: WritePolicy, read_s: float) -> float:
-    """How long from an accepted limit to a reading below it: the rack's own figures and half as much, or its map's."""
-    fall_s = (rack.max_kw - rack.min_kw) / rack.down_kw_per_s
-    return max(1.5 * (rack.dead_down_s + fall_s) + 2 * read_s + EFFECT_S, policy.effect_s)
+def fall_s(rack: Rack) -> float:
+    """How long it may take from its most to its least."""
+    return UNSURE * (rack.max_kw - rack.min_kw) / rack.down_kw_per_s
+
+
+def wait_s(rack: Rack, policy: WritePolicy, read_s: float) -> float:
+    """How long from an accepted limit until a reading must show that the power follows it.
+
+    By the rack's own dead time, or what its map says of the whole fall.
+    """
+    return max(UNSURE * rack.dead_down_s + read_s + EFFECT_S, policy.effect_s - fall_s(rack))
 
 
 def _trips(racks: tuple[Rack, ...], nodes: tuple[Node, ...], by_id: dict[str, Point]) -> dict[str, float]:
@@ -203,7 +211,8 @@ def _trips(racks: tuple[Rack, ...], nodes: tuple[Node, ...], by_id: dict[str, Po
         if policy is not None:
             # A write may have gone out just now, and the budget lets the next one wait.
             write_s = 1.0 / policy.writes_per_s + policy.accept_s
-            needs_s = write_s + effect_s(rack, policy, by_id[rack.power_from or rack.id].period_s)
+            read_s = by_id[rack.power_from or rack.id].period_s
+            needs_s = write_s + wait_s(rack, policy, read_s) + fall_s(rack) + read_s
             own_s[rack.node] = max(own_s[rack.node], needs_s)
     for node in reversed(nodes):
         if node.parent:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
@@ -147,7 +149,7 @@ def test_power_obeys(
     what: str, limits: list[tuple[float, float]], readings: list[tuple[float, float]], obeys: bool | None
 ) -> None:
     driver = Rack()
-    target = Target("rack", driver, 0, S, S, effect_ns=2 * S, effect_w=5e3)
+    target = Target("rack", driver, 0, S, S, wait_ns=2 * S, effect_w=5e3, max_w=110e3)
     for at_s, limit_kw in limits:
         driver.expected_w = limit_kw * 1e3
         target.accepted(S + round(at_s * S))
@@ -158,9 +160,74 @@ def test_power_obeys(
     assert found is obeys, what
 
 
+def limited(limits: list[tuple[float, float]], fall_kw_per_s: float = 100.0, wait_s: float = 2.0) -> Target:
+    """A rack of 110 kW that was given these limits in kW at these times in s; 5 kW above them it may draw."""
+    driver = Rack()
+    target = Target(
+        "rack", driver, 0, S, S, wait_ns=round(wait_s * S), fall_w_per_s=fall_kw_per_s * 1e3, effect_w=5e3,
+        max_w=110e3,
+    )  # fmt: skip
+    for at_s, limit_kw in limits:
+        driver.expected_w = limit_kw * 1e3
+        target.accepted(S + round(at_s * S))
+    return target
+
+
+@pytest.mark.parametrize("after_s", [0.0, 1.0, 2.0, 3.0, 6.0, 8.5, 9.0, 20.0])
+@pytest.mark.parametrize(("over_kw", "obeys"), [(-0.01, True), (0.01, False)])
+def test_one_that_falls_slowly_has_its_time_and_no_more(after_s: float, over_kw: float, obeys: bool) -> None:
+    """By 10 kW/s, two seconds after its limit went from 110 to 40 kW; three readings in a row count."""
+    target = limited([(-50.0, 110.0), (0.0, 40.0)], fall_kw_per_s=10.0)
+    for late_s in (after_s, after_s + 0.5, after_s + 1.0):
+        may_kw = max(40.0, 110.0 - 10.0 * max(0.0, late_s - 2.0)) + 5.0
+        said = target.obeys(S + round(late_s * S), (may_kw + over_kw) * 1e3)
+    assert said is obeys
+
+
+def follows(random: Random, target: Target, dead_s: float, fall_kw_per_s: float, stuck_s: float) -> float | None:
+    """A minute of a rack under random limits, which stops to follow at `stuck_s`; when it is called disobedient, s."""
+    driver, step_s = target.driver, 0.02
+    assert isinstance(driver, Rack)
+    limits, drawn_kw, write_s, read_s = [(-99.0, 110.0)], 110.0, 0.0, 0.0
+    for k in range(3000):
+        now_s = k * step_s
+        if now_s >= write_s:
+            write_s = now_s + random.uniform(0.3, 8.0)
+            limits.append(
+                (now_s, random.choice([limits[-1][1] + random.uniform(-9.0, 9.0), random.uniform(0.0, 110.0)]))
+            )
+            driver.expected_w = 1e3 * min(110.0, max(0.0, limits[-1][1]))
+            target.accepted(S + round(now_s * S))
+        if now_s < stuck_s:
+            acting_kw = next(kw for at_s, kw in reversed(limits) if at_s + dead_s <= now_s)
+            drawn_kw = max(min(110.0, max(0.0, acting_kw)), drawn_kw - fall_kw_per_s * step_s)
+        if now_s >= read_s:
+            read_s = now_s + random.uniform(0.1, 0.6)
+            if target.obeys(S + round(now_s * S), 1e3 * (drawn_kw + random.uniform(-4.9, 4.9))) is False:
+                return now_s
+    return None
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_one_that_follows_within_its_time_is_never_blamed(seed: int) -> None:
+    random = Random(seed)
+    dead_s, fall_kw_per_s = random.uniform(0.0, 1.98), random.uniform(10.0, 200.0)
+    target = limited([], fall_kw_per_s=fall_kw_per_s)
+    assert follows(random, target, dead_s, fall_kw_per_s * random.uniform(1.0, 3.0), math.inf) is None
+    # The same rack, once it is stuck, is: so the row above can fail.
+    assert follows(Random(seed), limited([], fall_kw_per_s=fall_kw_per_s), dead_s, fall_kw_per_s, 0.0) is not None
+
+
+def test_in_a_ramp_of_five_seconds_a_rack_that_draws_on_is_noticed_in_less_than_its_length() -> None:
+    """As a GPU rack of the examples: it falls by 147 kW/s at least, and has 2.8 s until that shows."""
+    target = limited([(-50.0, 110.0), *((0.5 * k, 110.0 - 7.0 * k) for k in range(1, 11))], 147.0, wait_s=2.8)
+    said = {k: target.obeys(S + round(0.5 * k * S), 110e3) for k in range(20)}
+    assert min(k for k, obeys in said.items() if obeys is False) * 0.5 <= 5.0
+
+
 async def test_a_rack_that_latches_and_does_not_obey_is_unresponsive_until_it_does(bench: Bench) -> None:
     target = bench.target
-    target.power_slot, target.effect_ns, target.effect_w = 1, 2 * S, 5e3
+    target.power_slot, target.wait_ns, target.effect_w = 1, 2 * S, 5e3
 
     async def run(seconds: float, power_kw: float) -> None:
         for _ in range(round(seconds / 0.1)):

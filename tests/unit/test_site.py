@@ -115,13 +115,14 @@ def test_the_tree_parents_first_and_subtrees_in_one_piece(composed: Composed) ->
 
 
 def test_a_node_trips_after_what_its_slowest_rack_needs_and_the_nodes_below_before_it(composed: Composed) -> None:
-    """What a rack needs: a write and its answer, half as much again as its fall takes, two readings and two seconds."""
+    """What a rack needs: a write and its answer, half as much again as its fall takes, two readings, two seconds."""
     table = limits(composed)
     slowest_s: dict[str, float] = {}
     for rack, point in zip(composed.racks, composed.rack_points, strict=True):
         assert point.map.policy is not None
-        own_s = 1.5 * (rack.dead_down_s + (rack.max_kw - rack.min_kw) / rack.down_kw_per_s) + 2 * point.period_s + 2.0
-        own_s = max(own_s, point.map.policy.effect_s) + point.map.policy.accept_s + 1.0 / point.map.policy.writes_per_s
+        own_s = 1.5 * (rack.dead_down_s + (rack.max_kw - rack.min_kw) / rack.down_kw_per_s) + point.period_s + 2.0
+        own_s = max(own_s, point.map.policy.effect_s) + point.period_s
+        own_s += point.map.policy.accept_s + 1.0 / point.map.policy.writes_per_s
         node = rack.node
         while node:
             slowest_s[node] = max(own_s, slowest_s.get(node, 0.0))
