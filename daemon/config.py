@@ -41,7 +41,7 @@ class Site(_Section):
     `max_deadman_mw` limits what racks may draw in sum that hold their limit for ever when rampd dies; without it they
     are only named. `generation_mw` is what generators and batteries behind the site meter supply at most: by so much
     it may show less than the racks, else it is not believed; by so much `default_mw` may lie below their least, which
-    is what is purchased when nothing is generated.
+    is what is purchased when nothing is generated. `second_meter` stands in for the site meter's power while unread.
     """
 
     id: Id
@@ -55,6 +55,7 @@ class Site(_Section):
     nominal_hz: Literal[50, 60] = 60
     losses_percent: Annotated[float, Field(ge=0, le=20)] = 0.0
     generation_mw: Annotated[float, Field(ge=0, le=2000)] = 0.0
+    second_meter: Id | None = None
     map_folder: Path | None = None
 
     @model_validator(mode="after")
@@ -72,15 +73,12 @@ class Site(_Section):
 class Control(_Section):
     """The loop: its rate, when a reading is too old, and how fast the feedback may correct.
 
-    Without its meter a site goes by the sum of its racks and what the rest drew last, and does not rise; after
-    `blind_max_s` nobody knows that rest any more, and it stands no higher than its default.
-    Racks that nobody writes to fall back after `deadman_s`, one after the other.
-
+    Without its meter a site goes by its racks' sum and what the rest drew last, and does not rise; after `blind_max_s`
+    it stands no higher than its default. Racks that nobody writes to fall back after `deadman_s`, one by one.
     `foreign` is what a limit means that somebody else wrote to a rack: `retake` writes ours again, `hold` leaves the
-    rack to them until it shows ours, `yield` until they were quiet for ten minutes.
-
-    A command channel that is silent for longer than `channel_grace_s` is lost: its command is held flat and its lease
-    does not run, for `hold_max_s` at most or `"unlimited"`; then the default holds, never above the present power.
+    rack to them until it shows ours, `yield` until they were quiet for ten minutes. A channel that is silent for
+    longer than `channel_grace_s` is lost: its command is held flat and its lease does not run, for `hold_max_s` at
+    most or `"unlimited"`; then the default holds, never above the present power.
     """
 
     hz: Annotated[float, Field(ge=1, le=100)] = 20.0

@@ -12,6 +12,7 @@ from rampd.daemon.logins import logins
 from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.poll import Wheel, discover
 from rampd.daemon.site import UNSURE, Composed, Point, wait_s
+from rampd.daemon.standby import Standby
 from rampd.drivers import address, protocols
 from rampd.drivers.address import Transport
 from rampd.drivers.device import ModbusDevice
@@ -39,6 +40,8 @@ class Field:
         self.devices: list[ModbusDevice] = []
         self.member_racks: list[MemberRack] = []
         self.wheel = Wheel(wall, self.endpoints.values())
+        if (standby := Standby.of(composed, inputs)) is not None:
+            self.wheel.before = standby.look
         self._drivers: dict[str, RackDriver] = {}
         self._logins = logins(composed.config)
         places = zip(composed.racks, composed.rack_points, strict=True)

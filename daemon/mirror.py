@@ -167,7 +167,7 @@ class Mirror:
             "layout": LAYOUT, "racks": len(self._composed.racks), "tick": out.tick & 0xFFFFFFFF,
             "tick_age_ds": self._age_ds(out.at_ns, now_ns), "fault": out.fault,
             "mode": out.verb if controlled else None, "envelope": out.envelope if controlled else None,
-            "power_w": self._reading(meter["power_w"], stale_s, now_ns),
+            "power_w": self._reading(views.limits(self._composed.limits).site.power_slot, stale_s, now_ns),
             "power_age_ds": self._age_ds(self._inputs.at_ns[meter["power_w"]], now_ns),
             "frequency_chz": None if frequency_hz is None else 100.0 * frequency_hz,
             "requested_w": out.goal_w if controlled else None, "reference_w": out.reference_w if controlled else None,

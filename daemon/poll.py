@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from rampd.drivers.device import ModbusDevice
@@ -23,10 +23,16 @@ Due = list[tuple[Link, Exchange]]
 
 
 class Wheel:
-    """Cyclic reads on absolute deadlines. A period missed is skipped and counted, never made up for."""
+    """Cyclic reads on absolute deadlines. A period missed is skipped and counted, never made up for.
 
-    def __init__(self, wall: InputWall, endpoints: Iterable[Endpoint]) -> None:
+    `before` is called with the time before each hand-over.
+    """
+
+    def __init__(
+        self, wall: InputWall, endpoints: Iterable[Endpoint], before: Callable[[int], None] = lambda _: None
+    ) -> None:
         self.wall = wall
+        self.before = before
         self.links = [endpoint.link for endpoint in endpoints]
         self.skipped = 0
         self.turned_ns = 0
@@ -60,6 +66,7 @@ class Wheel:
             due += ring[number % turns]
         now_ns = time.monotonic_ns()
         turn(self.links, due, now_ns)
+        self.before(now_ns)
         self.wall.publish(now_ns)
         self.turned_ns = now_ns
 

@@ -89,7 +89,7 @@ class Composed:
 def staleness(config: Config, name: str, kind: str, device: Device, device_map: AnyMap) -> float:
     """Seconds after which a device's readings are too old. Members that tell something new seldom get that long."""
     control = config.control
-    if name == config.site.meter:
+    if name in (config.site.meter, config.site.second_meter):
         return control.meter_stale_s
     if kind == "cdu":
         return control.loop_stale_s
@@ -105,7 +105,8 @@ def compose(config: Config) -> Composed:
     racks = tuple(sorted(config.racks, key=lambda rack: order[rack.node]))
     points = _points(config, racks)
     by_id = {point.id: point for point in points}
-    slots = sum(len(point.slots) for point in points)
+    # With a second meter the core reads a slot of its own, see `daemon.standby`.
+    slots = sum(len(point.slots) for point in points) + (config.site.second_meter is not None)
     lead_s = _lead(config, racks)
     feeders = _feeders(config, racks)
     links = _links(racks, by_id)
@@ -356,7 +357,7 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     # A set point waits for half a move, and for the dead time of the rack that is to make up for others.
     wait_s = 0.5 / MOVES_PER_S + sum(followers) / max(1, len(followers))
     site.bridge_ticks = round(wait_s * control.hz)
-    site.power_slot = meter.slots["power_w"]
+    site.power_slot = meter.slots["power_w"] if config.site.second_meter is None else site.slots - 1
     site.meter_stale_ns = round(control.meter_stale_s * 1e9)
     site.freeze_ns = site.meter_stale_ns + round(control.meter_delay_s * 1e9)
     site.freeze_w = max(FREEZE * config.site.max_mw * 1e6, 1.5e3 * max(rack.max_kw for rack in racks))

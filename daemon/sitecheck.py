@@ -58,6 +58,11 @@ def references(config: Config, places: Places) -> Iterator[Problem]:
     if config.site.meter not in meters:
         message, remedy = _unknown("meter", config.site.meter, meters)
         yield Problem(*places["[site]"], f"site.meter: {message}", remedy)
+    if (second := config.site.second_meter) is not None and second not in meters - {config.site.meter}:
+        message, remedy = _unknown("meter", second, meters - {config.site.meter})
+        if second == config.site.meter:
+            message, remedy = "it is the site meter itself", "name another meter at the same place, or none"
+        yield Problem(*places["[site]"], f"site.second_meter: {message}", remedy)
     for rack in config.racks:
         if rack.node not in nodes:
             message, remedy = _unknown("node", rack.node, nodes)
@@ -165,7 +170,8 @@ def _members(config: Config, rack: Rack, device_map: AnyMap | None, places: Plac
         message = f"rack {rack.id} has members, but its map {rack.map} is for one Modbus device"
         yield Problem(*at, message, "choose a map of BMCs or miners, or take its rows out of fleet.members")
     if rack.power_from:
-        sources = {name for name, kind, _ in device_rows(config) if kind in ("meter", "pdu")} - {config.site.meter}
+        sources = {name for name, kind, _ in device_rows(config) if kind in ("meter", "pdu")}
+        sources -= {config.site.meter, config.site.second_meter or config.site.meter}
         if rack.power_from not in sources:
             message, remedy = _unknown("meter", rack.power_from, sources)
             yield Problem(*at, f"rack {rack.id}: power_from: {message}", remedy)
@@ -291,7 +297,7 @@ def _periods(config: Config, places: Places) -> Iterator[Problem]:
         if isinstance(device_map, MemberMap):
             continue  # stale after two and a half of its periods at the earliest
         stale = control.rack_stale_s
-        if name == config.site.meter:
+        if name in (config.site.meter, config.site.second_meter):
             stale = control.meter_stale_s
         elif kind == "cdu":
             stale = control.loop_stale_s
