@@ -35,6 +35,7 @@ SITE_WORDS: Final[dict[codes.SiteWhy, str]] = {
     "{reference_mw:.3f} MW",
     codes.SiteWhy.SITE_RETURN: "the way back after an emergency ends at the mean before it, until a fresh command",
     codes.SiteWhy.SITE_CHANNEL: "the command's channel is silent: the site holds, for a limited time",
+    codes.SiteWhy.SITE_MINIMUM: "primary response leads no lower than the site's least of {min_mw:.3f} MW (min_mw)",
 }
 RACK_WORDS: Final[dict[codes.Why, str]] = {
     codes.Why.WHY_SHARE: "its share of the site's reference {reference_mw:.3f} MW",
@@ -112,7 +113,7 @@ class Moment:
         words = SITE_WORDS[codes.SiteWhy(out.site_why)]
         found["words"] = words.format(
             reference_mw=out.reference_w / 1e6, least_mw=out.least_w / 1e6, most_mw=out.most_w / 1e6,
-            import_mw=self.limits.site.import_w / 1e6, envelope=found["envelope"],
+            import_mw=self.limits.site.import_w / 1e6, min_mw=self.limits.site.min_w / 1e6, envelope=found["envelope"],
         ) + beside(out.response_w)  # fmt: skip
         return found
 

@@ -3,6 +3,7 @@ from libc.math cimport floor
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate, settle, total
+from rampd.ext.beside cimport given
 from rampd.ext.bounds cimport broken
 from rampd.ext.codes cimport ACT_NO_RAISE, LOOKS
 from rampd.ext.levels cimport above, below, changes_once, in_steps

@@ -18,6 +18,7 @@ if not cython.compiled:
     from math import floor
 
     from rampd.ext.allocate import allocate, settle, total
+    from rampd.ext.beside import given
     from rampd.ext.bounds import broken
     from rampd.ext.codes import ACT_NO_RAISE, LOOKS
     from rampd.ext.levels import above, below, changes_once, in_steps
@@ -44,7 +45,7 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
             longest = max(longest, max(state.dead_up[i], state.dead_down[i]))
     span_w = travelled(limits, state, longest)
     end_w = state.reference_w + (span_w if state.goal_w > state.reference_w else -span_w)
-    total_w = (end_w + state.response_w - state.calm_w) / state.through + state.idle_w
+    total_w = (end_w + given(limits, state, end_w) - state.calm_w) / state.through + state.idle_w
     total_w = max(0.0, min(total_w, cap_w))
     allocate(limits, state, state.lo_w, state.hi_w, total_w, state.ahead_w)
     take_over(limits, state, total_w)

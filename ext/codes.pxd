@@ -99,6 +99,7 @@ cdef enum:
     SITE_WINDOW = 9
     SITE_RETURN = 10
     SITE_CHANNEL = 11
+    SITE_MINIMUM = 12
 
 cdef enum:
     VETO_LEVEL = 0

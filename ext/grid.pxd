@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
+from rampd.ext.beside cimport droop
 from rampd.ext.codes cimport (
     ACT_DERATE, BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS, WHY_COOLING,
     WHY_TRIP)
@@ -11,7 +12,6 @@ cdef bint strays(double part) noexcept nogil
 @cython.locals(slot=int64_t, read=int64_t, shown=int64_t)
 cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil
-cdef double droop(const image.Limits *limits, double away_hz) noexcept nogil
 cdef bint owes(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef void shed(const image.Limits *limits, image.State *state, bint seen, int64_t now_ns) noexcept nogil
 cdef void baseline(const image.Inputs *inputs, const image.Limits *limits, image.State *state,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
+    from rampd.ext.beside import droop
     from rampd.ext.codes import (
         ACT_DERATE,
         BASE_SLOTS,
@@ -56,19 +57,6 @@ def faulted(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> bool:
         shown |= (inputs.value[site.breaker_slot] == 0.0) << 4
     state.fault_seen = (state.fault_seen & ~read) | shown
     return shown != 0
-
-
-def droop(limits: Limits, away_hz: float) -> float:
-    """Primary frequency response in W of purchase: beyond the deadband, full at the droop (BAL-001-TRE)."""
-    site = limits.site
-    if site.droop <= 0.0:
-        return 0.0
-    span_hz = site.nominal_hz * site.droop - site.deadband_hz
-    if away_hz < -site.deadband_hz:
-        return max(-1.0, (away_hz + site.deadband_hz) / span_hz) * site.max_w
-    if away_hz > site.deadband_hz:
-        return min(1.0, (away_hz - site.deadband_hz) / span_hz) * site.max_w
-    return 0.0
 
 
 def owes(limits: Limits, state: State) -> bool:
@@ -197,7 +185,7 @@ def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     if not state.fault:
         if seen:
             state.away_hz = inputs.value[site.frequency_slot] - site.nominal_hz
-            state.response_w = droop(limits, state.away_hz)
+            state.droop_w = droop(limits, state.away_hz)
         else:
             # One that was high holds up no ramp down.
             state.away_hz = min(state.away_hz, 0.0)

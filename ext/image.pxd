@@ -225,7 +225,8 @@ cdef struct State:              # the step's own memory
     double meter_most_w         # and the most that the meter showed
     double away_hz
     double calm_w               # the disturbance as slow racks see it
-    double response_w           # primary frequency response, of purchase
+    double droop_w              # primary frequency response that the frequency asks for, of purchase
+    double response_w           # and what the site's limits leave of it
     double return_cap_w
     double base_sum_w
     double ballast              # where between trough and most the caps of swinging racks stand

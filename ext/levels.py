@@ -20,6 +20,7 @@ if not cython.compiled:
     from math import floor
 
     from rampd.ext.allocate import allocate
+    from rampd.ext.beside import given
     from rampd.ext.codes import DISPATCHED, ENDLESS, WHY_COOLING, WHY_NODE
     from rampd.ext.loops import burden
     from rampd.ext.tree import load
@@ -120,7 +121,8 @@ def spread(limits: Limits, state: State) -> None:
     """
     site = limits.site
     rest_w = max(state.disturbance_w, -site.generation_w)
-    total_w = (min(state.goal_w + state.response_w, site.import_w) - rest_w) / state.through + state.idle_w
+    goal_w = state.goal_w + given(limits, state, state.goal_w)
+    total_w = (min(goal_w, site.import_w) - rest_w) / state.through + state.idle_w
     allocate(limits, state, state.lo_w, state.hi_w, max(0.0, total_w), state.end_w)
     left_w = 0.0
     last = -1
@@ -147,7 +149,7 @@ def spread(limits: Limits, state: State) -> None:
             else:
                 left_w += state.end_w[i] - whole_w
             state.end_w[i] = whole_w
-    room_w = (site.import_w - state.goal_w - state.response_w) / state.through
+    room_w = (site.import_w - goal_w) / state.through
     if last >= 0 and room_w >= 0.0:
         gap_w = above(limits, last, state.end_w[last]) - state.end_w[last]
         # One that stands there stays there: what lies between two levels is noisy.

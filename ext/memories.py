@@ -81,6 +81,7 @@ class State(ctypes.Structure):
     meter_most_w: float
     away_hz: float
     calm_w: float
+    droop_w: float
     response_w: float
     return_cap_w: float
     base_sum_w: float

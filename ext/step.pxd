@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport fill, give_way
 from rampd.ext.ballast cimport standing
+from rampd.ext.beside cimport respond
 from rampd.ext.bounds cimport bounds
 from rampd.ext.bridge cimport ahead, come_back, expect, make_up
 from rampd.ext.codes cimport (

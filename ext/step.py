@@ -15,6 +15,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.allocate import fill, give_way
     from rampd.ext.ballast import standing
+    from rampd.ext.beside import respond
     from rampd.ext.bounds import bounds
     from rampd.ext.bridge import ahead, come_back, expect, make_up
     from rampd.ext.codes import (
@@ -266,6 +267,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
         stand(inputs, limits, state)
         return FAULT_NONE
     follow(inputs, limits, state, now_ns, dt_s)
+    respond(limits, state)
     if waiting(limits, state):
         stand(inputs, limits, state)
         return FAULT_NONE

@@ -17,6 +17,7 @@ KERNELS: Final = (
     "rest",
     "tree",
     "loops",
+    "beside",
     "allocate",
     "levels",
     "bounds",
@@ -71,6 +72,7 @@ def load_all() -> dict[str, ModuleType]:
 _LOADED: Final = load_all()
 allocate = _LOADED["allocate"]
 ballast = _LOADED["ballast"]
+beside = _LOADED["beside"]
 bounds = _LOADED["bounds"]
 bridge = _LOADED["bridge"]
 crash = _LOADED["crash"]

@@ -56,6 +56,15 @@ def test_no_further_than_the_goal() -> None:
     assert given(made) == [30.0, 50.0]
 
 
+def test_the_response_there_is_what_the_sites_least_leaves_of_it() -> None:
+    made = hall(SLOW, FAST)
+    made.state.goal_w, made.state.pace_w = 60e3, 1e3
+    made.state.droop_w, made.limits.site.min_w = -30e3, 50e3
+    # 30 kW less are owed at the goal as well, and only ten of them may be given.
+    interpreted.step.share(made.limits, made.state, 100e3)
+    assert given(made) == [25.0, 50.0]
+
+
 def test_fast_racks_make_up_for_what_slow_ones_still_draw() -> None:
     made = hall(SLOW, FAST)
     made.state.goal_w = made.state.reference_w = 60e3

@@ -156,13 +156,13 @@ DROOP = {
 @pytest.mark.parametrize(("hz", "expected"), DROOP.values(), ids=DROOP.keys())
 def test_droop(hz: float, expected: float) -> None:
     made = observed(world(measured=True, droop=0.05, deadband_hz=0.017), hz=hz)
-    assert made.state.response_w / 1e3 == pytest.approx(expected, abs=0.01)
+    assert made.state.droop_w / 1e3 == pytest.approx(expected, abs=0.01)
 
 
 def test_without_droop_or_before_a_frequency_was_read_there_is_no_response() -> None:
-    assert observed(world(measured=True), hz=59.5).state.response_w == 0.0
+    assert observed(world(measured=True), hz=59.5).state.droop_w == 0.0
     made = observed(world(measured=True, droop=0.05), hz=59.5, age_s=3.0)
-    assert (made.state.response_w, made.state.away_hz) == (0.0, 0.0)
+    assert (made.state.droop_w, made.state.away_hz) == (0.0, 0.0)
 
 
 RANGE, OLD = {"quality": codes.RANGE}, {"age_s": 2.1}
@@ -193,13 +193,13 @@ def test_a_frequency_that_cannot_be_read_counts_as_it_was(
     for _ in range(60):
         observed(made, 1.0, hz=shown_hz, **how)
         state = made.state
-        assert state.response_w / 1e3 == pytest.approx(stays[0], abs=0.01)
+        assert state.droop_w / 1e3 == pytest.approx(stays[0], abs=0.01)
         assert (state.shedding, state.shed_tier) == stays[1:]
         assert made.reasons() == (["frequency_lost", "under_frequency"] if stays[1] else ["frequency_lost"])
     # Read again it is believed; the way back has its own time.
     for _ in range(10):
         observed(made, 0.999)
-        assert (made.state.response_w, made.state.shedding) == (0.0, stays[1])
+        assert (made.state.droop_w, made.state.shedding) == (0.0, stays[1])
     observed(made, 0.02)
     assert (made.state.shedding, made.reasons()) == (0, [])
 
@@ -241,9 +241,9 @@ def test_a_lost_frequency_is_said_where_it_bars_something(
 
 def test_a_fault_holds_the_response() -> None:
     made = observed(world(measured=True, droop=0.05), hz=59.5)
-    before_w = made.state.response_w
+    before_w = made.state.droop_w
     observed(made, 0.1, hz=60.0, volts=5000.0)
-    assert made.state.response_w == before_w != 0.0
+    assert made.state.droop_w == before_w != 0.0
 
 
 def test_a_frequency_that_falls_right_after_a_fault_sheds() -> None:

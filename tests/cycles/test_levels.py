@@ -138,6 +138,17 @@ def test_one_level_more_is_not_nearer_where_nobody_makes_room_below_the_import_l
     assert sum(come_to(made, 213e3, [0.0, 0.0])) == expected_w
 
 
+@pytest.mark.parametrize("min_w, expected_w", [(0.0, 100.0), (170.0, 200.0)])
+def test_where_the_ramp_ends_the_response_leads_no_lower_than_the_sites_least(min_w: float, expected_w: float) -> None:
+    """Half of the 200 W is owed there."""
+    once = Rack(min_w=0.0, max_w=100.0, levels_w=(0.0, 100.0), on_s=60.0, off_s=60.0)
+    made = world([once] * 3, resting=1, min_w=min_w, generation_w=0.0)
+    placed(made, [0.0] * 3, [100.0] * 3)
+    made.state.through, made.state.goal_w, made.state.droop_w = 1.0, 200.0, -100.0
+    interpreted.levels.spread(made.limits, made.state)
+    assert sum(made.state.end_w[:3]) == expected_w
+
+
 def test_a_rack_that_rests_goes_all_the_way_to_what_its_loop_carries() -> None:
     """And not one level, which it would then sit out."""
     rests = Rack(min_w=30e3, max_w=110e3, quantum_w=10e3, on_s=60.0, off_s=60.0)

@@ -57,6 +57,36 @@ def test_what_the_racks_have_no_room_for_is_not_said() -> None:
     assert out.response_w == 0.0
 
 
+def test_the_purchase_stays_at_what_generation_behind_the_meter_needs() -> None:
+    """59.7 Hz asks for a tenth of the most: from 70 %, with a least of 66 %, less than half of that may be given."""
+    config = hall(1, (0.2, 1.0), GRID, racks_of=40)
+    full_w = config.site.max_mw * 1e6
+    least_w = 0.66 * full_w
+    site = config.site.model_copy(update={"min_mw": least_w / 1e6})
+    loop = ClosedLoop(config.model_copy(update={"site": site}), noise=0.0)
+    loop.run(15.0)
+    loop.command(0.7 * full_w, ramp_s=5.0)
+    loop.run(45.0)
+    since_s = loop.now_s
+    loop.hz = lambda now_s: 59.7 if since_s < now_s <= since_s + 60.0 else 60.0
+    out = loop.run(60.0)
+    assert out.response_w == pytest.approx(least_w - 0.7 * full_w)
+    assert out.site_why == codes.SITE_MINIMUM
+    # The feedback may swing a little below it on the way there, and stands on it.
+    assert min(loop.poi_w[-1200:]) >= least_w - 0.003 * full_w
+    assert sum(loop.poi_w[-400:]) / 400 == pytest.approx(least_w, abs=0.001 * full_w)
+    # A set point that falls meanwhile takes no more away.
+    loop.command(0.67 * full_w, ramp_s=5.0)
+    loop.hz = lambda _: 59.7
+    out = loop.run(45.0)
+    assert out.response_w == pytest.approx(least_w - 0.67 * full_w)
+    assert min(loop.poi_w[-900:]) >= least_w - 0.003 * full_w
+    loop.hz = lambda _: 60.0
+    out = loop.run(45.0)
+    assert (out.response_w, out.site_why) == (0.0, codes.SITE_REFERENCE)
+    assert sum(loop.poi_w[-400:]) / 400 == pytest.approx(0.67 * full_w, abs=0.003 * full_w)
+
+
 @pytest.mark.parametrize(("hz", "words"), [(59.9, "MW, primary response -0."), (60.1, "MW, primary response +0.")])
 def test_why_says_it(hz: float, words: str) -> None:
     loop, out = at(0.7, hz)
