@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import SITE_IMPORT, SITE_MINIMUM
+    from rampd.ext.codes import ESTOP, SITE_IMPORT, SITE_MINIMUM
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
 
@@ -40,7 +40,10 @@ def given(limits: Limits, state: State, at_w: float) -> float:
 
 
 def respond(limits: Limits, state: State) -> None:
-    """The response of this tick beside its reference; says which limit holds it."""
+    """The response of this tick beside its reference, none during a stop; says which limit holds it."""
+    state.response_w = 0.0
+    if state.verb == ESTOP:
+        return
     state.response_w = given(limits, state, state.reference_w)
     if state.response_w > state.droop_w:
         state.site_why = SITE_MINIMUM

@@ -8,7 +8,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport write
 
 from rampd.ext cimport image
-from rampd.ext.codes cimport AVAILABLE, EMERGENCY, ESTOP, FAULT_NONE, REASONS, VETOES, WHY_GUARD
+from rampd.ext.codes cimport AVAILABLE, EMERGENCY, FAULT_NONE, REASONS, VETOES, WHY_GUARD
 from rampd.ext.guard cimport check
 from rampd.ext.ladder cimport heed
 from rampd.ext.model cimport record
@@ -46,13 +46,10 @@ cdef inline int bin_of(int64_t ns) noexcept nogil:
     return k
 
 
-cdef double responds(const image.Limits *limits, const image.State *state) noexcept nogil:
-    """What of the primary response there is room for between the racks' least and most; a stop leaves none of it."""
-    cdef double most_w = min(state.most_w, limits.site.import_w)
-    if state.verb == ESTOP:
-        return 0.0
+cdef double responds(const image.State *state) noexcept nogil:
+    """What of the primary response there is room for between the racks' least and most."""
     if state.response_w > 0.0:
-        return min(state.response_w, max(0.0, most_w - state.reference_w))
+        return min(state.response_w, max(0.0, state.most_w - state.reference_w))
     return max(state.response_w, min(0.0, state.least_w - state.reference_w))
 
 
@@ -74,7 +71,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.rests = state.rests
     out.return_cap_w = state.return_cap_w
     out.reference_w = state.reference_w
-    out.response_w = responds(limits, state)
+    out.response_w = responds(state)
     out.goal_w = state.goal_w
     out.power_w = inputs.value[limits.site.power_slot]
     out.disturbance_w = state.disturbance_w

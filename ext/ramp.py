@@ -100,7 +100,8 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.verb = command.verb
     state.lapsed = 0
     state.curve_s = 0.0
-    power_w = state.meter_w if state.meter_good else state.reference_w
+    # What is given for the frequency stands beside the reference, and is no part of it.
+    power_w = state.meter_w - state.response_w if state.meter_good else state.reference_w
     if abs(power_w - state.reference_w) <= max(0.02 * limits.site.max_w, state.noise_w) and command.verb != HOLD:
         power_w = state.reference_w
     if command.verb == ESTOP:

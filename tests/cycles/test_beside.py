@@ -25,6 +25,13 @@ GIVEN = {
 }  # fmt: skip
 
 
+def test_a_stop_has_none() -> None:
+    made = world()
+    made.state.verb, made.state.droop_w = codes.ESTOP, 100e3
+    interpreted.beside.respond(made.limits, made.state)
+    assert (made.state.response_w, made.state.site_why) == (0.0, NOTHING)
+
+
 @pytest.mark.parametrize("row", GIVEN.values(), ids=GIVEN.keys())
 def test_the_response_stays_within_the_sites_limits(row: tuple[float, float, float, int]) -> None:
     reference_kw, owed_kw, response_kw, why = row

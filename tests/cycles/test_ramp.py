@@ -88,6 +88,15 @@ def test_down_starts_from_the_power_where_racks_draw_less() -> None:
     assert follow(made) == [800.0]
 
 
+@pytest.mark.parametrize(("target_kw", "expected"), [(400.0, [700.0, 600.0]), (900.0, [825.0, 850.0])])
+def test_what_is_given_for_the_frequency_is_no_part_of_the_ramp(target_kw: float, expected: list[float]) -> None:
+    made = hall()
+    made.meter(740e3)
+    made.state.response_w = -60e3
+    made.command(codes.TRACK, target_kw * 1e3, ramp_s=5.0)
+    assert follow(made, ticks=2) == expected
+
+
 OFF_ITS_WAY = {
     # target kW, ramp s, rate kW/s; seconds on its way from 800 kW, then thrown to, returning -> reference afterwards
     "where it stood, shed":          (800.0, 5.0, 0.0, 1, 700.0, 1, [705.0, 710.0, 715.0]),
@@ -171,16 +180,19 @@ def test_a_lease_ends_at_its_nanosecond() -> None:
 
 
 HOLD = {
-    # meter kW, meter good -> reference
-    "at the power where it is lower": (750e3, 1, 750.0),
-    "at the reference where not":     (850e3, 1, 800.0),
-    "at the reference, meter lost":   (750e3, 0, 800.0),
+    # meter kW, of that primary response, meter good -> reference
+    "at the power where it is lower": (750e3, 0.0, 1, 750.0),
+    "at the reference where not":     (850e3, 0.0, 1, 800.0),
+    "at the reference, meter lost":   (750e3, 0.0, 0, 800.0),
+    "less for the frequency":         (740e3, -60e3, 1, 800.0),
+    "more for the frequency":         (810e3, 60e3, 1, 750.0),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("power_w", "meter_good", "expected"), HOLD.values(), ids=HOLD.keys())
-def test_hold(power_w: float, meter_good: int, expected: float) -> None:
+@pytest.mark.parametrize(("power_w", "response_w", "meter_good", "expected"), HOLD.values(), ids=HOLD.keys())
+def test_hold(power_w: float, response_w: float, meter_good: int, expected: float) -> None:
     made = hall()
+    made.state.response_w = response_w
     made.command(codes.TRACK, 200e3, rate_w_per_s=1.0)
     made.state.meter_good = meter_good
     made.meter(power_w)

@@ -233,6 +233,16 @@ def test_after_a_stop_the_way_back_is_slow_and_ends_at_what_was_usual() -> None:
     assert follow(made) == [900.0]
 
 
+@pytest.mark.parametrize(("response_kw", "reference_kw"), [(0.0, 500.0), (-60.0, 560.0), (60.0, 440.0)])
+def test_a_return_begins_where_the_response_leaves_the_purchase_as_it_is(
+    response_kw: float, reference_kw: float
+) -> None:
+    made = hall(700.0)
+    made.state.model_w, made.state.disturbance_w, made.state.response_w = 450e3, 50e3, 1e3 * response_kw
+    interpreted.grid.come_back(made.limits, made.state, made.now_ns)
+    assert made.state.reference_w / 1e3 == reference_kw
+
+
 def test_the_cap_of_the_return_ends_after_an_hour() -> None:
     made = hall(700.0)
     interpreted.grid.come_back(made.limits, made.state, made.now_ns)

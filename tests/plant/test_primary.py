@@ -57,6 +57,15 @@ def test_what_the_racks_have_no_room_for_is_not_said() -> None:
     assert out.response_w == 0.0
 
 
+def test_a_hold_stays_where_the_response_has_brought_the_purchase() -> None:
+    loop, out = at(0.7, 59.7)
+    stood_w = loop.poi_w[-1]
+    loop.command(0.0, verb=codes.HOLD)
+    out = loop.run(30.0)
+    assert out.reference_w == pytest.approx(0.7 * loop.config.site.max_mw * 1e6, rel=0.003)
+    assert loop.poi_w[-1] == pytest.approx(stood_w, abs=0.003 * loop.config.site.max_mw * 1e6)
+
+
 def test_the_purchase_stays_at_what_generation_behind_the_meter_needs() -> None:
     """59.7 Hz asks for a tenth of the most: from 70 %, with a least of 66 %, less than half of that may be given."""
     config = hall(1, (0.2, 1.0), GRID, racks_of=40)
