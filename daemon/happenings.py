@@ -29,6 +29,7 @@ class Happenings:
     max_w: float
     _mode: tuple[str, str] | None = None
     _envelope: int | None = None
+    _trigger: str = ""
     _detune: float = 1.0
     _vetoes: list[int] = field(default_factory=list)
     _guard_s: float = -GUARD_EVERY_S
@@ -74,12 +75,17 @@ class Happenings:
 
     def _limits(self, out: views.Outputs) -> None:
         before, self._envelope = self._envelope, out.envelope
+        # What begins by itself ends by itself as well; a stop ends by whoever resets it.
+        triggered = self._trigger
+        self._trigger = ""
+        if out.envelope == codes.EMERGENCY and out.verb != codes.ESTOP:
+            self._trigger = "frequency" if out.shedding else "import"
         if before is None or before == out.envelope:
             return
         live = self.desk.live
-        cause = self.desk.holder.name.lower()
+        cause = triggered or self.desk.holder.name.lower()
         if out.envelope == codes.EMERGENCY:
-            cause = "stop" if out.verb == codes.ESTOP else "frequency"
+            cause = self._trigger or "stop"
         was, now = (codes.Envelope(one).name.lower() for one in (before, out.envelope))
         self.events.note(
             "envelope", envelope=now, was=was, cause=cause, command_id=None if live is None else live.id

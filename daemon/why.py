@@ -51,7 +51,7 @@ RACK_WORDS: Final[dict[codes.Why, str]] = {
     codes.Why.WHY_LOCKED: "it is locked out where it stands: nobody steers it from here",
     codes.Why.WHY_GUARD: "the guard withheld its set point",
     codes.Why.WHY_SHED: "it is off, and the reference has no room to bring it back",
-    codes.Why.WHY_GRID: "the grid: an under-frequency step, a fault, or the slow return after one",
+    codes.Why.WHY_GRID: "the grid: an under-frequency step, an import excess, a fault, or the slow return after one",
     codes.Why.WHY_REST: "its minimum time, or its budget of changes: it stays until that has passed",
     codes.Why.WHY_SWING: "a standing cap: its job swings, and so does the site's purchase",
     codes.Why.WHY_TRIP: "a node above it, {nodes}, drew more than its limit at its racks' least: off until "

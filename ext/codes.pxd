@@ -51,21 +51,22 @@ cdef enum:
     R_RETURN = 11
     R_RETURN_TURN = 12
     R_IMPORT = 13
-    R_CHANNEL = 14
-    R_ESTOP = 15
-    R_COMMON = 16
-    R_CDU_NEVER = 17
-    R_CDU_STALE = 18
-    R_SUPPLY_WARN = 19
-    R_SUPPLY_DERATE = 20
-    R_SUPPLY_TRIP = 21
-    R_LOW_FLOW = 22
-    R_NO_FLOW = 23
-    R_LEAK = 24
-    R_CONDENSATION = 25
-    R_SWING = 26
-    R_OVERLOAD = 27
-    REASONS = 28
+    R_IMPORT_EXCEEDED = 14
+    R_CHANNEL = 15
+    R_ESTOP = 16
+    R_COMMON = 17
+    R_CDU_NEVER = 18
+    R_CDU_STALE = 19
+    R_SUPPLY_WARN = 20
+    R_SUPPLY_DERATE = 21
+    R_SUPPLY_TRIP = 22
+    R_LOW_FLOW = 23
+    R_NO_FLOW = 24
+    R_LEAK = 25
+    R_CONDENSATION = 26
+    R_SWING = 27
+    R_OVERLOAD = 28
+    REASONS = 29
 
 cdef enum:
     WHY_SHARE = 0

@@ -171,7 +171,7 @@ def importing(inputs: Inputs, limits: Limits, state: State) -> bool:
 def steering(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """The reasons of the site that the reference follows, and the feeders' turns on the return."""
     command = inputs.command
-    hold(limits, state, 0, R_RETURN, state.returning != 0, now_ns)
+    hold(limits, state, 0, R_RETURN, state.returning != 0 and not state.exceeded, now_ns)
     hold(limits, state, 0, R_IMPORT, importing(inputs, limits, state), now_ns)
     hold(limits, state, 0, R_CHANNEL, command.lost_ns > 0 and command.verb != STAND, now_ns)
     hold(limits, state, 0, R_ESTOP, command.verb == ESTOP, now_ns)

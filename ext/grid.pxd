@@ -3,8 +3,8 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.beside cimport droop
 from rampd.ext.codes cimport (
-    ACT_DERATE, BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_UNDER_FREQUENCY, SECOND_NS, WHY_COOLING,
-    WHY_TRIP)
+    ACT_DERATE, BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_IMPORT_EXCEEDED, R_UNDER_FREQUENCY,
+    SECOND_NS, WHY_COOLING, WHY_TRIP)
 from rampd.ext.failsafe cimport fresh
 from rampd.ext.ladder cimport hold
 
@@ -14,6 +14,11 @@ cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, image.
                   int64_t now_ns) noexcept nogil
 cdef bint owes(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef void shed(const image.Limits *limits, image.State *state, bint seen, int64_t now_ns) noexcept nogil
+@cython.locals(alone=bint)
+cdef bint exceeds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(acts=bint, unknown=bint)
+cdef void overdraw(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                   int64_t now_ns) noexcept nogil
 cdef void baseline(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t now_ns) noexcept nogil
 cdef double cap(const image.Limits *limits, const image.State *state) noexcept nogil

@@ -3,10 +3,10 @@
 """What the grid does and what the site owes it: faults, primary frequency response, under-frequency steps, the return.
 
 FAULT is voltage outside 0.9 to 1.1 of nominal, an open breaker, or a frequency that no live bus has; everything holds,
-and for ten seconds after it the load comes back as it was. After an under-frequency step, an emergency stop, or when a
-loop cools again that did not, it comes back slowly, no higher than it was on average in the ten minutes before. A
-frequency that cannot be read counts as it was, and nothing rises meanwhile, on a site where it decides something; so
-does what showed a fault.
+and for ten seconds after it the load comes back as it was. After an under-frequency step, an import excess, an
+emergency stop, or when a loop cools again that did not, it comes back slowly, no higher than it was on average in the
+ten minutes before. A frequency that cannot be read counts as it was, and nothing rises meanwhile, on a site where it
+decides something; so does what showed a fault.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if not cython.compiled:
         ESTOP,
         R_FAULT,
         R_FREQUENCY_LOST,
+        R_IMPORT_EXCEEDED,
         R_UNDER_FREQUENCY,
         SECOND_NS,
         WHY_COOLING,
@@ -81,6 +82,40 @@ def shed(limits: Limits, state: State, seen: bool, now_ns: int) -> None:
     if not hold(limits, state, 0, R_UNDER_FREQUENCY, not seen or hz <= limits.under_hz[0], now_ns):
         state.shedding = 0
         come_back(limits, state, now_ns)
+
+
+def exceeds(inputs: Inputs, limits: Limits, state: State) -> bool:
+    """Whether the purchase is above the import limit by more than tracking leaves: the racks alone, or by the meter.
+
+    One reading may be wild: it takes a second one, of another value or a second younger.
+    """
+    site = limits.site
+    limit_w = site.import_w + 0.0025 * site.max_w
+    alone = state.racks_w - site.generation_w > limit_w
+    if not state.meter_good:
+        return alone
+    found_w = inputs.value[site.power_slot]
+    at_ns = inputs.at_ns[site.power_slot]
+    if found_w <= limit_w:
+        state.above_ns = 0
+        return alone
+    if state.above_ns == 0:
+        state.above_ns = at_ns
+        state.above_w = found_w
+    return alone or found_w != state.above_w or at_ns - state.above_ns >= SECOND_NS
+
+
+def overdraw(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """The emergency of an exceeded import limit: it ends when the purchase was below for ten seconds.
+
+    Its return is told from its begin, for a restart meanwhile, and begins anew with its end.
+    """
+    state.exceeding = exceeds(inputs, limits, state)
+    unknown = state.exceeded != 0 and not state.meter_good
+    acts = hold(limits, state, 0, R_IMPORT_EXCEEDED, state.exceeding or unknown, now_ns)
+    if acts != (state.exceeded != 0):
+        come_back(limits, state, now_ns)
+    state.exceeded = acts
 
 
 def baseline(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
@@ -194,6 +229,8 @@ def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         shed(limits, state, seen, now_ns)
     lost = site.frequency_slot >= 0 and state.started != 0 and not seen and owes(limits, state)
     hold(limits, state, 0, R_FREQUENCY_LOST, lost, now_ns)
+    if state.started:
+        overdraw(inputs, limits, state, now_ns)
     baseline(inputs, limits, state, now_ns)
     if state.returning and now_ns - state.return_ns >= 3600 * SECOND_NS:
         state.returning = 0

@@ -181,6 +181,9 @@ cdef struct State:              # the step's own memory
     int64_t fault_hold          # everything holds, for ten seconds after it as well
     int64_t shedding
     int64_t shed_tier
+    int64_t exceeding           # the purchase is above the import limit now, by more than tracking leaves
+    int64_t exceeded            # it is, or was until just now: an emergency
+    int64_t above_ns            # since when one reading after the other shows it; 0: the last does not
     int64_t resets              # of operators, seen so far
     int64_t resetting           # one came with this tick
     int64_t tight               # some loop does not carry all that its racks can take
@@ -223,6 +226,7 @@ cdef struct State:              # the step's own memory
     double racks_w              # the sum of their fresh readings
     double racks_least_w        # the least of that since `short_ns`
     double meter_most_w         # and the most that the meter showed
+    double above_w              # the first reading that did
     double away_hz
     double calm_w               # the disturbance as slow racks see it
     double droop_w              # primary frequency response that the frequency asks for, of purchase

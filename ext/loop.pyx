@@ -59,7 +59,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.tick = state.tick
     out.seq = state.seq
     out.verb = state.verb
-    out.envelope = EMERGENCY if state.shedding else state.envelope
+    out.envelope = EMERGENCY if state.shedding or state.exceeded else state.envelope
     out.lapsed = state.lapsed
     out.started = state.started
     out.meter_good = state.meter_good

@@ -37,6 +37,9 @@ class State(ctypes.Structure):
     fault_hold: int
     shedding: int
     shed_tier: int
+    exceeding: int
+    exceeded: int
+    above_ns: int
     resets: int
     resetting: int
     tight: int
@@ -79,6 +82,7 @@ class State(ctypes.Structure):
     racks_w: float
     racks_least_w: float
     meter_most_w: float
+    above_w: float
     away_hz: float
     calm_w: float
     droop_w: float

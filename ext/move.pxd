@@ -30,5 +30,5 @@ cdef bint stopping(const image.State *state) noexcept nogil
 @cython.locals(small=bint, falls=bint)
 cdef void take_turn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t i, bint turn,
                     bint prompt, bint safe) noexcept nogil
-@cython.locals(i=int64_t, phases=int64_t, turn=bint, begun=bint, stops=bint, everyone=bint, prompt=bint)
+@cython.locals(i=int64_t, phases=int64_t, turn=bint, begun=bint, stops=bint, everyone=bint, at_once=bint, prompt=bint)
 cdef int64_t move(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

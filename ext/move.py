@@ -235,7 +235,7 @@ def fit(inputs: Inputs, limits: Limits, state: State, i: int, share_w: float) ->
 def stopping(state: State) -> bool:
     """Whether every rack goes down without waiting for its turn or for others."""
     stopped = state.verb == ESTOP or state.envelope == EMERGENCY or state.shedding != 0
-    return stopped or state.site_why == SITE_IMPORT
+    return stopped or state.exceeding != 0 or state.site_why == SITE_IMPORT
 
 
 def take_turn(inputs: Inputs, limits: Limits, state: State, i: int, turn: bool, prompt: bool, safe: bool) -> None:
@@ -272,7 +272,8 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
         state.asked_w[i] = state.applied_w[i]
     begun = state.taken_tick == state.tick and state.slow_count > 0
     stops = stopping(state)
-    everyone = state.urgent != 0 or begun or state.envelope == EMERGENCY
+    at_once = state.envelope == EMERGENCY or state.exceeding != 0
+    everyone = state.urgent != 0 or begun or at_once
     i = 0 if everyone else (phases - state.tick % phases) % phases
     while i < limits.site.racks:
         turn = not everyone or (state.tick + i) % phases == 0
@@ -280,7 +281,7 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
         if inputs.rack_state[i] in (MANUAL, LOCKED):
             state.asked_w[i] = in_hand(inputs, limits, state, i)
         elif (
-            (turn or prompt or state.action[i] >= ACT_SAFE or state.envelope == EMERGENCY)
+            (turn or prompt or state.action[i] >= ACT_SAFE or at_once)
             and state.known[i]
             and inputs.rack_state[i] == AVAILABLE
             and state.now_ns >= state.free_ns[i]

@@ -122,7 +122,7 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         state.envelope = command.envelope
         state.goal_w = goal(limits, command.target_w)
         if not command.resumed:
-            state.returning = 0
+            state.returning = state.exceeded
     if state.goal_w < state.reference_w:
         state.reference_w = min(state.reference_w, max(power_w, state.goal_w))
     else:

@@ -14,11 +14,12 @@ from tests.core import Cooling, Rack, World, world
 NAN = math.nan
 
 
-def observed(made: World, seconds: float = 0.0, **shown: Any) -> World:
+def observed(made: World, seconds: float = 0.0, meter_good: int = 1, **shown: Any) -> World:
     made.now_s += seconds
     made.refresh()
-    made.grid(**shown)
-    made.state.meter_good = 1
+    if made.limits.site.frequency_slot >= 0:
+        made.grid(**shown)
+    made.state.meter_good = meter_good
     interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
     return made
 
@@ -274,6 +275,62 @@ def test_under_frequency_steps(row: tuple[list[float], list[tuple[int, int]]]) -
         observed(made, 1.0, hz=hz)
         seen.append((made.state.shedding, made.state.shed_tier))
     assert seen == expected
+
+
+EXCESS = {
+    # kW of each reading, ten a second, against a limit of 1100 kW and 2.5 kW that tracking leaves -> in an emergency
+    "at the limit":            ([1102.5] * 3, [0, 0, 0]),
+    "two readings":            ([1110.0, 1111.0, 1100.0], [0, 1, 1]),
+    "one may be wild":         ([1900.0, 1100.0, 1900.0, 1100.0], [0, 0, 0, 0]),
+    "the same one read again": ([1110.0] * 10, [0] * 10),
+    "a second later it holds": ([1110.0] * 12, [0] * 10 + [1, 1]),
+    "ten seconds below":       ([1110.0, 1111.0] + [1102.5] * 100, [0] + [1] * 100 + [0]),
+    "above again meanwhile":   ([1110.0, 1111.0] + [1100.0] * 50 + [1110.0, 1111.0] + [1100.0] * 99, [0] + [1] * 152),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", EXCESS.values(), ids=EXCESS.keys())
+def test_an_emergency_by_the_import_limit(row: tuple[list[float], list[int]]) -> None:
+    shown, expected = row
+    made = world(import_w=1100e3, max_w=1000e3)
+    made.state.started = 1
+    seen = []
+    for kw in shown:
+        made.meter(1e3 * kw)
+        observed(made, 0.1)
+        seen.append(made.state.exceeded)
+    assert seen == expected
+
+
+def test_without_a_meter_it_stays_as_it_was_and_the_racks_alone_begin_one() -> None:
+    made = world(import_w=1100e3, max_w=1000e3, generation_w=100e3)
+    made.state.started = 1
+    made.state.racks_w = 1202.5e3
+    assert not observed(made, meter_good=0).state.exceeded
+    made.state.racks_w = 1203e3
+    assert observed(made, meter_good=0).state.exceeded
+    made.state.racks_w = 0.0
+    for _ in range(60):
+        assert observed(made, 1.0, meter_good=0).state.exceeded
+    for _ in range(10):
+        assert observed(made, 0.99).state.exceeded
+    assert not observed(made, 0.2).state.exceeded
+
+
+def test_an_excess_ends_in_a_return_and_so_does_a_restart_meanwhile() -> None:
+    made = world(import_w=1100e3, max_w=1000e3)
+    state = made.state
+    state.started, state.reference_w, state.model_w, state.disturbance_w = 1, 1000e3, 700e3, 100e3
+    for kw in (1110.0, 1111.0):
+        made.meter(1e3 * kw)
+        observed(made, 0.1)
+    begun_ns = state.return_ns
+    assert (state.exceeded, state.returning, begun_ns) == (1, 1, made.now_ns)
+    made.meter(900e3)
+    state.reference_w = 950e3
+    observed(made, 10.1)
+    assert (state.exceeded, state.returning, state.return_ns) == (0, 1, made.now_ns)
+    assert state.reference_w == 800e3
 
 
 def test_racks_of_a_step_go_down_at_once_and_nobody_makes_up_for_them() -> None:

@@ -87,6 +87,20 @@ def test_nobody_rises_ahead_where_the_import_limit_has_no_room(
     assert interpreted.move.in_step(made.limits, state, i, share_w) == pytest.approx(expected_w)
 
 
+@pytest.mark.parametrize(("exceeding", "expected"), [(0, [80e3, 100e3, 100e3, 100e3]), (1, [40e3] * 4)])
+def test_an_import_excess_lowers_all_racks_in_the_tick(exceeding: int, expected: list[float]) -> None:
+    """Otherwise one of the phases, and no more of it than the ramp gives: 20 kW."""
+    made = world([Rack()] * 4, phases=4, dispatched_down=1.0, jump_w=20e3 / 1.2)
+    state = made.state
+    state.exceeding, state.fall_w = exceeding, 20e3
+    state.total_w, state.stand_w = 160e3, 400e3
+    for i in range(4):
+        state.applied_w[i], state.share_w[i], state.known[i], state.demand_w[i] = 100e3, 40e3, 1, 100e3
+        state.hi_w[i], state.lo_w[i], state.bound_why[i] = 100e3, 20e3, codes.WHY_MAX
+    assert interpreted.move.move(made.inputs, made.limits, state) == codes.FAULT_NONE
+    assert state.asked_w[:4] == pytest.approx(expected)
+
+
 HEADROOM = {
     # how far below what it wants, 50 kW, its share is -> set point
     "all that it wants":             (0.0, 50.5e3),

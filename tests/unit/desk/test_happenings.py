@@ -87,7 +87,7 @@ def test_what_is_followed_and_by_whom(watched: Watched) -> None:
     [
         (codes.TRACK, codes.DISPATCHED, "remote"),
         (codes.ESTOP, codes.EMERGENCY, "stop"),
-        (codes.TRACK, codes.EMERGENCY, "frequency"),
+        (codes.TRACK, codes.EMERGENCY, "import"),
     ],
 )
 def test_an_envelope_has_its_cause(watched: Watched, verb: int, envelope: int, cause: str) -> None:
@@ -97,6 +97,28 @@ def test_an_envelope_has_its_cause(watched: Watched, verb: int, envelope: int, c
     watched.run(0.1, follow=False)
     (one,) = watched.told("envelope")
     assert one | {"was": "normal", "cause": cause, "command_id": command} == one
+
+
+EMERGENCIES = {
+    # verb, shedding while it lasts -> cause of its begin, of its end
+    "a stop":      (codes.ESTOP, 0, "stop", "remote"),
+    "a frequency": (codes.TRACK, 1, "frequency", "frequency"),
+    "an import":   (codes.TRACK, 0, "import", "import"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", EMERGENCIES.values(), ids=EMERGENCIES.keys())
+def test_an_emergency_has_its_cause_and_so_has_its_end(watched: Watched, row: tuple[int, int, str, str]) -> None:
+    verb, shedding, begin, end = row
+    watched.office.send("setpoint", percent=50)
+    watched.office.tick()
+    out = watched.office.out
+    out.verb, out.shedding, out.envelope = verb, shedding, codes.EMERGENCY
+    watched.run(1.0, follow=False)
+    out.verb, out.shedding, out.envelope = codes.TRACK, 0, codes.DISPATCHED
+    watched.run(1.0, follow=False)
+    told = [(one["was"], one["envelope"], one["cause"]) for one in watched.told("envelope")]
+    assert told == [("normal", "emergency", begin), ("emergency", "dispatched", end)]
 
 
 def test_the_guard_is_summed_up(watched: Watched) -> None:
