@@ -78,15 +78,20 @@ class Answers:
 
     def say(
         self, verb: str, command_id: str, stage: Stage, sender: Sender, *, code: str = "ok", message: str = "",
-        source: Source | None = None, **facts: Any,
+        source: Source | None = None, routine: bool = False, **facts: Any,
     ) -> None:  # fmt: skip
-        """One stage of a command. What is a matter of course does not stand in the trail; `facts` stand only there."""
+        """One stage of a command. What is a matter of course does not stand in the trail; `facts` stand only there.
+
+        `routine`: one of a stream, whose begin and end were or will be told; its sender hears of it, nobody else.
+        """
         self.counts[arbitrate.kind_of(verb), stage, code] += 1
         if command_id != "invalid":
             self.journal.remember(command_id, stage)
         power_w = None if self.power_w is None else round(self.power_w, 1)
         payload = messages.ack(command_id, stage, code=code, message=message, power_w=power_w)
         self.send(Reply(payload, self.place(sender.topic), sender.correlation))
+        if routine:
+            return
         by = sender.source if source is None else source
         if stage in TOLD:
             self.events.note(

@@ -14,8 +14,9 @@ from rampd.daemon.messages import Rejected
 
 
 class Source(IntEnum):
-    """The authorities, lowest first."""
+    """The authorities, lowest first. Regulation stands beside whoever is below the operator, and replaces nobody."""
 
+    REGULATION = -1
     DEFAULT = 0
     SCHEDULE = 1
     REMOTE = 2
@@ -58,6 +59,14 @@ def admit_reset(by: Source, command_id: str) -> None:
         )  # fmt: skip
 
 
+def admit_regulation(mode: Mode, live: Source, command_id: str) -> None:
+    """Whether a signal may stand beside the set point of whose command holds. Raises Rejected."""
+    if Source.REGULATION not in FOLLOWED[mode]:
+        raise Rejected("mode", f"the site is in {mode}: regulation is not followed", command_id)
+    if live >= Source.OPERATOR:
+        raise Rejected("outranked", f"a command of the {live.name.lower()} holds, and nothing beside it", command_id)
+
+
 def admit(verb: str, by: Source, mode: Mode, live: Source, stopped_by: Source | None, command_id: str) -> None:
     """Whether an authority may ask for that now. `live` is whose command holds; a stop asks nobody. Raises Rejected."""
     kind = kind_of(verb)
@@ -71,6 +80,9 @@ def admit(verb: str, by: Source, mode: Mode, live: Source, stopped_by: Source | 
         return
     if kind == "schedule":
         # Anybody may say what the site should do later.
+        return
+    if kind == "regulation":
+        admit_regulation(mode, live, command_id)
         return
     if by not in FOLLOWED[mode]:
         raise Rejected("mode", f"the site is in {mode}: {by.name.lower()} commands are not followed", command_id)

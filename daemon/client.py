@@ -37,7 +37,7 @@ NUMBER: Final = float | int | None
 ACK: Final[Needs] = dict.fromkeys(("id", "at", "stage", "code", "message"), str) | {"power_w": NUMBER}
 STATE: Final[Needs] = (
     dict.fromkeys(("at", "mode", "envelope", "binding", "source", "control", "channel"), str)
-    | dict.fromkeys(("power_w", "reference_w", "response_w", "requested_w", "frequency_hz"), NUMBER)
+    | dict.fromkeys(("power_w", "reference_w", "regulation_w", "response_w", "requested_w", "frequency_hz"), NUMBER)
     | dict.fromkeys(("min_w", "max_w", "firm_down_5s_w", "firm_up_5s_w"), float | int)
     | {"command_id": str | None, "compliant": bool, "racks": dict.fromkeys(RACK_STATES, int)}
     | {"failsafe": [{"scope": str, "reason": str, "action": str}]}
@@ -251,7 +251,7 @@ def table(config: Config, seen: dict[str, dict[str, Any]]) -> Table:
     out.add_column(style="dim")
     out.add_column()
     out.add_row("site", f"{config.site.id}  {seen['status'].get('state', '?')}  {state['at']}")
-    reference = mw("reference_w") + beside(state["response_w"] or 0.0)
+    reference = mw("reference_w") + beside(state["regulation_w"] or 0.0, state["response_w"] or 0.0)
     out.add_row("power", f"{mw('power_w')}  reference {reference}  requested {mw('requested_w')}")
     out.add_row("mode", f"{state['mode']}, {state['envelope']} envelope, held by {state['binding']}")
     out.add_row("followed", f"{state['source']}, control {state['control']}, channel {state['channel']}")

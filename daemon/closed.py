@@ -174,6 +174,13 @@ class ClosedLoop:
         command.ramp_s = ramp_s
         command.rate_w_per_s = 0.0
 
+    def signal(self, power_w: float, lease_s: float) -> None:
+        """A regulation signal: so much beside the command's target."""
+        command = self.inputs.command
+        command.regulation_seq += 1
+        command.regulation_w = power_w
+        command.regulation_ns = round((START_S + self.now_s + lease_s) * NS)
+
     def vetoes(self) -> int:
         """What the guard withheld so far."""
         counts = views.outputs(self.out).vetoes

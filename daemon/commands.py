@@ -21,9 +21,10 @@ from rampd.daemon.channel import Channel
 from rampd.daemon.hands import Hands, News
 from rampd.daemon.journal import Journal
 from rampd.daemon.life import Live
-from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Stage, Stop
+from rampd.daemon.messages import Command, Envelope, ModeChange, RackUse, Rejected, Schedule, Signal, Stage, Stop
 from rampd.daemon.order import Order
 from rampd.daemon.purchase import Purchase
+from rampd.daemon.regulation import Regulation
 from rampd.daemon.site import Composed
 from rampd.daemon.waiting import LATE_S, Waiting
 from rampd.ext import codes, views
@@ -47,6 +48,7 @@ class Desk:
         self.agenda = Agenda(self.site, journal)
         self.stopped_by: Source | None = None
         self.purchase = Purchase.of(composed)
+        self.regulation = Regulation(composed.config.grid, inputs.command, self.answers)
         self.waiting = Waiting(composed.config, journal, self.answers)
         self.hands = Hands(composed)
         self.observe: Callable[[float], None] = lambda _: None
@@ -117,7 +119,11 @@ class Desk:
             self._begin(verb, command, sender)
             return
         arbitrate.admit(verb, sender.source, self.mode, self.holder, self.stopped_by, command.id)
-        if isinstance(command, Schedule):
+        if isinstance(command, Signal):
+            if math.isnan(self.purchase.mean_w):
+                raise Rejected("not_ready", "the site meter has not been read yet", command.id)
+            self.regulation.take(command, sender, time.monotonic_ns())
+        elif isinstance(command, Schedule):
             self._plan(command, sender)
         elif isinstance(command, ModeChange):
             self._change_mode(command, sender)
@@ -192,6 +198,8 @@ class Desk:
     ) -> None:  # fmt: skip
         """Replaces whatever is live by a fresh command."""
         replaced = self._end("replaced")
+        if source >= Source.OPERATOR:
+            self.regulation.end("outranked")
         self.agenda.lift()
         live = self.live = self.follow(command_id, order, source, lease_s)
         live.asked, live.who, live.reason = verb, sender.who, sender.reason
@@ -238,6 +246,8 @@ class Desk:
         before, mode = self.mode, Mode(change.mode)
         lease_s = admit.plain_lease_s(change.lease_s, self.composed.config.lease, change.id)
         self.mode = mode
+        if Source.REGULATION not in FOLLOWED[mode]:
+            self.regulation.end("mode")
         self.journal.stand(mode=str(mode))
         log.info("mode %s, it was %s: asked by %s", mode, before, sender.who)
         message = f"{mode}, it was {before}"
@@ -320,6 +330,7 @@ class Desk:
             lost_ns = self.inputs.command.lost_ns
             self.keep(remote.left_ns * 1e-9, lost_s=(now_ns - lost_ns) * 1e-9 if lost_ns else 0.0)
             self.answers.note(id=remote.id, message="channel lost" if lost_ns else "channel back")
+        self.regulation.tick(out, now_ns)
         self._begin_due()
         self._heed_plan()
         self._tell_of_racks(self.hands.tick(out, self.inputs, time.time()))

@@ -39,9 +39,9 @@ class Site(_Section):
     """What the site may purchase: `max_mw` is 100 % of a percent command, `import_limit_mw` is never exceeded.
 
     `max_deadman_mw` limits what racks may draw in sum that hold their limit for ever when rampd dies; without it they
-    are only named. `generation_mw` is what generators and batteries behind the site meter supply at most: by so much
-    it may show less than the racks, else it is not believed; by so much `default_mw` may lie below their least, which
-    is what is purchased when nothing is generated. `second_meter` stands in for the site meter's power while unread.
+    are only named. `generation_mw` is what generators and batteries behind the meter supply at most: by so much it may
+    show less than the racks, else it is not believed, and `default_mw` lie below their least, bought without them.
+    `second_meter` stands in for the site meter's power while unread.
     """
 
     id: Id
@@ -131,7 +131,8 @@ class Grid(_Section):
 
     `droop_percent` is that of primary frequency response beyond the deadband, 0: another level of the campus owns it.
     Beyond `hold_hz` off nominal no ramp goes against the frequency, 0: never held. A purchase that swings by more than
-    `swing_limit_mw` within five seconds, set points apart, is a warning, 0: never.
+    `swing_limit_mw` within five seconds, set points apart, is a warning, 0: never. Regulation
+    may ask for `regulation_mw` beside the set point, up and down, 0: none; a signal lives for `regulation_lease_s`.
     """
 
     nominal_v: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
@@ -139,6 +140,8 @@ class Grid(_Section):
     deadband_hz: Annotated[float, Field(ge=0, le=1)] = 0.017
     hold_hz: Annotated[float, Field(ge=0, le=1)] = 0.05
     swing_limit_mw: Annotated[float, Field(ge=0, le=2000)] = 10.0
+    regulation_mw: Annotated[float, Field(ge=0, le=2000)] = 0.0
+    regulation_lease_s: Annotated[float, Field(ge=2, le=60)] = 12.0
 
 
 class Under(_Section):

@@ -46,6 +46,7 @@ def grid(config: Config, places: Places) -> Iterator[Problem]:
     yield from _droop(config, places)
     yield from _default(config, places)
     yield from _ramps(config, places)
+    yield from _regulation(config, places)
 
 
 def _under(config: Config, places: Places) -> Iterator[Problem]:
@@ -126,3 +127,15 @@ def _ramps(config: Config, places: Places) -> Iterator[Problem]:
             yield Problem(
                 *places["[normal]"], message, f"out of reason: are {key}_mw_per_min and {key}_mw given in MW?"
             )
+
+
+def _regulation(config: Config, places: Places) -> Iterator[Problem]:
+    """What regulation offers up and down lies between the site's least and most, at one set point at least."""
+    site, offer_mw = config.site, config.grid.regulation_mw
+    low_mw = max(site.min_mw, floor_mw(config) - site.generation_mw)
+    if 2 * offer_mw > site.max_mw - low_mw + 1e-9:
+        message = (
+            f"limits contradict: regulation_mw {offer_mw:g} up and down is more than lies between {low_mw:g} and "
+            f"{site.max_mw:g} MW"
+        )
+        yield Problem(*places["[grid]"], message, f"offer {max(0.0, (site.max_mw - low_mw) / 2):g} MW or less")

@@ -23,7 +23,7 @@ from pydantic import (
 
 Stage = Literal["received", "accepted", "rejected", "started", "reached", "partial", "failed", "ended"]
 VERBS: Final = ("setpoint", "release", "hold", "estop", "reset")
-KNOWN: Final = (*VERBS, "schedule", "mode", "rack/ID")
+KNOWN: Final = (*VERBS, "schedule", "regulation", "mode", "rack/ID")
 LARGEST_PLAIN: Final = 16384
 LARGEST: Final = 65536
 LONGEST_INTERVAL: Final = timedelta(days=1)
@@ -181,6 +181,20 @@ class Schedule(Envelope):
         return self
 
 
+class Signal(Envelope):
+    """A regulation signal: how far beside the set point, in W of purchase or as a part of what the site offers."""
+
+    power_w: float | None = None
+    part: Annotated[float, Field(ge=-1, le=1)] | None = None
+    lease_s: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_power(self) -> Self:
+        if (self.power_w is None) == (self.part is None):
+            raise ValueError("give exactly one of power_w and part")
+        return self
+
+
 class ModeChange(Envelope):
     """Whose commands are followed from now on; `lease_s` is how long hand stays where the site is."""
 
@@ -219,6 +233,8 @@ def model_of(verb: str) -> type[Label] | None:
         return RackUse
     if verb == "schedule":
         return Schedule
+    if verb == "regulation":
+        return Signal
     return ModeChange if verb == "mode" else None
 
 

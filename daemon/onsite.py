@@ -75,6 +75,8 @@ def objection(config: Config, watch: Watch, step_w: float) -> str:
         return "the purchase does not stand on its reference"
     if abs(state["response_w"] or 0.0) > 0.002 * config.site.max_mw * 1e6:
         return "the grid is off nominal, and primary response moves the purchase"
+    if abs(state["regulation_w"] or 0.0) > 0.002 * config.site.max_mw * 1e6:
+        return "a regulation signal moves the purchase"
     if state["command_id"] is not None or state["mode"] != "default":
         return f"somebody commands the site (mode {state['mode']}): release that first"
     if state["failsafe"]:

@@ -34,7 +34,7 @@ class Purchase:
     max_w: float
     grain_w: float = 0.0
     mean_w: float = math.nan
-    led_w: float = math.nan  # without the primary response: what a command makes of it
+    led_w: float = math.nan  # without regulation and primary response: what a command makes of it
     reference_w: float = 0.0
     least_w: float = 0.0
     noise_w: float = 0.0  # peak to peak of the mean within 5 s while nothing is asked of it; a peak that fades
@@ -69,7 +69,7 @@ class Purchase:
             self._rest_ns = now_ns
         self.reference_w, self.least_w = out.reference_w, out.least_w
         self.mean_w = _enter(self._samples, now_ns, out.power_w, MEAN_S)
-        self.led_w = self.mean_w - out.response_w
+        self.led_w = self.mean_w - out.regulation_w - out.response_w
         _enter(self._means, now_ns, self.led_w, SWING_S)
         swing_w = self._own_swing_w() if now_ns - self._rest_ns > SETTLE_S * 1e9 else 0.0
         fade = math.exp((self._noise_ns - now_ns) * 1e-9 / FADE_S)

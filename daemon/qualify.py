@@ -23,6 +23,9 @@ from rampd.ext import codes
 Floats = NDArray[np.float64]
 BASE: Final = 0.55
 REGULATION: Final = 0.1
+# A base holds for longer than the longest run; a signal for three times the four seconds of the slowest.
+ALL_DAY_S: Final = 1e6
+SIGNAL_LEASE_S: Final = 12.0
 SILENT: Final = 0.05
 BAND: Final = 0.01
 PARTS: Final = (0.7, 0.85, 0.6, 0.9)
@@ -115,14 +118,14 @@ def steps(seed: int, hours: float, keep: Keep = ignore) -> Figures:
 
 
 def regulate(loop: ClosedLoop, signal: Floats, every_s: float) -> tuple[Floats, Floats]:
-    """Follows a signal around the base, one command an interval; what was asked and given beyond the base, W."""
+    """Follows a regulation signal around the base, one an interval; what was asked and given beyond the base, W."""
     full_w = loop.config.site.max_mw * 1e6
-    loop.command(BASE * full_w, ramp_s=5.0, lease_s=600.0)
+    loop.command(BASE * full_w, ramp_s=5.0, lease_s=ALL_DAY_S)
     loop.run(240.0)
     first, asked = loop.tick, []
     for value in signal[:: round(every_s / scores.REGULATION_S)]:
         wanted_w = REGULATION * full_w * float(value)
-        loop.command(BASE * full_w + wanted_w, lease_s=60.0)
+        loop.signal(wanted_w, SIGNAL_LEASE_S)
         loop.run(every_s)
         asked += [wanted_w] * round(every_s / loop.dt_s)
     return np.array(asked), np.array(loop.poi_w[first:]) - BASE * full_w

@@ -58,7 +58,8 @@ class Show:
             racks[rack_state(out, self.inputs, i)] += 1
         live = self.desk.live
         power_w = out.power_w if out.meter_good else None
-        tracking = power_w is not None and abs(power_w - out.reference_w - out.response_w) <= 0.02 * site.max_mw * 1e6
+        stands_w = out.reference_w + out.regulation_w + out.response_w
+        tracking = power_w is not None and abs(power_w - stands_w) <= 0.02 * site.max_mw * 1e6
         return {
             "seq": self._sequence,
             "at": stamp(),
@@ -67,8 +68,10 @@ class Show:
             "control": str(self.desk.mode),
             "source": self.desk.holder.name.lower(),
             "command_id": None if live is None else live.id,
+            "regulation_id": self.desk.regulation.id,
             "requested_w": round(out.goal_w, 1) if out.started else None,
             "reference_w": round(out.reference_w, 1) if out.started else None,
+            "regulation_w": round(out.regulation_w, 1) if out.started else None,
             "response_w": round(out.response_w, 1) if out.started else None,
             "power_w": None if power_w is None else round(power_w, 1),
             "frequency_hz": self._frequency(),
@@ -125,8 +128,8 @@ class Show:
         self._second += 1
         good = bool(out.started and out.meter_good)
         site = {
-            "power_w": out.power_w, "reference_w": out.reference_w, "response_w": out.response_w,
-            "applied_w": out.total_w,
+            "power_w": out.power_w, "reference_w": out.reference_w, "regulation_w": out.regulation_w,
+            "response_w": out.response_w, "applied_w": out.total_w,
         }  # fmt: skip
         values = {k: {"v": round(v, 1) if good else None, "q": "good" if good else "stale"} for k, v in site.items()}
         yield "tele/site", {"at": stamp(), "values": values}

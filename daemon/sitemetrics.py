@@ -108,21 +108,25 @@ class SiteCollector(Collector):
         )
         response = GaugeMetricFamily(
             "rampd_primary_response_watts",
-            "Primary response to frequency: by so much the purchase is to be beside the reference.",
+            "Primary response to frequency: by so much the purchase is to be beside reference and regulation.",
+        )
+        regulation = GaugeMetricFamily(
+            "rampd_regulation_watts", "Regulation: by so much the purchase is to be beside the reference."
         )
         limit = GaugeMetricFamily("rampd_site_limit_watts", "Limits of the site's purchase.", labels=["kind"])
-        error = GaugeMetricFamily("rampd_ramp_error_watts", "Meter minus reference and primary response.")
+        error = GaugeMetricFamily("rampd_ramp_error_watts", "Meter minus reference, regulation and primary response.")
         if out.started:
             for kind, value in (("requested", out.goal_w), ("reference", out.reference_w), ("applied", out.total_w)):
                 setpoint.add_metric([kind], value)
             response.add_metric([], out.response_w)
+            regulation.add_metric([], out.regulation_w)
             if out.meter_good:
-                error.add_metric([], out.power_w - out.reference_w - out.response_w)
+                error.add_metric([], out.power_w - out.reference_w - out.regulation_w - out.response_w)
         if site.max_deadman_mw is not None:
             limit.add_metric(["deadman"], site.max_deadman_mw * 1e6)
         for kind, mw in (("import", site.import_limit_mw), ("max", site.max_mw), ("min", site.min_mw)):
             limit.add_metric([kind], mw * 1e6)
-        yield from (setpoint, response, limit, error, self._deadman(out))
+        yield from (setpoint, regulation, response, limit, error, self._deadman(out))
         yield from knowledge.families(out)
         frequency = GaugeMetricFamily("rampd_frequency_hertz", "Grid frequency at the site meter.")
         slot = self.s.composed.meter.slots.get("frequency_hz")

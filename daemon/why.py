@@ -35,7 +35,9 @@ SITE_WORDS: Final[dict[codes.SiteWhy, str]] = {
     "{reference_mw:.3f} MW",
     codes.SiteWhy.SITE_RETURN: "the way back after an emergency ends at the mean before it, until a fresh command",
     codes.SiteWhy.SITE_CHANNEL: "the command's channel is silent: the site holds, for a limited time",
-    codes.SiteWhy.SITE_MINIMUM: "primary response leads no lower than the site's least of {min_mw:.3f} MW (min_mw)",
+    codes.SiteWhy.SITE_MINIMUM: "regulation or primary response lead no lower than the site's least of "
+    "{min_mw:.3f} MW (min_mw)",
+    codes.SiteWhy.SITE_MAXIMUM: "regulation leads no higher than the site's most of {max_mw:.3f} MW (max_mw)",
 }
 RACK_WORDS: Final[dict[codes.Why, str]] = {
     codes.Why.WHY_SHARE: "its share of the site's reference {reference_mw:.3f} MW",
@@ -99,8 +101,8 @@ class Moment:
         found: dict[str, Any] = {
             "at": _stamp(self.wall(out.at_ns)),
             "power_w": out.power_w if out.meter_good else None,
-            "reference_w": out.reference_w, "response_w": out.response_w, "goal_w": out.goal_w, "least_w": out.least_w,
-            "most_w": out.most_w,
+            "reference_w": out.reference_w, "regulation_w": out.regulation_w, "response_w": out.response_w,
+            "goal_w": out.goal_w, "least_w": out.least_w, "most_w": out.most_w,
             "envelope": codes.Envelope(out.envelope).name.lower(),
             "asked": _VERBS[codes.Verb(out.verb)],
             "command_id": None if self.command is None else self.command.id,
@@ -110,11 +112,11 @@ class Moment:
             else _stamp(self.wall(command.expires_ns)),
             "binding": codes.SiteWhy(out.site_why).name.removeprefix("SITE_").lower(),
         }  # fmt: skip
-        words = SITE_WORDS[codes.SiteWhy(out.site_why)]
+        words, site = SITE_WORDS[codes.SiteWhy(out.site_why)], self.limits.site
         found["words"] = words.format(
             reference_mw=out.reference_w / 1e6, least_mw=out.least_w / 1e6, most_mw=out.most_w / 1e6,
-            import_mw=self.limits.site.import_w / 1e6, min_mw=self.limits.site.min_w / 1e6, envelope=found["envelope"],
-        ) + beside(out.response_w)  # fmt: skip
+            import_mw=site.import_w / 1e6, min_mw=site.min_w / 1e6, max_mw=site.max_w / 1e6, envelope=found["envelope"],
+        ) + beside(out.regulation_w, out.response_w)  # fmt: skip
         return found
 
     def rack(self, i: int) -> dict[str, Any]:
@@ -160,10 +162,10 @@ class Moment:
         return {"site": self.site(), "rack": self.rack(list(self.names.racks).index(rack))}
 
 
-def beside(response_w: float) -> str:
-    """The primary response in words, where it shows in the figures that stand beside it."""
-    mw = round(response_w / 1e6, 3)
-    return f", primary response {mw:+.3f} MW" if mw else ""
+def beside(regulation_w: float, response_w: float) -> str:
+    """Regulation and primary response in words, where they show in the figures that stand beside them."""
+    named = (("regulation", round(regulation_w / 1e6, 3)), ("primary response", round(response_w / 1e6, 3)))
+    return "".join(f", {name} {mw:+.3f} MW" for name, mw in named if mw)
 
 
 def _room(loop_w: float) -> str:

@@ -1,9 +1,12 @@
 # cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""What stands beside the reference: primary frequency response, as far as the site's own limits leave room for it.
+"""What stands beside the reference: regulation and primary frequency response, as far as the site's limits leave room.
 
-The droop asks for as much as the frequency is off; with the reference it leads no lower than the site's least, which
-generation behind the meter needs, and no higher than the import limit.
+A regulation signal says how far the purchase is to be beside the set point, every few seconds; it is followed at the
+dispatched limits. One that falls silent ends: what it has moved goes back along the normal ramp, together with what the
+reference moves. The droop asks for as much as the frequency is off. With the reference both lead no lower than the
+site's least, which generation behind the meter needs, regulation no higher than its most, and response no higher than
+the import limit.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import ESTOP, SITE_IMPORT, SITE_MINIMUM
+    from rampd.ext.codes import DISPATCHED, ESTOP, NORMAL, SITE_IMPORT, SITE_MAXIMUM, SITE_MINIMUM
+    from rampd.ext.window import slope
 if TYPE_CHECKING:
-    from rampd.ext.views import Limits, State
+    from rampd.ext.views import Inputs, Limits, State
 
 
 def droop(limits: Limits, away_hz: float) -> float:
@@ -31,21 +35,70 @@ def droop(limits: Limits, away_hz: float) -> float:
     return 0.0
 
 
+def bounded(by_w: float, at_w: float, least_w: float, most_w: float) -> float:
+    """What two limits leave of a change from a power; from beyond a limit already it goes no farther."""
+    return min(max(by_w, min(0.0, least_w - at_w)), max(0.0, most_w - at_w))
+
+
 def given(limits: Limits, state: State, at_w: float) -> float:
-    """What the site's limits leave of the response around a reference; one beyond a limit already goes no farther."""
+    """What will stand beside a reference once regulation is where its signal wants it; W."""
     site = limits.site
-    least_w = min(0.0, site.min_w - at_w)
-    most_w = max(0.0, site.import_w - at_w)
-    return min(max(state.droop_w, least_w), most_w)
+    regulation_w = bounded(state.signal_w, at_w, site.min_w, site.max_w)
+    return regulation_w + bounded(state.droop_w, at_w + regulation_w, site.min_w, site.import_w)
 
 
-def respond(limits: Limits, state: State) -> None:
-    """The response of this tick beside its reference, none during a stop; says which limit holds it."""
+def quickest(limits: Limits, state: State) -> float:
+    """How fast the racks may rise in sum, W/s: a set point or a regulation signal with leave for it, or nobody."""
+    dispatched = state.envelope == DISPATCHED or state.regulating != 0
+    return limits.site.dispatched_up if dispatched else limits.site.normal_up
+
+
+def hear(inputs: Inputs, state: State, now_ns: int) -> None:
+    """Whether a regulation signal holds and what it wants; in an emergency and on the way back from it none does."""
+    command = inputs.command
+    emergency = state.verb == ESTOP or state.shedding != 0 or state.exceeded != 0 or state.returning != 0
+    state.regulating = now_ns < command.regulation_ns and not emergency
+    state.signal_w = command.regulation_w if state.regulating else 0.0
+    if state.regulating and command.regulation_seq != state.regulation_seq:
+        state.regulation_seq = command.regulation_seq
+        # Slow racks begin with the signal.
+        state.taken_tick = state.tick
+
+
+def regulate(limits: Limits, state: State, moved_w: float, dt_s: float) -> float:
+    """Where regulation stands after this tick, in which the reference has moved by so much; W.
+
+    The load's own noise does not keep what has ended from going back.
+    """
+    site = limits.site
+    if state.fault_hold:
+        return state.regulation_w
+    up = state.signal_w > state.regulation_w
+    if state.regulating:
+        most = min(site.dispatched_up if up else site.dispatched_down, slope(limits, DISPATCHED, 0.0, up))
+        step_w = most * dt_s
+    else:
+        most = min(site.normal_up if up else site.normal_down, slope(limits, NORMAL, 0.0, up))
+        step_w = max(0.0, most * dt_s - max(0.0, moved_w if up else -moved_w))
+    return state.regulation_w + min(max(state.signal_w - state.regulation_w, -step_w), step_w)
+
+
+def stand_beside(inputs: Inputs, limits: Limits, state: State, moved_w: float, now_ns: int, dt_s: float) -> None:
+    """Regulation and response of this tick beside its reference, none during a stop; says which limit holds them."""
+    site = limits.site
+    hear(inputs, state, now_ns)
+    state.beside_w = 0.0
     state.response_w = 0.0
     if state.verb == ESTOP:
+        state.regulation_w = 0.0
         return
-    state.response_w = given(limits, state, state.reference_w)
-    if state.response_w > state.droop_w:
+    wanted_w = regulate(limits, state, moved_w, dt_s)
+    state.regulation_w = bounded(wanted_w, state.reference_w, site.min_w, site.max_w)
+    state.response_w = bounded(state.droop_w, state.reference_w + state.regulation_w, site.min_w, site.import_w)
+    state.beside_w = state.regulation_w + state.response_w
+    if state.regulation_w > wanted_w or state.response_w > state.droop_w:
         state.site_why = SITE_MINIMUM
     elif state.response_w < state.droop_w:
         state.site_why = SITE_IMPORT
+    elif state.regulation_w < wanted_w:
+        state.site_why = SITE_MAXIMUM

@@ -139,7 +139,7 @@ def wake(limits: Limits, state: State, i: int, room_w: float) -> float:
     need_w = lo_w
     # What the hall can go down to is 0 until it was looked at.
     if state.least_w != 0.0:
-        spare_w = (state.reference_w + state.response_w - state.least_w) / state.through
+        spare_w = (state.reference_w + state.beside_w - state.least_w) / state.through
         need_w = 0.5 * lo_w if spare_w >= lo_w else lo_w
     if may and room_w >= need_w and state.rise_w >= lo_w:
         return room_w - lo_w
@@ -184,7 +184,7 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     """Sets lo, hi, floor, reach and headroom of every rack, and what nodes keep free."""
     usual(limits, state)
     # What the reference has room for beyond the set points that stand: racks that are off come back within it only.
-    wake_w = state.reference_w + state.response_w - state.disturbance_w
+    wake_w = state.reference_w + state.beside_w - state.disturbance_w
     wake_w = wake_w / state.through + state.idle_w - state.stand_w
     if state.verb == ESTOP or state.fault_hold:
         wake_w = 0.0

@@ -101,6 +101,7 @@ cdef enum:
     SITE_RETURN = 10
     SITE_CHANNEL = 11
     SITE_MINIMUM = 12
+    SITE_MAXIMUM = 13
 
 cdef enum:
     VETO_LEVEL = 0

@@ -151,7 +151,10 @@ def come_back(limits: Limits, state: State, now_ns: int) -> None:
     state.return_ns = now_ns
     state.return_cap_w = cap(limits, state)
     power_w = (1.0 + limits.site.loss_ratio) * state.model_w + state.disturbance_w
-    state.reference_w = min(state.reference_w, power_w - state.response_w)
+    state.reference_w = min(state.reference_w + state.regulation_w, power_w - state.response_w)
+    # Nothing regulates on the way back: it begins where the purchase stands.
+    state.regulation_w = 0.0
+    state.beside_w = state.response_w
     # What was asked of racks that could not is not waiting for them.
     state.total_w = min(state.total_w, state.stand_w)
 
@@ -181,7 +184,7 @@ def recover(limits: Limits, state: State, now_ns: int) -> None:
     """
     lost = uncooled(limits, state)
     if state.cooling_lost and not lost and not state.shedding and state.verb != ESTOP:
-        short_w = state.reference_w + state.response_w
+        short_w = state.reference_w + state.beside_w
         short_w -= (1.0 + limits.site.loss_ratio) * state.model_w + state.disturbance_w
         if min(short_w, kept_back(limits, state)) > 0.01 * limits.site.max_w:
             come_back(limits, state, now_ns)

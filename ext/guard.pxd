@@ -35,7 +35,7 @@ cdef double rack(const image.Inputs *inputs, const image.Limits *limits, image.W
 @cython.locals(known='const uint8_t *', last_w='const double *', strangers=uint8_t)
 cdef double own(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, const double *asked_w,
                 double *out_w, bint meter_good, bint fault, int64_t now_ns) noexcept nogil
-@cython.locals(leased=bint, over=bint, free=bint)
+@cython.locals(leased=bint, dispatched=bint, over=bint, free=bint)
 cdef void pace(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,
                double change_w, int64_t now_ns) noexcept nogil
 @cython.locals(supply=int64_t, flow=int64_t, leak=int64_t)

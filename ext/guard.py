@@ -274,7 +274,8 @@ def pace(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, change_w:
     site = limits.site
     since_s = min((now_ns - watch.last_ns) * 1e-9, 1.0)
     leased = command.verb != STAND and now_ns < command.expires_ns
-    up = site.dispatched_up if leased and command.envelope == DISPATCHED else site.normal_up
+    dispatched = (leased and command.envelope == DISPATCHED) or now_ns < command.regulation_ns
+    up = site.dispatched_up if dispatched else site.normal_up
     down = site.dispatched_down
     watch.rise_w = min(watch.rise_w + 1.25 * up * since_s, 1.25 * max(up, 0.1 * site.dispatched_up, site.jump_w))
     watch.fall_w = min(watch.fall_w + 1.25 * down * since_s, 1.25 * max(down, site.jump_w))

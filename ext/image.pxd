@@ -11,9 +11,12 @@ cdef struct Command:            # the one arbitrated command
     int64_t lost_ns             # since when its channel is silent; 0: it lives, or there is none
     int64_t resets              # the operator's resets so far
     int64_t resumed             # it held before a restart: no fresh one
+    int64_t regulation_seq      # a new number is a new regulation signal
+    int64_t regulation_ns       # end of its lease
     double target_w
     double ramp_s               # <= 0: not given
     double rate_w_per_s         # <= 0: not given
+    double regulation_w         # what a regulation signal wants beside it
 
 cdef struct Inputs:
     int64_t published_ns
@@ -165,6 +168,8 @@ cdef struct State:              # the step's own memory
     int64_t taken_tick          # when it was taken
     int64_t verb
     int64_t envelope
+    int64_t regulating          # a regulation signal holds
+    int64_t regulation_seq      # and this is its number
     int64_t lapsed              # the lease of seq has ended
     int64_t meter_at_ns
     int64_t meter_good          # fresh now
@@ -231,6 +236,9 @@ cdef struct State:              # the step's own memory
     double calm_w               # the disturbance as slow racks see it
     double droop_w              # primary frequency response that the frequency asks for, of purchase
     double response_w           # and what the site's limits leave of it
+    double signal_w             # what a regulation signal wants beside the reference; 0: none holds
+    double regulation_w         # how far that has come
+    double beside_w             # both in sum: what is purchased beside the reference
     double return_cap_w
     double base_sum_w
     double ballast              # where between trough and most the caps of swinging racks stand
@@ -439,6 +447,7 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t verb
     int64_t envelope
     int64_t lapsed
+    int64_t regulating          # a regulation signal is followed
     int64_t started
     int64_t meter_good
     int64_t site_why
@@ -449,7 +458,8 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t rests               # and how often free_ns and worn_ns have changed
     double return_cap_w
     double reference_w          # without the primary response
-    double response_w           # primary response as far as there is room for it: it is beside the reference
+    double regulation_w         # beside the reference
+    double response_w           # primary response as far as there is room for it, beside both
     double goal_w
     double power_w              # meter, last good
     double disturbance_w

@@ -3,8 +3,8 @@ from libc.math cimport floor
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport allocate
-from rampd.ext.beside cimport given
-from rampd.ext.codes cimport DISPATCHED, ENDLESS, WHY_COOLING, WHY_NODE
+from rampd.ext.beside cimport given, quickest
+from rampd.ext.codes cimport ENDLESS, WHY_COOLING, WHY_NODE
 from rampd.ext.loops cimport burden
 from rampd.ext.tree cimport load
 

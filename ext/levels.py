@@ -20,8 +20,8 @@ if not cython.compiled:
     from math import floor
 
     from rampd.ext.allocate import allocate
-    from rampd.ext.beside import given
-    from rampd.ext.codes import DISPATCHED, ENDLESS, WHY_COOLING, WHY_NODE
+    from rampd.ext.beside import given, quickest
+    from rampd.ext.codes import ENDLESS, WHY_COOLING, WHY_NODE
     from rampd.ext.loops import burden
     from rampd.ext.tree import load
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def ends(limits: Limits, state: State) -> None:
     What the envelope does not let the sum do at once, a rack does in several changes.
     """
     site = limits.site
-    up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    up = quickest(limits, state)
     move_s = min(1.0, 2.0 * site.phases * site.period_ns * 1e-9)
     spread(limits, state)
     for k in range(limits.stepped_first[site.tiers]):

@@ -48,9 +48,10 @@ cdef inline int bin_of(int64_t ns) noexcept nogil:
 
 cdef double responds(const image.State *state) noexcept nogil:
     """What of the primary response there is room for between the racks' least and most."""
+    cdef double stands_w = state.reference_w + state.regulation_w
     if state.response_w > 0.0:
-        return min(state.response_w, max(0.0, state.most_w - state.reference_w))
-    return max(state.response_w, min(0.0, state.least_w - state.reference_w))
+        return min(state.response_w, max(0.0, state.most_w - stands_w))
+    return max(state.response_w, min(0.0, state.least_w - stands_w))
 
 
 cdef void show(const image.Limits *limits, const image.Inputs *inputs, const image.State *state,
@@ -61,6 +62,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.verb = state.verb
     out.envelope = EMERGENCY if state.shedding or state.exceeded else state.envelope
     out.lapsed = state.lapsed
+    out.regulating = state.regulating
     out.started = state.started
     out.meter_good = state.meter_good
     out.site_why = state.site_why
@@ -71,6 +73,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.rests = state.rests
     out.return_cap_w = state.return_cap_w
     out.reference_w = state.reference_w
+    out.regulation_w = state.regulation_w
     out.response_w = responds(state)
     out.goal_w = state.goal_w
     out.power_w = inputs.value[limits.site.power_slot]

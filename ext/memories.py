@@ -21,6 +21,8 @@ class State(ctypes.Structure):
     taken_tick: int
     verb: int
     envelope: int
+    regulating: int
+    regulation_seq: int
     lapsed: int
     meter_at_ns: int
     meter_good: int
@@ -87,6 +89,9 @@ class State(ctypes.Structure):
     calm_w: float
     droop_w: float
     response_w: float
+    signal_w: float
+    regulation_w: float
+    beside_w: float
     return_cap_w: float
     base_sum_w: float
     ballast: float

@@ -148,7 +148,7 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     ago = aligned(inputs, limits, now_ns)
     # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
     slack_w = 0.6 * state.grain_w
-    if abs(found_w - state.reference_w - state.response_w) > slack_w and found_w <= limits.site.import_w:
+    if abs(found_w - state.reference_w - state.beside_w) > slack_w and found_w <= limits.site.import_w:
         slack_w = 0.0
     rest_w = found_w - state.disturbance_w
     stray_w = stray(limits, state, state.tick, ago, rest_w, slack_w)

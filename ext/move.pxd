@@ -1,11 +1,12 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
+from rampd.ext.beside cimport quickest
 from rampd.ext.bounds cimport broken
 from rampd.ext.bridge cimport pressed
 from rampd.ext.codes cimport (
-    ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, AVAILABLE, DISPATCHED, EMERGENCY, ESTOP, FAULT_NONE, FAULT_SETPOINT, LOCKED,
-    MANUAL, SITE_IMPORT, WHY_COOLING, WHY_NODE)
+    ACT_DERATE, ACT_NO_RAISE, ACT_SAFE, AVAILABLE, EMERGENCY, ESTOP, FAULT_NONE, FAULT_SETPOINT, LOCKED, MANUAL,
+    SITE_IMPORT, WHY_COOLING, WHY_NODE)
 from rampd.ext.failsafe cimport fresh, level
 from rampd.ext.levels cimport above, below, beyond, changes_once, has_all, in_steps
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
+    from rampd.ext.beside import quickest
     from rampd.ext.bounds import broken
     from rampd.ext.bridge import pressed
     from rampd.ext.codes import (
@@ -19,7 +20,6 @@ if not cython.compiled:
         ACT_NO_RAISE,
         ACT_SAFE,
         AVAILABLE,
-        DISPATCHED,
         EMERGENCY,
         ESTOP,
         FAULT_NONE,
@@ -41,8 +41,7 @@ def most(limits: Limits, state: State, up: bool) -> float:
     site = limits.site
     if not up:
         return 1.2 * max(site.dispatched_down, site.jump_w)
-    rate = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
-    return 1.2 * max(rate, 0.1 * site.dispatched_up, site.jump_w)
+    return 1.2 * max(quickest(limits, state), 0.1 * site.dispatched_up, site.jump_w)
 
 
 def refill(limits: Limits, state: State) -> None:
@@ -51,7 +50,7 @@ def refill(limits: Limits, state: State) -> None:
     It holds at least what one rack must take at once, which would never come otherwise.
     """
     site = limits.site
-    up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    up = quickest(limits, state)
     dt_s = site.period_ns * 1e-9
     state.rise_w = min(state.rise_w + 1.2 * up * dt_s, most(limits, state, True))
     state.fall_w = min(state.fall_w + 1.2 * site.dispatched_down * dt_s, most(limits, state, False))

@@ -62,7 +62,7 @@ def envelope(limits: Limits, state: State, noise_w: float, up: bool) -> float:
         most = site.normal_up if up else site.normal_down
     if state.returning and up:
         most = min(most, site.return_up)
-    return min(most, slope(limits, state, noise_w, up))
+    return min(most, slope(limits, state.envelope, noise_w, up))
 
 
 def pace(inputs: Inputs, limits: Limits, state: State) -> float:
@@ -100,8 +100,8 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.verb = command.verb
     state.lapsed = 0
     state.curve_s = 0.0
-    # What is given for the frequency stands beside the reference, and is no part of it.
-    power_w = state.meter_w - state.response_w if state.meter_good else state.reference_w
+    # Regulation and what is given for the frequency stand beside the reference, and are no part of it.
+    power_w = state.meter_w - state.beside_w if state.meter_good else state.reference_w
     if abs(power_w - state.reference_w) <= max(0.02 * limits.site.max_w, state.noise_w) and command.verb != HOLD:
         power_w = state.reference_w
     if command.verb == ESTOP:

@@ -3,13 +3,13 @@ from libc.stdint cimport int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.allocate cimport fill, give_way
 from rampd.ext.ballast cimport standing
-from rampd.ext.beside cimport respond
+from rampd.ext.beside cimport quickest, stand_beside
 from rampd.ext.bounds cimport bounds
 from rampd.ext.bridge cimport ahead, come_back, expect, make_up
 from rampd.ext.codes cimport (
-    ACT_NO_RAISE, ACT_SAFE, ACT_TRIP, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SECOND_NS,
-    SITE_ESTOP, SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_COOLING,
-    WHY_DEMAND, WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_TRIP)
+    ACT_NO_RAISE, ACT_SAFE, ACT_TRIP, AVAILABLE, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SECOND_NS, SITE_ESTOP,
+    SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_COOLING, WHY_DEMAND,
+    WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_TRIP)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
 from rampd.ext.grid cimport observe, recover, resume

@@ -15,7 +15,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.allocate import fill, give_way
     from rampd.ext.ballast import standing
-    from rampd.ext.beside import respond
+    from rampd.ext.beside import quickest, stand_beside
     from rampd.ext.bounds import bounds
     from rampd.ext.bridge import ahead, come_back, expect, make_up
     from rampd.ext.codes import (
@@ -23,7 +23,6 @@ if not cython.compiled:
         ACT_SAFE,
         ACT_TRIP,
         AVAILABLE,
-        DISPATCHED,
         ENDLESS,
         ESTOP,
         FAULT_CLOCK,
@@ -77,7 +76,7 @@ def room(limits: Limits, state: State) -> float:
 def target(limits: Limits, state: State, dt_s: float) -> float:
     """What the racks must be given in sum so that the meter shows the reference, within import limit and envelope."""
     site = limits.site
-    want_w = (state.reference_w + state.response_w - state.disturbance_w) / state.through + state.idle_w
+    want_w = (state.reference_w + state.beside_w - state.disturbance_w) / state.through + state.idle_w
     cap_w = room(limits, state)
     if not state.meter_good:
         state.site_why = SITE_METER
@@ -88,7 +87,7 @@ def target(limits: Limits, state: State, dt_s: float) -> float:
         state.site_why = SITE_FAULT
         return min(ENDLESS, max(0.0, cap_w))
     # The feedback moves a little faster than the envelope, so that the meter can stay on the reference.
-    up = site.dispatched_up if state.envelope == DISPATCHED else site.normal_up
+    up = quickest(limits, state)
     # The racks follow within one move or by one step; a target that ran ahead of them would come back as a jump.
     stand_w = state.stand_w
     move_s = site.phases * site.period_ns * 1e-9 + 0.1
@@ -266,8 +265,9 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
         state.total_w = state.model_w
         stand(inputs, limits, state)
         return FAULT_NONE
+    before_w = state.reference_w
     follow(inputs, limits, state, now_ns, dt_s)
-    respond(limits, state)
+    stand_beside(inputs, limits, state, state.reference_w - before_w, now_ns, dt_s)
     if waiting(limits, state):
         stand(inputs, limits, state)
         return FAULT_NONE

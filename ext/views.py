@@ -24,9 +24,12 @@ class Command(ctypes.Structure):
     lost_ns: int
     resets: int
     resumed: int
+    regulation_seq: int
+    regulation_ns: int
     target_w: float
     ramp_s: float
     rate_w_per_s: float
+    regulation_w: float
 
 
 @struct
@@ -196,6 +199,7 @@ class Outputs(ctypes.Structure):
     verb: int
     envelope: int
     lapsed: int
+    regulating: int
     started: int
     meter_good: int
     site_why: int
@@ -206,6 +210,7 @@ class Outputs(ctypes.Structure):
     rests: int
     return_cap_w: float
     reference_w: float
+    regulation_w: float
     response_w: float
     goal_w: float
     power_w: float

@@ -11,4 +11,4 @@ cdef double lowest(const image.Limits *limits, const image.State *state) noexcep
 cdef void noise(image.State *state, double residual_w, int64_t now_ns) noexcept nogil
 @cython.locals(k=int64_t, back=int64_t)
 cdef double loose(const image.State *state) noexcept nogil
-cdef double slope(const image.Limits *limits, const image.State *state, double noise_w, bint up) noexcept nogil
+cdef double slope(const image.Limits *limits, int64_t envelope, double noise_w, bint up) noexcept nogil

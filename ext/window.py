@@ -91,11 +91,11 @@ def loose(state: State) -> float:
     return high_w - low_w
 
 
-def slope(limits: Limits, state: State, noise_w: float, up: bool) -> float:
-    """The rate in W/s that the windows leave beside the load's own noise: nine tenths of what it does not use."""
+def slope(limits: Limits, envelope: int, noise_w: float, up: bool) -> float:
+    """The rate in W/s that an envelope's windows leave beside the load's noise: nine tenths of what it does not use."""
     most = ENDLESS
     for w in range(limits.site.windows):
-        if limits.window_envelope[w] == state.envelope:
+        if limits.window_envelope[w] == envelope:
             room_w = (limits.window_up_w[w] if up else limits.window_down_w[w]) - noise_w
             most = min(most, 0.9 * max(0.0, room_w) / (limits.window_ns[w] * 1e-9))
     return most

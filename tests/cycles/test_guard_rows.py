@@ -24,6 +24,14 @@ def normal(w: World) -> None:
     w.inputs.command.envelope = codes.NORMAL
 
 
+def regulated(w: World) -> None:
+    w.inputs.command.regulation_ns = w.now_ns + 1
+
+
+def silent(w: World) -> None:
+    w.inputs.command.regulation_ns = w.now_ns
+
+
 def estop(w: World) -> None:
     w.inputs.command.verb = codes.ESTOP
 
@@ -97,6 +105,9 @@ ROWS = {
     "no lease, normal rate":          Row(LOW, (50.0, 40.0, 40.0), (50.0, 40.0, 40.0), {}, (no_lease,)),
     "no lease, faster":               Row(LOW, (50.1, 40.0, 40.0), LOW, {"RISE": 1}, (no_lease,)),
     "lease ended":                    Row(LOW, (50.1, 40.0, 40.0), LOW, {"RISE": 1}, (lapsed,)),
+    "a regulation signal":            Row(LOW, (80.0, 80.0, 60.0), (80.0, 80.0, 60.0), {}, (normal, regulated)),
+    "without any lease":              Row(LOW, (80.0, 80.0, 60.0), (80.0, 80.0, 60.0), {}, (no_lease, regulated)),
+    "that has ended":                 Row(LOW, (50.1, 40.0, 40.0), LOW, {"RISE": 1}, (normal, silent)),
     "normal envelope":                Row(LOW, (50.1, 40.0, 40.0), LOW, {"RISE": 1}, (normal,)),
     # 3. The sum, down: 100 kW, more only for a reason.
     "fall within the budget":         Row(HIGH, (50.0, 50.0, 100.0), (50.0, 50.0, 100.0), {}),

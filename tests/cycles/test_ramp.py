@@ -92,7 +92,7 @@ def test_down_starts_from_the_power_where_racks_draw_less() -> None:
 def test_what_is_given_for_the_frequency_is_no_part_of_the_ramp(target_kw: float, expected: list[float]) -> None:
     made = hall()
     made.meter(740e3)
-    made.state.response_w = -60e3
+    made.state.beside_w = -60e3
     made.command(codes.TRACK, target_kw * 1e3, ramp_s=5.0)
     assert follow(made, ticks=2) == expected
 
@@ -192,7 +192,7 @@ HOLD = {
 @pytest.mark.parametrize(("power_w", "response_w", "meter_good", "expected"), HOLD.values(), ids=HOLD.keys())
 def test_hold(power_w: float, response_w: float, meter_good: int, expected: float) -> None:
     made = hall()
-    made.state.response_w = response_w
+    made.state.beside_w = response_w
     made.command(codes.TRACK, 200e3, rate_w_per_s=1.0)
     made.state.meter_good = meter_good
     made.meter(power_w)

@@ -68,7 +68,8 @@ def calm(hall: Hall, **changes: Any) -> str:
     stands_w = hall.config.site.default_mw * 1e6
     said: dict[str, Any] = {name: "x" if kind is str else 0.0 for name, kind in STATE.items()} | {
         "mode": "default", "envelope": "normal", "command_id": None, "power_w": stands_w, "reference_w": stands_w,
-        "response_w": 0.0, "compliant": True, "failsafe": [], "racks": dict.fromkeys(RACK_STATES, 0),
+        "regulation_w": 0.0, "response_w": 0.0, "compliant": True, "failsafe": [],
+        "racks": dict.fromkeys(RACK_STATES, 0),
     }  # fmt: skip
     return json.dumps(said | changes)
 

@@ -24,6 +24,7 @@ FAMILIES: dict[str, set[str]] = {
     "rampd_site_power_watts": set(),
     "rampd_site_setpoint_watts": {"kind"},
     "rampd_primary_response_watts": set(),
+    "rampd_regulation_watts": set(),
     "rampd_site_limit_watts": {"kind"},
     "rampd_frequency_hertz": set(),
     "rampd_firm_capacity_watts": {"direction", "horizon"},

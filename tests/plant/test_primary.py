@@ -103,7 +103,8 @@ def test_why_says_it(hz: float, words: str) -> None:
     found = Moment(names, loop.limits, loop.inputs, out, lambda now_ns: wall_now(now_ns - round(START_S * 1e9))).site()
     assert words in found["words"]
     assert found["response_w"] == out.response_w
-    assert why.beside(0.0) == why.beside(400.0) == ""
+    assert why.beside(0.0, 0.0) == why.beside(400.0, -400.0) == ""
+    assert why.beside(-1.2e6, 3e6) == ", regulation -1.200 MW, primary response +3.000 MW"
 
 
 class Desk(DeskLoop):

@@ -135,7 +135,7 @@ CONFIG = sitecheck.load(Path(__file__).resolve().parents[2] / "examples" / "benc
 REASON = {"scope": "cdu-1", "reason": "cooling", "action": "derate", "racks": 3, "needs_reset": False}
 STATE: dict[str, Any] = (
     dict.fromkeys(("at", "mode", "envelope", "binding", "source", "control", "channel"), "x")
-    | dict.fromkeys(("power_w", "reference_w", "response_w", "requested_w", "min_w", "max_w"), 1e6)
+    | dict.fromkeys(("power_w", "reference_w", "regulation_w", "response_w", "requested_w", "min_w", "max_w"), 1e6)
     | {"firm_down_5s_w": 0.0, "firm_up_5s_w": 1, "frequency_hz": 50.0, "command_id": "c-1", "compliant": True}
     | {"racks": dict.fromkeys(RACK_STATES, 12), "failsafe": [REASON]}
 )
@@ -145,7 +145,7 @@ STATE: dict[str, Any] = (
     ("changes", "good"),
     [
         ({}, True),
-        (dict.fromkeys(("power_w", "reference_w", "response_w", "requested_w", "frequency_hz", "command_id")), True),
+        (dict.fromkeys(("power_w", "reference_w", "regulation_w", "response_w", "frequency_hz", "command_id")), True),
         ({"failsafe": [], "more": [1]}, True),
         ({"power_w": "8 MW"}, False),
         ({"frequency_hz": "50"}, False),
@@ -186,5 +186,7 @@ def test_a_state_that_lacks_something_is_none(key: str) -> None:
 @pytest.mark.parametrize(("response_w", "words"), [(-1.2e6, "1.000 MW, primary response -1.200 MW"), (0.0, "1.000 MW")])
 def test_status_says_what_stands_beside_the_reference(response_w: float, words: str) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(client.table(CONFIG, {"state": STATE | {"response_w": response_w}, "status": {}}))
+    console.print(
+        client.table(CONFIG, {"state": STATE | {"regulation_w": 0.0, "response_w": response_w}, "status": {}})
+    )
     assert f"reference {words}  requested" in console.export_text()

@@ -106,6 +106,14 @@ def test_what_is_owed_needs_a_meter_that_tells_the_frequency(
     assert problem.remedy == f"add frequency_hz to the map, or take {remedy} out"
 
 
+@pytest.mark.parametrize(("offer_mw", "refused"), [(0.63, False), (0.631, True)])
+def test_regulation_offers_no_more_than_the_site_can_go_through(tmp_path: Path, offer_mw: float, refused: bool) -> None:
+    """1.46 MW at its most, and its racks need 0.2."""
+    found = said(tmp_path, (SITE, "[fleet]", f"[grid]\nregulation_mw = {offer_mw}\n\n[fleet]"))
+    expected = "[grid]: limits contradict: regulation_mw 0.631 up and down is more than lies between 0.2 and 1.46 MW"
+    assert found == ([expected] if refused else [])
+
+
 @pytest.mark.parametrize(
     ("default_mw", "generation_mw", "refused"),
     [

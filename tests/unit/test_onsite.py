@@ -13,7 +13,7 @@ from rampd.daemon.onsite import Watch, objection
 CONFIG = sitecheck.load(Path(__file__).resolve().parents[2] / "examples" / "bench-12" / "site.toml")
 CALM: dict[str, Any] = {
     "mode": "default", "envelope": "normal", "command_id": None, "power_w": 1.46e6, "reference_w": 1.46e6,
-    "response_w": 0.0, "compliant": True, "failsafe": [], "min_w": 0.5e6,
+    "regulation_w": 0.0, "response_w": 0.0, "compliant": True, "failsafe": [], "min_w": 0.5e6,
 }  # fmt: skip
 
 
@@ -27,6 +27,7 @@ CALM: dict[str, Any] = {
         ("online", {"compliant": False}, "does not stand on its reference"),
         ("online", {"response_w": -5e3}, "primary response moves the purchase"),
         ("online", {"response_w": None}, ""),
+        ("online", {"regulation_w": 5e3}, "a regulation signal moves the purchase"),
         ("online", {"command_id": "c-1"}, "somebody commands the site"),
         ("online", {"mode": "estop"}, "somebody commands the site (mode estop)"),
         ("online", {"failsafe": [{"scope": "cdu-1", "reason": "cooling", "action": "derate"}]}, "cdu-1: cooling"),

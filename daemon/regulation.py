@@ -1,0 +1,86 @@
+"""Regulation: a signal every few seconds says how far the purchase is to be beside the set point that holds.
+
+It replaces nobody: the default, the schedule and remote commands go on below it. It lives for a few seconds, and a
+signal that does not come ends it: the core brings the purchase back along the normal ramp. A day has 21,600 signals:
+each is answered, and the audit trail has their begin and their end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rampd.daemon.answers import Answers, Sender
+from rampd.daemon.arbitrate import Source
+from rampd.daemon.config import Grid
+from rampd.daemon.messages import Rejected, Signal
+from rampd.ext import codes, views
+
+
+@dataclass(slots=True)
+class Regulation:
+    """The signal that holds, in the image and as it was told. Powers in W, times CLOCK_MONOTONIC ns."""
+
+    grid: Grid
+    slot: views.Command
+    answers: Answers
+    id: str | None = None  # of the newest signal while one holds
+    barred: bool = False  # an emergency, or the way back from it
+    _sender: Sender = field(default_factory=Sender)
+    _issued_at: datetime | None = None
+    _count: int = 0
+
+    def take(self, signal: Signal, sender: Sender, now_ns: int) -> None:
+        """The newest signal holds from here on. Raises Rejected."""
+        power_w = self._power_w(signal)
+        lease_s = self.grid.regulation_lease_s if signal.lease_s is None else signal.lease_s
+        if lease_s > self.grid.regulation_lease_s:
+            raise Rejected(
+                "lease", f"lease_s {lease_s:g} exceeds the site's {self.grid.regulation_lease_s:g}", signal.id
+            )
+        if self.barred:
+            found = "the site is in an emergency, or on its way back: a fresh set point ends that"
+            raise Rejected("emergency", found, signal.id)
+        if self._issued_at is not None and signal.issued_at < self._issued_at:
+            raise Rejected("late", f"a signal that was issued after it holds, {self.id}", signal.id)
+        begins = self.id is None
+        self.id, self._sender, self._issued_at = signal.id, sender, signal.issued_at
+        self._count = 1 if begins else self._count + 1
+        self.slot.regulation_seq += 1
+        self.slot.regulation_w = power_w
+        self.slot.regulation_ns = now_ns + round(lease_s * 1e9)
+        self.answers.say(
+            "regulation", signal.id, "accepted", sender, source=Source.REGULATION, routine=not begins,
+            message=f"within {self.grid.regulation_mw:g} MW of the set point" if begins else "",
+            asked={"regulation_w": round(power_w, 1), "lease_s": lease_s},
+        )  # fmt: skip
+
+    def _power_w(self, signal: Signal) -> float:
+        """How far beside the set point. Raises Rejected where the site does not offer as much."""
+        most_w = self.grid.regulation_mw * 1e6
+        power_w = signal.power_w if signal.part is None else signal.part * most_w
+        if power_w is None or not most_w:
+            raise Rejected("limit", "the site offers no regulation: [grid] regulation_mw says how much", signal.id)
+        if abs(power_w) > most_w * (1 + 1e-9):
+            offer = f"the site offers regulation of {self.grid.regulation_mw:g} MW up and down"
+            raise Rejected("limit", f"{power_w / 1e6:+.3f} MW: {offer}", signal.id)
+        return power_w
+
+    def tick(self, out: views.Outputs, now_ns: int) -> None:
+        """Silence ends it, and so does an emergency."""
+        self.barred = bool(out.envelope == codes.EMERGENCY or out.returning)
+        if self.id is not None and self.barred:
+            self.end("emergency")
+        elif self.id is not None and now_ns >= self.slot.regulation_ns:
+            self.end("lease_ended")
+
+    def end(self, code: str) -> None:
+        """It holds no more, if one did."""
+        if self.id is None:
+            return
+        ended, self.id, self._issued_at = self.id, None, None
+        self.slot.regulation_ns = 0
+        self.answers.say(
+            "regulation", ended, "ended", self._sender, source=Source.REGULATION, code=code,
+            message=f"{self._count} signals",
+        )  # fmt: skip

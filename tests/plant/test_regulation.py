@@ -1,0 +1,113 @@
+"""A regulation signal beside a set point, in closed loop: followed, silent, in an emergency; in parts of the most."""
+
+from __future__ import annotations
+
+import pytest
+
+from rampd.daemon.closed import ClosedLoop, Reading
+from rampd.daemon.config import Normal, Restore
+from rampd.daemon.proving import hall
+from rampd.ext import codes
+
+LEASE_S = 12.0
+NORMAL_MW_PER_MIN = 3.0
+
+
+@pytest.fixture
+def loop() -> ClosedLoop:
+    """A hall at 60 % by a schedule: within the normal envelope."""
+    config = hall(1, (0.2, 1.0), racks_of=40)
+    normal = Normal(up_mw_per_min=NORMAL_MW_PER_MIN, down_mw_per_min=NORMAL_MW_PER_MIN, window=())
+    restore = Restore(up_mw_per_min=1.0, stagger_s=0.0)
+    made = ClosedLoop(config.model_copy(update={"normal": normal, "restore": restore}), noise=0.0)
+    made.run(15.0)
+    made.command(part(made, 0.6), ramp_s=5.0)
+    made.run(40.0)
+    made.command(part(made, 0.6), lease_s=3600.0, envelope=codes.NORMAL)
+    made.run(5.0)
+    return made
+
+
+def part(loop: ClosedLoop, of: float) -> float:
+    return of * loop.config.site.max_mw * 1e6
+
+
+def stands(loop: ClosedLoop) -> float:
+    """The purchase of the last second."""
+    last = loop.poi_w[-round(1 / loop.dt_s) :]
+    return sum(last) / len(last) / part(loop, 1.0)
+
+
+@pytest.mark.parametrize("signal", [0.1, -0.1])
+def test_it_is_followed_fast_whatever_the_envelope_of_the_set_point(loop: ClosedLoop, signal: float) -> None:
+    loop.signal(part(loop, signal), LEASE_S)
+    out = loop.run(4.0)
+    assert stands(loop) == pytest.approx(0.6 + signal, abs=0.005)
+    assert (out.envelope, out.regulating, out.reference_w) == (codes.NORMAL, 1, pytest.approx(part(loop, 0.6)))
+    assert out.regulation_w == pytest.approx(part(loop, signal))
+    assert loop.vetoes() == 0
+
+
+@pytest.mark.parametrize("signal", [0.1, -0.1])
+def test_after_silence_it_goes_back_along_the_normal_ramp(loop: ClosedLoop, signal: float) -> None:
+    loop.signal(part(loop, signal), LEASE_S)
+    loop.run(LEASE_S - 0.5)
+    assert stands(loop) == pytest.approx(0.6 + signal, abs=0.005)
+    # A tenth of the hall is ten seconds of its normal ramp.
+    whole_s = part(loop, 0.1) / (NORMAL_MW_PER_MIN * 1e6 / 60)
+    out = loop.run(0.5 + 0.5 * whole_s)
+    assert out.regulation_w == pytest.approx(part(loop, 0.5 * signal), rel=0.05)
+    assert stands(loop) == pytest.approx(0.6 + 0.5 * signal, abs=0.02)
+    out = loop.run(0.5 * whole_s + 5.0)
+    assert (out.regulation_w, out.regulating) == (0.0, 0)
+    assert stands(loop) == pytest.approx(0.6, abs=0.005)
+    assert loop.vetoes() == 0
+
+
+def test_the_set_point_moves_under_it(loop: ClosedLoop) -> None:
+    """A signal every four seconds while the schedule goes up by 6 % in a minute of its ramp."""
+    loop.command(part(loop, 0.66), lease_s=3600.0, envelope=codes.NORMAL)
+    for k in range(10):
+        signal = 0.05 if k % 2 else -0.05
+        loop.signal(part(loop, signal), LEASE_S)
+        out = loop.run(4.0)
+        expected = (out.reference_w + part(loop, signal)) / part(loop, 1.0)
+        # The ramp is a second and a half ahead of the meter, which is 1.5 %.
+        assert stands(loop) == pytest.approx(expected, abs=0.02)
+    assert out.reference_w == pytest.approx(part(loop, 0.66))
+    assert stands(loop) == pytest.approx(expected, abs=0.005)
+    # A hold keeps the set point where it is, and not where regulation has brought the purchase.
+    loop.command(0.0, verb=codes.HOLD)
+    out = loop.run(4.0)
+    assert out.reference_w == pytest.approx(part(loop, 0.66), rel=0.003)
+    assert loop.vetoes() == 0
+
+
+def test_an_emergency_ends_it_without_a_rise(loop: ClosedLoop) -> None:
+    loop.signal(part(loop, -0.1), 600.0)
+    loop.run(8.0)
+    beside_w = 0.7 * part(loop, 1.0)
+    loop.meter = lambda power_w, now_ns: Reading(power_w + beside_w, now_ns)
+    out = loop.run(3.0)
+    assert (out.envelope, out.regulating) == (codes.EMERGENCY, 0)
+    low = stands(loop)
+    loop.meter = Reading
+    loop.run(9.0)
+    assert stands(loop) <= low + 0.002
+    out = loop.run(30.0)
+    # 1 MW a minute of the way back, and nothing of the signal's own.
+    assert (out.returning, out.regulation_w) == (1, 0.0)
+    assert stands(loop) <= low + (35.0 / 60.0) * 1e6 / part(loop, 1.0)
+    loop.command(part(loop, 0.6), ramp_s=5.0)
+    out = loop.run(20.0)
+    assert out.regulating
+    assert stands(loop) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_stop_is_a_stop(loop: ClosedLoop) -> None:
+    loop.signal(part(loop, 0.1), 600.0)
+    loop.run(8.0)
+    loop.command(0.0, verb=codes.ESTOP)
+    out = loop.run(5.0)
+    assert out.regulation_w == 0.0
+    assert loop.poi_w[-1] <= out.least_w + part(loop, 0.01)

@@ -1,0 +1,157 @@
+"""Regulation beside whatever set point holds: who may, for how long, and what is said. 50 kW are offered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rampd.daemon.journal import Journal
+from rampd.daemon.site import Composed, compose
+from rampd.ext import codes
+from tests.office import Clock, Office
+
+
+@pytest.fixture
+def office(composed: Composed, clock: Clock, tmp_path: Path) -> Office:
+    grid = composed.config.grid.model_copy(update={"regulation_mw": 0.05})
+    composed = compose(composed.config.model_copy(update={"grid": grid}))
+    made = Office(composed, clock, Journal.open(tmp_path / "commands.json"))
+    made.tick()
+    return made
+
+
+def regulation(office: Office) -> tuple[float, float]:
+    """What the core is asked: kW, seconds left."""
+    command = office.inputs.command
+    left_ns = command.regulation_ns - office.clock.monotonic_ns()
+    return command.regulation_w / 1e3, max(0.0, left_ns * 1e-9)
+
+
+def trail(office: Office) -> list[dict[str, Any]]:
+    """What the audit trail has of it."""
+    lines = [json.loads(line) for line in office.desk.journal.trail.pending]
+    return [line for line in lines if line.get("verb") == "regulation"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kw", "lease_s"),
+    [
+        ({"power_w": 30e3}, 30.0, 12.0),
+        ({"power_w": -50e3, "lease_s": 6}, -50.0, 6.0),
+        ({"part": 1}, 50.0, 12.0),
+        ({"part": -0.5}, -25.0, 12.0),
+    ],
+)
+def test_what_is_asked(office: Office, fields: dict[str, float], kw: float, lease_s: float) -> None:
+    command = office.send("setpoint", percent=50)
+    slot = office.slot()
+    signal = office.send("regulation", **fields)
+    assert office.stages(signal) == ["received", "accepted"]
+    assert regulation(office) == (kw, pytest.approx(lease_s))
+    # The set point goes on as it was.
+    assert office.slot() == slot
+    office.tick()
+    assert office.desk.live is not None
+    assert (office.desk.live.id, office.desk.regulation.id) == (command, signal)
+
+
+REFUSED = {
+    "more than is offered":    ({"power_w": 50.1e3}, "limit", "+0.050 MW: the site offers regulation of 0.05 MW"),
+    "more than there is":      ({"part": 1.01}, "malformed", "part"),
+    "both":                    ({"part": 1, "power_w": 1.0}, "malformed", "exactly one of power_w and part"),
+    "neither":                 ({}, "malformed", "exactly one of power_w and part"),
+    "for too long":            ({"part": 1, "lease_s": 13}, "lease", "lease_s 13 exceeds the site's 12"),
+    "an old one":              ({"part": 1, "issued_at": "2027-01-01T00:00:00Z"}, "late", "issued after it holds"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "code", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_refused_changes_nothing(office: Office, fields: dict[str, Any], code: str, words: str) -> None:
+    office.send("regulation", part=0.2)
+    office.tick()
+    before = regulation(office)
+    signal = office.send("regulation", **fields)
+    assert office.last(signal) == ("rejected", code)
+    assert words in office.said[-1].payload["message"]
+    assert regulation(office) == before
+
+
+def test_a_site_that_offers_none_takes_none(composed: Composed, clock: Clock, tmp_path: Path) -> None:
+    made = Office(composed, clock, Journal.open(tmp_path / "none.json"))
+    made.tick()
+    assert made.last(made.send("regulation", part=0)) == ("rejected", "limit")
+    assert regulation(made) == (0.0, 0.0)
+
+
+def test_a_stream_is_answered_and_the_trail_has_its_begin_and_its_end(office: Office) -> None:
+    sent = []
+    for k in range(5):
+        sent.append(office.send("regulation", part=k / 10, who="iso"))
+        office.run(4.0)
+    assert [office.stages(one) for one in sent] == [["received", "accepted"]] * 5
+    office.run(7.0)
+    assert office.desk.regulation.id == sent[-1]
+    office.run(2.0)
+    assert office.last(sent[-1]) == ("ended", "lease_ended")
+    assert office.desk.regulation.id is None
+    told = [(line["id"], line["stage"], line["source"], line["who"], line["message"]) for line in trail(office)]
+    assert told == [
+        (sent[0], "accepted", "regulation", "iso", "within 0.05 MW of the set point"),
+        (sent[-1], "ended", "regulation", "iso", "5 signals"),
+    ]
+    # Begun anew it is told anew.
+    office.send("regulation", part=0.1)
+    assert [line["stage"] for line in trail(office)] == ["accepted", "ended", "accepted"]
+
+
+BELOW = {
+    # what holds -> whether a signal is taken beside it
+    "the default":          (lambda office: None, None),
+    "a remote set point":   (lambda office: office.send("setpoint", percent=50), None),
+    "a remote hold":        (lambda office: office.send("hold"), None),
+    "the operator":         (lambda office: office.send("setpoint", percent=50, who="operator:ann"), "outranked"),
+    "a stop":               (lambda office: office.send("estop"), "estop"),
+    "auto":                 (lambda office: office.send("mode", mode="auto", who="operator:ann"), "mode"),
+    "hand":                 (lambda office: office.send("mode", mode="hand", who="operator:ann"), "mode"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "code"), BELOW.values(), ids=BELOW.keys())
+def test_it_stands_beside_whoever_is_below_the_operator(office: Office, given: Any, code: str | None) -> None:
+    first = office.send("regulation", part=0.2)
+    office.tick()
+    given(office)
+    office.tick()
+    if code is None:
+        assert office.last(first) == ("accepted", "ok")
+        assert regulation(office)[1] > 0
+    else:
+        assert office.last(first) == ("ended", "outranked" if code == "estop" else code)
+        assert regulation(office)[1] == 0
+    second = office.send("regulation", part=0.3)
+    assert office.last(second) == (("accepted", "ok") if code is None else ("rejected", code))
+
+
+@pytest.mark.parametrize("fields", [{"envelope": codes.EMERGENCY}, {"returning": 1}])
+def test_an_emergency_ends_it_and_so_does_the_way_back(office: Office, fields: dict[str, int]) -> None:
+    first = office.send("regulation", part=0.2)
+    for name, value in fields.items():
+        setattr(office.out, name, value)
+    office.tick()
+    assert office.last(first) == ("ended", "emergency")
+    assert office.last(office.send("regulation", part=0.2)) == ("rejected", "emergency")
+    office.out.envelope, office.out.returning = codes.NORMAL, 0
+    office.tick()
+    assert office.last(office.send("regulation", part=0.2)) == ("accepted", "ok")
+
+
+def test_a_restart_begins_without(office: Office, composed: Composed, clock: Clock) -> None:
+    office.send("regulation", part=0.2)
+    office.desk.journal.save()
+    made = Office(composed, clock, Journal.open(office.desk.journal.path))
+    made.tick()
+    assert regulation(made) == (0.0, 0.0)
+    assert made.desk.regulation.id is None
