@@ -2,8 +2,9 @@
 
 The core does not move such a rack and counts it at its rating; its set point follows what the rack shows, so that it
 comes back from where it is. A rise waits for what any rise waits for: fresh readings, cooling, room at every node above
-and below the import limit; a fall waits for nothing. Where a rack must fall for safety, a set point of the operator's
-ends. Hands off means that nothing is written, whatever happens: somebody may be working there.
+and below the import limit, and for the ramp of the rise before it; a fall waits for nothing. Where a rack must fall for
+safety, a set point of the operator's ends. Hands off means that nothing is written, whatever happens: somebody may be
+working there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
-from rampd.daemon import messages
+from rampd.daemon import gridcheck, messages
 from rampd.daemon.messages import RackUse, Rejected, Stage
 from rampd.daemon.site import Composed
 from rampd.ext import codes, views
@@ -84,6 +85,7 @@ class Hands:
     uses: dict[int, Use] = field(default_factory=dict)
     limits: views.Limits = field(init=False)
     coming_w: float = 0.0  # what all of them were given and did not draw lately
+    ramp_ns: int = 0  # when the envelope has had the time for all rises so far
     _places: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -173,16 +175,27 @@ class Hands:
         if goal_w > present_w and not self._may_rise(use, out, inputs):
             # Its dead-man is kept off meanwhile, at what it has.
             goal_w = present_w if math.isnan(use.given_w) else use.given_w
+        if goal_w > present_w:
+            rise_w = (1.0 + self.limits.site.loss_ratio) * (goal_w - present_w)
+            self.ramp_ns = out.at_ns + round(rise_w / self._pace_w_per_s(out) * 1e9)
         if goal_w != use.given_w:
             self.coming_w += use.coming_w(goal_w) - use.coming_w(use.given_w)
             use.given_w = goal_w
             self.actuators.take(use.i, goal_w)
 
+    def _pace_w_per_s(self, out: views.Outputs) -> float:
+        """How fast the purchase may rise by hand: in the envelope that holds, and as slowly as load comes back."""
+        config = self.composed.config
+        dispatched = out.envelope == codes.DISPATCHED
+        ramp = gridcheck.dispatched_mw_per_s if dispatched else gridcheck.normal_mw_per_s
+        most = 1e6 * ramp(config, up=True)
+        return min(most, self.limits.site.return_up) if out.returning else most
+
     def _may_rise(self, use: Use, out: views.Outputs, inputs: views.Inputs) -> bool:
         limits, i = self.limits, use.i
         if not out.meter_good or out.action[i] >= codes.ACT_NO_RAISE or out.site_why == codes.SITE_FAULT:
             return False
-        if not self._purchasable(use, out, inputs):
+        if out.at_ns < self.ramp_ns or not self._purchasable(use, out, inputs):
             return False
         v = limits.node[i]
         while v >= 0:
@@ -203,7 +216,8 @@ class Hands:
             return False
         coming_w = self.coming_w - use.coming_w(use.given_w) + use.coming_w(use.limit_w)
         # The core takes up what it is left before the meter shows this rise, but no more than the hall can.
-        purchase_w = max(meter_w, min(out.goal_w, out.most_w))
+        led_w = out.goal_w + out.regulation_w + out.response_w
+        purchase_w = max(meter_w, min(led_w, out.most_w))
         return purchase_w + (1.0 + site.loss_ratio) * coming_w <= site.import_w
 
     def _worst_w(self, j: int, out: views.Outputs, inputs: views.Inputs) -> float:

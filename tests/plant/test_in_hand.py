@@ -1,4 +1,4 @@
-"""Racks that the operator raises by hand, all at once: the purchase stays below the import limit, and all get there."""
+"""Racks that the operator raises by hand, all at once: below the import limit, within the ramp, and all get there."""
 
 from __future__ import annotations
 
@@ -47,6 +47,19 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeskLoop:
     return made
 
 
+class Noting(Actuators):
+    """Notes when racks were raised."""
+
+    def __init__(self, loop: ClosedLoop) -> None:
+        super().__init__(loop)
+        self.raised_s: list[float] = []
+
+    def take(self, i: int, limit_w: float) -> None:
+        super().take(i, limit_w)
+        if limit_w == HIGH_W:
+            self.raised_s.append(self.loop.now_s)
+
+
 def run(site: DeskLoop, seconds: float) -> None:
     for _ in range(round(seconds * 10)):
         site.tick()
@@ -73,3 +86,28 @@ def test_all_racks_rise_one_after_the_other_below_the_import_limit(site: DeskLoo
     assert site.loop.over_w["site"] < 0.0
     assert min(drawn[site.loop.index[rack]] for rack in gpus) > 0.9 * HIGH_W
     assert site.loop.mean_w(10.0) == pytest.approx(LED_MW * 1e6, rel=0.01)
+
+
+def test_rises_by_hand_are_no_faster_than_the_envelope(site: DeskLoop) -> None:
+    """0.58 MW a minute of normal ramp are 9.7 kW/s; five racks go up by 92 kW each, and no other makes room."""
+    loop = site.loop
+    run(site, 20)
+    gpus = [rack.id for rack in loop.composed.racks if rack.kind == "gpu"]
+    for rack in loop.composed.racks:
+        lowered = {"use": "setpoint", "power_w": LOW_W, "lease_s": 900}
+        site.send(f"rack/{rack.id}", who="operator:ann", **(lowered if rack.id in gpus else {"use": "hands_off"}))
+    run(site, 30)
+    made = site.desk.hands.actuators = Noting(loop)
+    begin_s, begin_w = loop.now_s, loop.mean_w(1.0)
+    for rack in gpus:
+        site.send(f"rack/{rack}", use="setpoint", power_w=HIGH_W, lease_s=900, who="operator:ann")
+    run(site, 60)
+    assert len(made.raised_s) == len(gpus)
+    each_w = (1.0 + loop.limits.site.loss_ratio) * (HIGH_W - LOW_W)
+    for k, at_s in enumerate(made.raised_s):
+        assert at_s - begin_s >= k * each_w / loop.limits.site.normal_up - 0.2
+    # One rack ahead of the ramp is as fine as it gets.
+    for sample in loop.samples:
+        if sample.at_s > begin_s:
+            ramp_w = begin_w + loop.limits.site.normal_up * (sample.at_s - begin_s)
+            assert sample.poi_w <= ramp_w + 1.1 * each_w

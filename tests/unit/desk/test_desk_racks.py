@@ -163,11 +163,47 @@ def test_a_rise_keeps_the_import_limit(office: Office, row: tuple[float, float, 
     office.out.goal_w, office.out.most_w = goal_kw * 1e3, most_kw * 1e3
     office.inputs.value[office.desk.hands.limits.power_slot[beside]] = drawn_kw * 1e3
     meter(office, power_kw * 1e3)
-    # What it draws has come to the meter by then.
-    office.run(5)
+    # What it draws has come to the meter by then, and its rise has had the time of the ramp.
+    office.run(20)
     use(office, use="setpoint", power_w=120e3)
     office.run(5)
     assert ((i, 120e3) in hall.told) is expected
+
+
+PACE = {
+    # envelope, returning, MW/min of the return -> s that the second rise by 40 kW, 40.6 with losses, waits
+    "normal":               (codes.NORMAL, 0, 0.1, 60 * 40.6 / 198),
+    "dispatched":           (codes.DISPATCHED, 0, 0.1, 40.6 / 149),
+    "on the way back":      (codes.NORMAL, 1, 0.1, 60 * 40.6 / 100),
+    "a faster way back":    (codes.NORMAL, 1, 2.0, 60 * 40.6 / 198),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", PACE.values(), ids=PACE.keys())
+def test_a_rise_waits_for_the_ramp_of_the_one_before_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch, row: tuple[int, int, float, float]
+) -> None:
+    envelope, returning, restore_mw, waits_s = row
+    hall = equip(office)
+    monkeypatch.setattr(office.desk.hands.limits.site, "return_up", restore_mw * 1e6 / 60)
+    office.out.envelope, office.out.returning = envelope, returning
+    for rack in ("gpu-001", "gpu-002"):
+        use(office, rack, use="setpoint", power_w=120e3)
+    begin_s = office.clock.now_s
+    office.tick()
+    assert [i for i, limit_w in hall.told if limit_w == 120e3] == [place(office, "gpu-001")]
+    while len([limit_w for _, limit_w in hall.told if limit_w == 120e3]) < 2:
+        office.tick()
+        assert office.clock.now_s < begin_s + 60.0
+    assert office.clock.now_s - begin_s == pytest.approx(waits_s, abs=0.25)
+
+
+def test_a_fall_waits_for_no_ramp(office: Office) -> None:
+    hall = equip(office)
+    for rack, power_w in (("gpu-001", 120e3), ("gpu-002", 50e3)):
+        use(office, rack, use="setpoint", power_w=power_w)
+    office.tick()
+    assert [limit_w for _, limit_w in hall.told if limit_w is not None] == [120e3, 50e3]
 
 
 def test_a_meter_that_cannot_be_read_bars_a_rise(office: Office) -> None:
