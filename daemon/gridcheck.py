@@ -133,7 +133,7 @@ def _regulation(config: Config, places: Places) -> Iterator[Problem]:
     """What regulation offers up and down lies between the site's least and most, at one set point at least."""
     site, offer_mw = config.site, config.grid.regulation_mw
     low_mw = max(site.min_mw, floor_mw(config) - site.generation_mw)
-    if 2 * offer_mw > site.max_mw - low_mw + 1e-9:
+    if offer_mw > 0 and 2 * offer_mw > site.max_mw - low_mw + 1e-9:
         message = (
             f"limits contradict: regulation_mw {offer_mw:g} up and down is more than lies between {low_mw:g} and "
             f"{site.max_mw:g} MW"
