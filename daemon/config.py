@@ -39,9 +39,8 @@ class Site(_Section):
     """What the site may purchase: `max_mw` is 100 % of a percent command, `import_limit_mw` is never exceeded.
 
     `max_deadman_mw` limits what racks may draw in sum that hold their limit for ever when rampd dies; without it they
-    are only named. `generation_mw` is what generators and batteries behind the meter supply at most: by so much it may
-    show less than the racks, else it is not believed, and `default_mw` lie below their least, bought without them.
-    `second_meter` stands in for the site meter's power while unread.
+    are only named. `generation_mw` is what is generated behind the meter at most: by so much it may show less than the
+    racks and be believed, and `default_mw` lie below their least. `second_meter` stands in where the meter is unread.
     """
 
     id: Id
@@ -75,10 +74,9 @@ class Control(_Section):
 
     Without its meter a site goes by its racks' sum and what the rest drew last, and does not rise; after `blind_max_s`
     it stands no higher than its default. Racks that nobody writes to fall back after `deadman_s`, one by one.
-    `foreign` is what a limit means that somebody else wrote to a rack: `retake` writes ours again, `hold` leaves the
-    rack to them until it shows ours, `yield` until they were quiet for ten minutes. A channel that is silent for
-    longer than `channel_grace_s` is lost: its command is held flat and its lease does not run, for `hold_max_s` at
-    most or `"unlimited"`; then the default holds, never above the present power.
+    `foreign` is what a limit means that others wrote to a rack: `retake` writes ours again, `hold` leaves it to them
+    until it shows ours, `yield` until they were quiet for ten minutes. A channel silent for `channel_grace_s` is lost:
+    its command is held flat, its lease stands, for `hold_max_s` or `"unlimited"`; then the default, never rising.
     """
 
     hz: Annotated[float, Field(ge=1, le=100)] = 20.0
@@ -131,8 +129,8 @@ class Grid(_Section):
 
     `droop_percent` is that of primary frequency response beyond the deadband, 0: another level of the campus owns it.
     Beyond `hold_hz` off nominal no ramp goes against the frequency, 0: never held. A purchase that swings by more than
-    `swing_limit_mw` within five seconds, set points apart, is a warning, 0: never. Regulation
-    may ask for `regulation_mw` beside the set point, up and down, 0: none; a signal lives for `regulation_lease_s`.
+    `swing_limit_mw` within five seconds, set points apart, is a warning, 0: never. Regulation may ask for as much as
+    `regulation_mw` beside the set point, up and down, 0: none; a signal lives for `regulation_lease_s`.
     """
 
     nominal_v: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
@@ -147,8 +145,7 @@ class Grid(_Section):
 class Under(_Section):
     """An under-frequency step: at or below `hz` racks of this tier and of higher ones go to their least at once.
 
-    It lies where no healthy grid stays: by 0.2 Hz and by `grid.hold_hz` below `nominal_hz`, or further. A rack has that
-    tier or a higher one.
+    It lies 0.2 Hz and `grid.hold_hz` or more below `nominal_hz`; a rack has that tier or a higher one.
     """
 
     hz: Annotated[float, Field(ge=40, le=60)]

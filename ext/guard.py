@@ -3,8 +3,7 @@
 """Vetoes what breaks the envelope. It knows the configuration, the raw image and what it let pass; nothing else.
 
 A set point that breaks a rule of its rack stays where it was, or falls. When the sum at a node breaks, every raise
-below it is withdrawn; when it stays broken, the racks below go to their least; what these still draw above its limit,
-by their own readings, trips it.
+below it is withdrawn; when it stays broken, its racks go to their least; what they still read above that trips it.
 """
 
 from __future__ import annotations
