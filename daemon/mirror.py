@@ -157,6 +157,8 @@ class Mirror:
     def _site(self, now_ns: int) -> Values:
         out = self._snapshot()
         meter = self._composed.meter.slots
+        # Of the meter that counts now.
+        power_slot = views.limits(self._composed.limits).site.power_slot
         controlled = bool(out.started) and now_ns - out.at_ns <= _TICK_STALE_NS
         stale_s = self._composed.config.control.meter_stale_s
         frequency_hz = self._reading(meter["frequency_hz"], stale_s, now_ns) if "frequency_hz" in meter else None
@@ -167,8 +169,8 @@ class Mirror:
             "layout": LAYOUT, "racks": len(self._composed.racks), "tick": out.tick & 0xFFFFFFFF,
             "tick_age_ds": self._age_ds(out.at_ns, now_ns), "fault": out.fault,
             "mode": out.verb if controlled else None, "envelope": out.envelope if controlled else None,
-            "power_w": self._reading(views.limits(self._composed.limits).site.power_slot, stale_s, now_ns),
-            "power_age_ds": self._age_ds(self._inputs.at_ns[meter["power_w"]], now_ns),
+            "power_w": self._reading(power_slot, stale_s, now_ns),
+            "power_age_ds": self._age_ds(self._inputs.at_ns[power_slot], now_ns),
             "frequency_chz": None if frequency_hz is None else 100.0 * frequency_hz,
             "requested_w": out.goal_w if controlled else None, "reference_w": out.reference_w if controlled else None,
             "firm_down_w": out.firm_down_w if controlled else None,

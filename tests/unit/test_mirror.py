@@ -169,6 +169,15 @@ async def test_a_reading_that_is_stale_or_bad_has_no_value_and_its_age_tells(
     assert rack["setpoint_w"] == 66_000
 
 
+async def test_the_age_is_that_of_the_meter_that_counts(bench: Bench, client: AsyncModbusTcpClient) -> None:
+    """With a second meter that is a slot of its own, and the first may not have been read for long."""
+    views.limits(bench.composed.limits).site.power_slot = bench.composed.rack_points[0].slots["power_w"]
+    bench.live()
+    bench.read(bench.composed.meter.slots["power_w"], 1.25e6, 60.0)
+    found = await site(client)
+    assert (found["power_w"], found["power_age_ds"]) == (RACK_W, pytest.approx(0, abs=5))
+
+
 async def test_a_control_loop_that_stands_gives_no_set_points(bench: Bench, client: AsyncModbusTcpClient) -> None:
     bench.live()
     bench.out.at_ns -= 3_000_000_000
