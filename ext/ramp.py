@@ -109,6 +109,11 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         state.goal_w = 0.0
         return
     if command.verb == HOLD:
+        if now_ns >= command.regulation_ns:
+            # What nobody regulates any more stays as well.
+            power_w += state.regulation_w
+            state.reference_w += state.regulation_w
+            state.regulation_w = 0.0
         state.envelope = command.envelope
         state.goal_w = min(state.reference_w, power_w)
         state.reference_w = state.goal_w

@@ -83,6 +83,18 @@ def test_the_set_point_moves_under_it(loop: ClosedLoop) -> None:
     assert loop.vetoes() == 0
 
 
+@pytest.mark.parametrize("left_s", [0.0, 0.3])
+def test_a_hold_that_ends_it_holds_the_purchase(loop: ClosedLoop, left_s: float) -> None:
+    """An operator's: the signal is ended with it, or fell silent just before."""
+    loop.signal(part(loop, -0.1), 8.0 - left_s)
+    loop.run(8.0)
+    loop.inputs.command.regulation_ns = 0
+    loop.command(0.0, verb=codes.HOLD)
+    out = loop.run(20.0)
+    assert (out.regulation_w, out.reference_w) == (0.0, pytest.approx(part(loop, 0.5), rel=0.01))
+    assert stands(loop) == pytest.approx(0.5, abs=0.007)
+
+
 def test_an_emergency_ends_it_without_a_rise(loop: ClosedLoop) -> None:
     loop.signal(part(loop, -0.1), 600.0)
     loop.run(8.0)
