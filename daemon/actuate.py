@@ -195,6 +195,12 @@ class Actuation:
         """Whether a rack is written to at all."""
         return not self.targets[i].barred
 
+    def heed(self, now_ns: int) -> None:
+        """Which racks are locked out, where nothing is written and so nothing checked."""
+        for i, target in enumerate(self.targets):
+            if target.driver.locked_out != target.locked:
+                self.lock(i, now_ns)
+
     async def check_all(self) -> None:
         """`check` of all racks, some at a time."""
         for begin in range(0, len(self.targets), AT_ONCE):

@@ -222,12 +222,16 @@ class Daemon:
             # A peak that fades: long enough to be seen by a scrape, not for ever.
             self.block_ns = max(late_ns, self.block_ns - self.block_ns // 100)
             self.sources.loop_block_ns = self.block_ns
-            if not self.shadow:
+            if self.shadow:
+                self.actuation.heed(time.monotonic_ns())
+            else:
                 await self.actuation.check_all()
             self.desk.tick(self.snapshot(), time.monotonic_ns())
             if (out := self.snapshot()).tick:
                 self.ladder.tick(out)
-                self.journal.latch(ladder.latched(self.composed, out))
+                if not self.shadow:
+                    # Racks that were sent to their least in shadow alone have disobeyed nobody.
+                    self.journal.latch(ladder.latched(self.composed, out))
             self._keep_unfinished()
             self.happenings.tick(self.snapshot(), time.monotonic(), time.time())
             self._note()

@@ -335,3 +335,17 @@ async def test_until_its_lockout_was_read_a_rack_is_locked_out(bench: Bench) -> 
     loop: Any = bench.loop
     actuate.Actuation(loop, bench.inputs, [bench.target], S, bench.spawn)
     assert bench.state == codes.LOCKED
+
+
+async def test_where_nothing_is_written_a_lockout_is_heeded_all_the_same(bench: Bench) -> None:
+    bench.rack.locked_out = True
+    loop: Any = bench.loop
+    shadow = actuate.Actuation(loop, bench.inputs, [bench.target], S, bench.spawn)
+    shadow.heed(bench.monotonic_ns())
+    assert bench.state == codes.LOCKED
+    bench.rack.locked_out = False
+    shadow.heed(bench.monotonic_ns())
+    assert bench.state == codes.AVAILABLE
+    bench.rack.locked_out = True
+    shadow.heed(bench.monotonic_ns())
+    assert (bench.state, bench.asked) == (codes.LOCKED, [])
