@@ -14,7 +14,7 @@ cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, image.
                   int64_t now_ns) noexcept nogil
 cdef bint owes(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef void shed(const image.Limits *limits, image.State *state, bint seen, int64_t now_ns) noexcept nogil
-@cython.locals(alone=bint)
+@cython.locals(alone=bint, lasts=bint)
 cdef bint exceeds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(acts=bint, unknown=bint)
 cdef void overdraw(const image.Inputs *inputs, const image.Limits *limits, image.State *state,

@@ -87,22 +87,29 @@ def shed(limits: Limits, state: State, seen: bool, now_ns: int) -> None:
 def exceeds(inputs: Inputs, limits: Limits, state: State) -> bool:
     """Whether the purchase is above the import limit by more than tracking leaves: the racks alone, or by the meter.
 
-    One reading may be wild: it takes a second one, of another value or a second younger.
+    One reading may be wild: it takes a second one, of another value or a second younger. What the load does by itself
+    is no emergency, the target is cut for it, unless every reading of ten seconds is above.
     """
     site = limits.site
     limit_w = site.import_w + 0.0025 * site.max_w
-    alone = state.racks_w - site.generation_w > limit_w
+    beyond_w = limit_w + min(state.noise_w, 0.05 * site.max_w)
+    alone = state.racks_w - site.generation_w > beyond_w
     if not state.meter_good:
         return alone
     found_w = inputs.value[site.power_slot]
     at_ns = inputs.at_ns[site.power_slot]
     if found_w <= limit_w:
+        state.lasts_ns = 0
+    elif state.lasts_ns == 0:
+        state.lasts_ns = at_ns
+    lasts = state.lasts_ns > 0 and at_ns - state.lasts_ns >= 10 * SECOND_NS
+    if found_w <= beyond_w:
         state.above_ns = 0
-        return alone
+        return alone or lasts
     if state.above_ns == 0:
         state.above_ns = at_ns
         state.above_w = found_w
-    return alone or found_w != state.above_w or at_ns - state.above_ns >= SECOND_NS
+    return alone or lasts or found_w != state.above_w or at_ns - state.above_ns >= SECOND_NS
 
 
 def overdraw(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:

@@ -189,6 +189,7 @@ cdef struct State:              # the step's own memory
     int64_t exceeding           # the purchase is above the import limit now, by more than tracking leaves
     int64_t exceeded            # it is, or was until just now: an emergency
     int64_t above_ns            # since when one reading after the other shows it; 0: the last does not
+    int64_t lasts_ns            # since when they show it, or what the load's own noise may be
     int64_t resets              # of operators, seen so far
     int64_t resetting           # one came with this tick
     int64_t tight               # some loop does not carry all that its racks can take

@@ -42,6 +42,7 @@ class State(ctypes.Structure):
     exceeding: int
     exceeded: int
     above_ns: int
+    lasts_ns: int
     resets: int
     resetting: int
     tight: int

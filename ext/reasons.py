@@ -84,8 +84,9 @@ TABLE: Final = (
         "the purchase is above import_limit_mw, by the meter or by the racks' own readings alone, or would be",
         "the target is cut to it, downwards at once", clear_s=2.0, steers=True),
     Line(Reason.R_IMPORT_EXCEEDED, "import_exceeded", "site", NO_RAISE,
-        "the purchase is above import_limit_mw by more than 0.25 % of max_mw, in two readings of the site meter or by "
-        "the racks' own readings alone",
+        "the purchase is above import_limit_mw by more than 0.25 % of max_mw and the load's own noise of fifteen "
+        "seconds (5 % at most), in two readings of the site meter or by the racks' own readings alone; or by more than "
+        "0.25 % in every reading of ten seconds",
         "an emergency: racks go down at once, without ramp limit, nothing rises, and the load comes back slowly",
         clear_s=10.0),
     Line(Reason.R_CHANNEL, "channel", "site", HOLD,

@@ -302,6 +302,30 @@ def test_an_emergency_by_the_import_limit(row: tuple[list[float], list[int]]) ->
     assert seen == expected
 
 
+NOISY = {
+    # the load's own noise in kW, readings ten a second as above -> at which of them an emergency begins, -1: at none
+    "within its noise":           (20.0, [1115.0, 1116.0] * 49, -1),
+    "for ten seconds on end":     (20.0, [1115.0, 1116.0] * 60, 100),
+    "with one at the limit":      (20.0, [1115.0] * 99 + [1102.5] + [1115.0] * 99, -1),
+    "beyond its noise":           (20.0, [1115.0, 1122.6, 1122.7], 2),
+    "one wild in it":             (20.0, [1115.0, 1900.0, 1116.0, 1117.0, 1900.0, 1116.0], -1),
+    "beyond five in the hundred": (900.0, [1152.0, 1153.0, 1154.0], 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", NOISY.values(), ids=NOISY.keys())
+def test_what_the_load_does_by_itself_is_an_emergency_once_it_lasts(row: tuple[float, list[float], int]) -> None:
+    noise_kw, shown, expected = row
+    made = world(import_w=1100e3, max_w=1000e3)
+    made.state.started, made.state.noise_w = 1, 1e3 * noise_kw
+    seen = []
+    for kw in shown:
+        made.meter(1e3 * kw)
+        observed(made, 0.1)
+        seen.append(made.state.exceeded)
+    assert (seen.index(1) if 1 in seen else -1) == expected
+
+
 def test_without_a_meter_it_stays_as_it_was_and_the_racks_alone_begin_one() -> None:
     made = world(import_w=1100e3, max_w=1000e3, generation_w=100e3)
     made.state.started = 1

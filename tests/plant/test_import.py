@@ -9,7 +9,7 @@ import pytest
 
 from rampd.daemon.closed import ClosedLoop, Reading
 from rampd.daemon.config import Dispatched, Restore
-from rampd.daemon.proving import hall
+from rampd.daemon.proving import hall, training
 from rampd.ext import codes, views
 
 SLOW = Dispatched(up_mw_per_s=0.1, down_mw_per_s=0.1)
@@ -119,3 +119,21 @@ def test_at_the_limit_is_not_above_it() -> None:
         site.watch(0.5)
     assert max(site.since(30.0)) > site.limit_w
     assert (site.entries(), site.envelopes[-1]) == (before, codes.NORMAL)
+
+
+def test_a_job_that_swings_at_the_limit_is_no_emergency() -> None:
+    """A hall that may draw all it can, beside cooling, with a training job in a tenth of it: peaks are cut, no more."""
+    config = hall(1, (0.2, 1.0), racks_of=40)
+    site = config.site.model_copy(update={"import_limit_mw": config.site.max_mw})
+    limit_w = config.site.max_mw * 1e6
+    loop = ClosedLoop(config.model_copy(update={"site": site}), jobs=training(config, (0.5,), 1))
+    beside_w = 0.05 * limit_w
+    loop.meter = lambda power_w, now_ns: Reading(power_w + beside_w, now_ns)
+    # What it stood above its limit at the start is one.
+    loop.run(30.0)
+    above = 0
+    for _ in range(round(120.0 / loop.dt_s)):
+        out = loop.run(loop.dt_s)
+        above += loop.poi_w[-1] + beside_w > limit_w + 0.0025 * config.site.max_mw * 1e6
+        assert out.envelope != codes.EMERGENCY
+    assert above > 1.0 / loop.dt_s
