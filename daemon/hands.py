@@ -175,7 +175,7 @@ class Hands:
         if goal_w > present_w and not self._may_rise(use, out, inputs):
             # Its dead-man is kept off meanwhile, at what it has.
             goal_w = present_w if math.isnan(use.given_w) else use.given_w
-        if goal_w > present_w:
+        if goal_w > present_w and goal_w != use.given_w:
             rise_w = (1.0 + self.limits.site.loss_ratio) * (goal_w - present_w)
             self.ramp_ns = out.at_ns + round(rise_w / self._pace_w_per_s(out) * 1e9)
         if goal_w != use.given_w:

@@ -198,6 +198,26 @@ def test_a_rise_waits_for_the_ramp_of_the_one_before_it(
     assert office.clock.now_s - begin_s == pytest.approx(waits_s, abs=0.25)
 
 
+def test_one_that_does_not_take_its_rise_keeps_nobody_waiting(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its set point is replaced while it still shows what it had; the other rise has its turn all the same."""
+    hall = equip(office)
+    first, second = place(office, "gpu-001"), place(office, "gpu-002")
+    take = hall.take
+
+    def refuses(i: int, limit_w: float) -> None:
+        take(i, limit_w)
+        office.out.setpoint_w[first] = 80e3
+
+    monkeypatch.setattr(hall, "take", refuses)
+    use(office, use="setpoint", power_w=110e3)
+    office.tick()
+    assert (first, 110e3) in hall.told
+    use(office, use="setpoint", power_w=120e3)
+    use(office, "gpu-002", use="setpoint", power_w=120e3)
+    office.run(60)
+    assert (second, 120e3) in hall.told
+
+
 def test_a_fall_waits_for_no_ramp(office: Office) -> None:
     hall = equip(office)
     for rack, power_w in (("gpu-001", 120e3), ("gpu-002", 50e3)):
