@@ -32,6 +32,6 @@ cdef void recover(const image.Limits *limits, image.State *state, int64_t now_ns
 cdef void resume(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                  int64_t now_ns) noexcept nogil
 cdef bint blind(const image.Limits *limits, const image.State *state, int64_t now_ns) noexcept nogil
-@cython.locals(seen=bint, lost=bint, holds=bint)
+@cython.locals(seen=bint, lost=bint, holds=bint, unread=bint)
 cdef void observe(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil

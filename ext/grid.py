@@ -224,9 +224,12 @@ def observe(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """One tick of what the grid shows."""
     site = limits.site
     state.fault = faulted(inputs, limits, state, now_ns)
+    if state.fault or state.fault_seen == 0:
+        state.fault_ns = now_ns
     holds = hold(limits, state, 0, R_FAULT, state.fault_seen != 0, now_ns)
     # One that nobody could see the end of for so long bars every raise, and no longer what must fall.
-    state.fault_hold = holds and not blind(limits, state, now_ns)
+    unread = now_ns - state.fault_ns >= site.blind_max_ns
+    state.fault_hold = holds and not unread and not blind(limits, state, now_ns)
     seen = fresh(inputs, site.frequency_slot, site.meter_stale_ns, now_ns)
     # After a fault the load holds for a while; a frequency that falls then is what the steps are for.
     if not state.fault:

@@ -183,6 +183,7 @@ cdef struct State:              # the step's own memory
     int64_t site_why
     int64_t fault               # voltage, breaker or frequency show one now
     int64_t fault_seen          # bits of those that showed one when last read
+    int64_t fault_ns            # when one was shown last, or none was any more
     int64_t fault_hold          # everything holds, for ten seconds after it as well
     int64_t shedding
     int64_t shed_tier

@@ -36,6 +36,7 @@ class State(ctypes.Structure):
     site_why: int
     fault: int
     fault_seen: int
+    fault_ns: int
     fault_hold: int
     shedding: int
     shed_tier: int

@@ -65,8 +65,8 @@ TABLE: Final = (
     Line(Reason.R_FAULT, "fault", "site", HOLD,
         "voltage or frequency outside 0.9 to 1.1 of nominal, or the breaker open; what of it cannot be read any more "
         "counts as it was",
-        "set points, reference and demand hold; the load comes back as it was; unread beyond blind_max_s without the "
-        "meter, nothing rises", clear_s=10.0),
+        "set points, reference and demand hold; the load comes back as it was; unread beyond blind_max_s, nothing "
+        "rises", clear_s=10.0),
     Line(Reason.R_FREQUENCY_LOST, "frequency_lost", "site", NO_RAISE,
         "the frequency's last good reading is older than meter_stale_s, and [[under]] or droop_percent needs it, or "
         "hold_hz held a ramp up",

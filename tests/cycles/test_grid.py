@@ -87,7 +87,7 @@ UNSEEN = {
 def test_a_fault_whose_end_nobody_can_see_goes_on(shown: dict[str, Any], unread: dict[str, Any]) -> None:
     made = observed(world(measured=True), **shown)
     assert made.state.fault
-    for _ in range(60):
+    for _ in range(59):
         observed(made, 1.0, **unread)
         assert (made.state.fault, made.state.fault_hold) == (0, 1)
     # Read again, it ends after its ten seconds.
@@ -126,6 +126,25 @@ def test_an_unread_fault_does_not_keep_what_must_fall_without_a_meter_for_long()
         interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
         assert made.state.fault_hold == (made.now_s - since_s < 20.0)
         assert made.reasons() == ["fault"]
+
+
+def test_nor_beside_a_meter_that_is_read() -> None:
+    """A breaker that was open when its contact was read last, on a bus that has its voltage."""
+    made = observed(world(measured=True, blind_max_ns=20 * 10**9), closed=0.0)
+    made.state.started = 1
+    since_s = made.now_s
+    for _ in range(40):
+        made.now_s += 1.0
+        made.grid()
+        made.put(made.limits.site.breaker_slot, 1.0, quality=codes.REFUSED)
+        interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
+        assert made.state.fault_hold == (made.now_s - since_s < 20.0)
+        assert made.reasons() == ["fault"]
+    # Read again it ends as any does, and the next one holds from its begin.
+    for second in range(12):
+        observed(made, 1.0)
+        assert made.state.fault_hold == (second < 9)
+    assert observed(made, 1.0, closed=0.0).state.fault_hold
 
 
 def test_an_unread_fault_is_no_reason_not_to_shed() -> None:
