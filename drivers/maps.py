@@ -79,6 +79,21 @@ class Value(Strict):
         """Registers that it takes."""
         return WORDS[TYPES[self.type]]
 
+    def may_read(self, reading: float) -> bool:
+        """Whether an integer register can come to a reading, exactly; of others that is not known."""
+        if self.type in ("f32", "f64") or self.factor_at is not None:
+            return True
+        step = self.scale / (1 << self.binary)
+        about = (reading - self.offset) / step
+        if not abs(about) < 1 << 64 or round(about) * step + self.offset != reading:
+            return False
+        raw = round(about)
+        width = (self.mask >> shift_of(self.mask)).bit_length() if self.mask else 16 * self.words
+        if self.type.startswith("s"):
+            return -(1 << (width - 1)) <= raw < 1 << (width - 1)
+        field = self.mask >> shift_of(self.mask) if self.mask else (1 << width) - 1
+        return raw >= 0 and not raw & ~field and (self.mask != 0 or raw not in self.nan)
+
     @model_validator(mode="after")
     def _sound(self) -> Value:
         if self.scale == 0.0:
@@ -244,10 +259,14 @@ class DeviceMap(MapHead):
             yield f"setpoint.lockout: {lockout.value} is no state: name one that ends with _state or _bits"
         if value.slow:
             yield f"setpoint.lockout: {lockout.value} is read at a tenth of the rate: a lockout must not be slow"
+        if lockout.value.endswith("_bits") and not value.mask:
+            yield f"setpoint.lockout: {lockout.value} is a word of several bits: its mask says which of them tells"
         low, high = value.range or (-math.inf, math.inf)
         for state in lockout.locked:
             if not low <= state <= high:
                 yield f"setpoint.lockout: {lockout.value} lies within [{low:g}, {high:g}], so it is never {state:g}"
+            elif not value.may_read(state):
+                yield f"setpoint.lockout: {lockout.value} is never {state:g}, as it is decoded: a mask shifts down"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -58,6 +58,16 @@ def test_the_maps_to_get_wrong_are_right() -> None:
     assert setpoint is not None
     assert setpoint.lockout is not None
     assert setpoint.lockout.locked == (1.0, 2.0)
+    for state, locked in (
+        ("mask = 0x0100", "[0, 1]"), ("mask = 0x0500", "[4, 5]"), ("nan = [9]", "[8, 65535]"), ("scale = 0.5", "[1.5]"),
+    ):  # fmt: skip
+        parse(LOCKABLE.replace("range = [0.0, 3.0]", state).replace(*lockout("local_state", locked)), "r")
+    parse(
+        LOCKABLE.replace("local_state", "local_bits")
+        .replace("range", "mask = 2, range")
+        .replace(*lockout("local_bits", "[1]")),
+        "r",
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,6 +129,16 @@ def test_the_maps_to_get_wrong_are_right() -> None:
         (LOCKABLE, LIMIT, LIMIT + '\nlockout = "local_state"', "m: setpoint.lockout: Input should be"),
         (LOCKABLE.replace("3.0] }", "3.0], slow = true }"), *lockout("local_state", "[1]"),
          "setpoint.lockout: local_state is read at a tenth of the rate"),
+        # Such a rack would be written to while somebody works at it.
+        *(
+            (LOCKABLE.replace("range = [0.0, 3.0]", state), *lockout("local_state", f"[{never}]"),
+             f"local_state is never {never:g}, as it is decoded")
+            for state, never in (
+                ("mask = 0x0100", 256), ("mask = 0x0100", 2), ("mask = 0x0500", 2), ("nan = [9]", 9), ("scale = 2", 3),
+                ("scale = 1", -1), ("scale = 1", 65536), ("scale = 1", 0.5),
+            )
+        ),
+        (LOCKABLE.replace("local_state", "local_bits"), *lockout("local_bits", "[1]"), "its mask says which of them"),
     ],
 )  # fmt: skip
 def test_a_wrong_map_says_where_and_what(text: str, old: str, new: str, message: str) -> None:
