@@ -100,6 +100,11 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.verb = command.verb
     state.lapsed = 0
     state.curve_s = 0.0
+    if now_ns >= command.regulation_ns:
+        # Nobody regulates any more: the command begins where that has brought the purchase.
+        state.reference_w += state.regulation_w
+        state.beside_w -= state.regulation_w
+        state.regulation_w = 0.0
     # Regulation and what is given for the frequency stand beside the reference, and are no part of it.
     power_w = state.meter_w - state.beside_w if state.meter_good else state.reference_w
     if abs(power_w - state.reference_w) <= max(0.02 * limits.site.max_w, state.noise_w) and command.verb != HOLD:
@@ -109,11 +114,6 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         state.goal_w = 0.0
         return
     if command.verb == HOLD:
-        if now_ns >= command.regulation_ns:
-            # What nobody regulates any more stays as well.
-            power_w += state.regulation_w
-            state.reference_w += state.regulation_w
-            state.regulation_w = 0.0
         state.envelope = command.envelope
         state.goal_w = min(state.reference_w, power_w)
         state.reference_w = state.goal_w

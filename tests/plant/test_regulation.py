@@ -95,6 +95,20 @@ def test_a_hold_that_ends_it_holds_the_purchase(loop: ClosedLoop, left_s: float)
     assert stands(loop) == pytest.approx(0.5, abs=0.007)
 
 
+@pytest.mark.parametrize("signal", [0.1, -0.1])
+@pytest.mark.parametrize("target", [0.4, 0.75])
+def test_a_set_point_that_ends_it_is_there_in_time(loop: ClosedLoop, signal: float, target: float) -> None:
+    """An operator's: the purchase goes from where it stands to the set point, and not to what is left beside it."""
+    loop.signal(part(loop, signal), 60.0)
+    loop.run(8.0)
+    loop.inputs.command.regulation_ns = 0
+    loop.command(part(loop, target), ramp_s=8.0)
+    loop.run(11.0)
+    assert stands(loop) == pytest.approx(target, abs=0.01)
+    loop.run(5.0)
+    assert stands(loop) == pytest.approx(target, abs=0.005)
+
+
 def test_an_emergency_ends_it_without_a_rise(loop: ClosedLoop) -> None:
     loop.signal(part(loop, -0.1), 600.0)
     loop.run(8.0)
