@@ -20,6 +20,9 @@ cdef bint crowd(const image.Limits *limits, image.State *state, int64_t tier, co
 @cython.locals(i=int64_t, loop=int64_t, rising=bint)
 cdef void level(const image.Limits *limits, image.State *state, int64_t tier, const double *lo_w,
                 const double *hi_w) noexcept nogil
-@cython.locals(i=int64_t, g=int64_t, v=int64_t)
+@cython.locals(i=int64_t, g=int64_t)
 cdef void cut(const image.Limits *limits, image.State *state, int64_t tier, const double *lo_w,
               const double *hi_w) noexcept nogil
+@cython.locals(i=int64_t, v=int64_t)
+cdef void begin_anew(const image.Limits *limits, image.State *state, int64_t tier, const double *lo_w,
+                     const double *hi_w) noexcept nogil

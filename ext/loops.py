@@ -74,7 +74,9 @@ def fill_tier_within(
             break
         level(limits, state, tier, lo_w, hi_w)
         cut(limits, state, tier, lo_w, hi_w)
+        # What the last turn cuts is left to nobody: the nodes count it as taken.
         if turn < turns - 1:
+            begin_anew(limits, state, tier, lo_w, hi_w)
             fill_tier(limits, state, tier, total_w)
     for k in range(limits.ranked_first[tier], limits.ranked_first[tier + 1]):
         i = limits.ranked[k]
@@ -136,21 +138,27 @@ def level(limits: Limits, state: State, tier: int, lo_w: Doubles, hi_w: Doubles)
 
 
 def cut(limits: Limits, state: State, tier: int, lo_w: Doubles, hi_w: Doubles) -> None:
-    """Racks above the level of their loop stay there; the rest of the tier is to be filled anew beside them."""
-    for v in range(limits.site.nodes):
-        state.used_w[v] = state.served_w[v]
-    for k in range(limits.ranked_first[tier], limits.ranked_first[tier + 1]):
-        state.range_w[limits.group[limits.ranked[k]]] = 0.0
+    """Racks above the level of their loop stay there."""
     for k in range(limits.ranked_first[tier], limits.ranked_first[tier + 1]):
         i = limits.ranked[k]
         g = limits.group[i]
         at = state.loop_level[limits.loop[i]]
         if at < state.group_part[g] * limits.full_at[g]:
             state.cut_w[i] = lo_w[i] + at / limits.full_at[g] * (hi_w[i] - lo_w[i])
+
+
+def begin_anew(limits: Limits, state: State, tier: int, lo_w: Doubles, hi_w: Doubles) -> None:
+    """Takes back what a tier was given, but for the racks that were cut: the others are to be filled beside them."""
+    for v in range(limits.site.nodes):
+        state.used_w[v] = state.served_w[v]
+    for k in range(limits.ranked_first[tier], limits.ranked_first[tier + 1]):
+        state.range_w[limits.group[limits.ranked[k]]] = 0.0
+    for k in range(limits.ranked_first[tier], limits.ranked_first[tier + 1]):
+        i = limits.ranked[k]
         if state.cut_w[i] < ENDLESS:
             v = limits.node[i]
             while v >= 0:
                 state.used_w[v] += state.cut_w[i] - lo_w[i]
                 v = limits.node_parent[v]
         else:
-            state.range_w[g] += hi_w[i] - lo_w[i]
+            state.range_w[limits.group[i]] += hi_w[i] - lo_w[i]

@@ -85,6 +85,25 @@ def test_tier_by_tier_it_is_the_joint_programme_but_where_a_protected_rack_would
     assert len(off) <= 0.02 * HALLS, off
 
 
+def test_where_the_turns_end_early_no_node_and_no_loop_is_too_full() -> None:
+    """Forty nodes and loops in a chain: each turn moves what the next loop is to carry, and the turns are fewer."""
+    count = 40
+    racks = []
+    for k in range(count):
+        weight = 1.1**-k
+        racks += [Rack(node=1 + k, loop=k, weight=1.1 * weight), Rack(node=1 + k, loop=k + 1, weight=weight)]
+        racks += [Rack(node=1 + k, loop=k, tier=1), Rack(node=1 + k, loop=count + 1, tier=1)]
+    nodes = [Node(), *[Node(100e3, 0)] * count]
+    of = Case(racks, nodes, [0.0] * len(racks), [100e3] * len(racks), 1e12, [10e3, *[100e3] * count, 1e12])
+    share_w = of.solved()
+    for v in range(1, count + 1):
+        assert sum(share_w[i] for i in of.below(v)) <= 100e3 * (1 + 1e-8)
+    for loop, carries_w in enumerate(of.loops_w):
+        assert sum(w for w, rack in zip(share_w, racks, strict=True) if rack.loop == loop) <= carries_w * (1 + 1e-8)
+    with pytest.raises(AssertionError):
+        certify(of, share_w)
+
+
 TWO = [Rack(), Rack(loop=1)]
 ROWS = {
     # name: racks, nodes, total, what the loops carry -> shares of racks that could have 0 to 100 W
