@@ -22,7 +22,7 @@ from rampd.ext.move cimport move, stopping
 from rampd.ext.ramp cimport follow
 from rampd.ext.rest cimport recall
 from rampd.ext.swing cimport swing
-from rampd.ext.thermal cimport caps, narrow
+from rampd.ext.thermal cimport allow, caps
 
 cdef double room(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil

@@ -59,7 +59,7 @@ if not cython.compiled:
     from rampd.ext.ramp import follow
     from rampd.ext.rest import recall
     from rampd.ext.swing import swing
-    from rampd.ext.thermal import caps, narrow
+    from rampd.ext.thermal import allow, caps
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -272,7 +272,7 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
         stand(inputs, limits, state)
         return FAULT_NONE
     bounds(inputs, limits, state)
-    narrow(inputs, limits, state)
+    allow(inputs, limits, state)
     total_w = target(limits, state, dt_s)
     standing(limits, state, total_w)
     share(limits, state, total_w)

@@ -13,7 +13,7 @@ cdef double bounded(const image.Limits *limits, const image.State *state, int64_
 cdef double derated(const image.Inputs *inputs, const image.Limits *limits, int64_t loop) noexcept nogil
 cdef bint ample(const image.Limits *limits, const image.State *state) noexcept nogil
 @cython.locals(loop=int64_t)
-cdef void narrow(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
+cdef void allow(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(loop=int64_t)
 cdef void relieve(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(loop=int64_t)

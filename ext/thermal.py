@@ -60,7 +60,7 @@ def ample(limits: Limits, state: State) -> bool:
     return True
 
 
-def narrow(inputs: Inputs, limits: Limits, state: State) -> None:
+def allow(inputs: Inputs, limits: Limits, state: State) -> None:
     """Sets what the racks of each loop may come to in sum; `tight` says whether that is less than they can take."""
     state.tight = 0
     if ample(limits, state):

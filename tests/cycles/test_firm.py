@@ -282,7 +282,7 @@ def test_nothing_upward_without_the_meter_nor_where_nothing_may_rise() -> None:
 def test_flow_that_must_rise_first_counts_within_a_minute_not_within_seconds() -> None:
     made = standing([Rack()] * 50)
     made.state.loop_w[0] = 50 * HALF_KW * 1e3
-    interpreted.thermal.narrow(made.inputs, made.limits, made.state)
+    interpreted.thermal.allow(made.inputs, made.limits, made.state)
     found = firm(made)
     assert found[UP_5] == 0.0
     assert found[UP_60] >= 0.93 * 2000.0

@@ -21,7 +21,7 @@ def share(made: World) -> list[float]:
     """What the racks get in kW where all is wanted."""
     limits, state = made.limits, made.state
     interpreted.thermal.caps(made.inputs, limits, state, made.now_ns)
-    interpreted.thermal.narrow(made.inputs, limits, state)
+    interpreted.thermal.allow(made.inputs, limits, state)
     interpreted.allocate.allocate(limits, state, state.lo_w, state.hi_w, 1e6, state.share_w)
     for i in range(3):
         state.floor_w[i], state.reach_w[i] = state.lo_w[i], state.hi_w[i]
