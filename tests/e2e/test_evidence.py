@@ -85,8 +85,15 @@ def test_a_question_that_is_none_is_not_answered_and_harms_nothing(hall: Hall, b
 def test_why_at_a_moment_of_the_recording(hall: Hall, bus: Client) -> None:
     folder = hall.folder / "state" / "recordings"
     rack = next(rack.id for rack in hall.config.racks if rack.kind == "asic")
-    at = bus.next_state()["at"]
+    goal_w = pytest.approx(0.6e6 * hall.config.site.max_mw)
     found: dict[str, Any] = {}
+
+    def landed() -> bool:
+        code, out, _ = rampd("why", "--config", str(hall.site), "--json")
+        return code == 0 and json.loads(out)["site"]["reference_w"] == goal_w
+
+    until(landed, 30, "the last bit of the ramp is done")
+    at = bus.next_state()["at"]
 
     def written() -> bool:
         code, out, _ = rampd("why", rack, "--at", at, "--recording", str(folder), "--json")
@@ -97,7 +104,7 @@ def test_why_at_a_moment_of_the_recording(hall: Hall, bus: Client) -> None:
     assert (found["rack"]["id"], found["rack"]["binding"]) == (rack, "share")
     assert found["site"]["who"] == "ann@grid"
     assert found["site"]["command_id"] == bus.state["command_id"]
-    assert found["site"]["reference_w"] == pytest.approx(0.6e6 * hall.config.site.max_mw)
+    assert found["site"]["reference_w"] == goal_w
     code, _, err = rampd("why", "--at", "1999-12-31", "--recording", str(folder))
     assert (code, "had begun by then" in err) == (2, True)
     code, _, err = rampd("why", "--at", "noon", "--recording", str(folder))
