@@ -322,7 +322,7 @@ def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
     lag_s = (site.bridge_ticks + site.align_ticks // 2) * site.period_ns * 1e-9
     found_w = min(found_w, rate * max(0.0, horizon(at - HORIZONS if up else at) - lag_s))
     if up:
-        most_w = min(min(site.max_w, site.import_w) - level_w, gain * state.slope_w[0])
+        most_w = min(min(site.max_w, site.import_w - state.surge_w) - level_w, gain * state.slope_w[0])
         found_w = min(found_w, most_w - 1.645 * loose_w) - noise_w
     else:
         found_w = min(found_w, level_w - site.min_w) + noise_w
@@ -352,7 +352,7 @@ def span(limits: Limits, state: State) -> None:
     gain = state.through
     state.least_w = gain * (state.used_w[0] - state.idle_w) + state.disturbance_w
     most_w = carried(limits, state) if state.tight else state.flow_w[0]
-    state.most_w = min(gain * (most_w - state.idle_w) + state.disturbance_w, limits.site.import_w)
+    state.most_w = min(gain * (most_w - state.idle_w) + state.disturbance_w, limits.site.import_w - state.surge_w)
 
 
 def carried(limits: Limits, state: State) -> float:

@@ -255,6 +255,7 @@ cdef struct State:              # the step's own memory
     double fall_w
     double pace_w               # how far the reference moves in a tick now
     double disturbance_w        # meter minus model: what the racks do not explain
+    double surge_w              # how far what is beside the racks was above its mean in fifteen seconds
     double excess_w             # of that, what the last reading above the import limit showed
     double found_w              # the last meter reading
     double stray_w              # how far it lay beyond what the model passed
@@ -303,6 +304,7 @@ cdef struct State:              # the step's own memory
     double *swing_low_w         # [WINDOW_SLOTS]
     double *swing_high_w
     double *noise_high_w
+    double *crest_w             # [WINDOW_SLOTS], the most beside the racks in each second
     double *window_low_w        # [windows * WINDOW_SLOTS]
     double *window_high_w
     int64_t *window_at          # [windows]

@@ -181,6 +181,7 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.swing_high_w = <double *>take(base, &o, WINDOW_SLOTS * 8)
     x.noise_low_w = <double *>take(base, &o, WINDOW_SLOTS * 8)
     x.noise_high_w = <double *>take(base, &o, WINDOW_SLOTS * 8)
+    x.crest_w = <double *>take(base, &o, WINDOW_SLOTS * 8)
     x.window_low_w = <double *>take(base, &o, site.windows * WINDOW_SLOTS * 8)
     x.window_high_w = <double *>take(base, &o, site.windows * WINDOW_SLOTS * 8)
     x.window_at = <int64_t *>take(base, &o, site.windows * 8)

@@ -122,7 +122,7 @@ def spread(limits: Limits, state: State) -> None:
     site = limits.site
     rest_w = max(state.disturbance_w, -site.generation_w)
     goal_w = state.goal_w + given(limits, state, state.goal_w)
-    total_w = (min(goal_w, site.import_w) - rest_w) / state.through + state.idle_w
+    total_w = (min(goal_w, site.import_w - state.surge_w) - rest_w) / state.through + state.idle_w
     allocate(limits, state, state.lo_w, state.hi_w, max(0.0, total_w), state.end_w)
     left_w = 0.0
     last = -1
@@ -149,7 +149,7 @@ def spread(limits: Limits, state: State) -> None:
             else:
                 left_w += state.end_w[i] - whole_w
             state.end_w[i] = whole_w
-    room_w = (site.import_w - goal_w) / state.through
+    room_w = (site.import_w - state.surge_w - goal_w) / state.through
     if last >= 0 and room_w >= 0.0:
         gap_w = above(limits, last, state.end_w[last]) - state.end_w[last]
         # One that stands there stays there: what lies between two levels is noisy.

@@ -108,6 +108,7 @@ class State(ctypes.Structure):
     fall_w: float
     pace_w: float
     disturbance_w: float
+    surge_w: float
     excess_w: float
     found_w: float
     stray_w: float
@@ -156,6 +157,7 @@ class State(ctypes.Structure):
     swing_low_w: Doubles
     swing_high_w: Doubles
     noise_high_w: Doubles
+    crest_w: Doubles
     window_low_w: Doubles
     window_high_w: Doubles
     window_at: Longs

@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport SECOND_NS, WINDOW_SLOTS
-from rampd.ext.window cimport noise
+from rampd.ext.window cimport crest, noise
 
 @cython.locals(age_ns=int64_t)
 cdef int64_t aligned(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
@@ -18,6 +18,9 @@ cdef double excess(const image.Limits *limits, const image.State *state, int64_t
 cdef void start(const image.Limits *limits, image.State *state, double found_w) noexcept nogil
 cdef double believed(const image.Limits *limits, image.State *state, double error_w, bint again) noexcept nogil
 cdef bint possible(const image.Limits *limits, double found_w) noexcept nogil
-@cython.locals(ago=int64_t, strange=bint, again=bint, second=bint)
+@cython.locals(strange=bint, again=bint, second=bint)
 cdef void compare(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil
+@cython.locals(ago=int64_t)
+cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, bint again,
+                int64_t now_ns) noexcept nogil

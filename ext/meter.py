@@ -14,7 +14,7 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import SECOND_NS, WINDOW_SLOTS
-    from rampd.ext.window import noise
+    from rampd.ext.window import crest, noise
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -58,6 +58,7 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float, told_w: flo
     for k in range(WINDOW_SLOTS):
         state.noise_low_w[k] -= gain * by_w
         state.noise_high_w[k] -= gain * by_w
+        state.crest_w[k] -= gain * by_w
     state.excess_w = 0.0
     one_w = state.disturbance_w
     other_w = one_w - gain * by_w
@@ -119,10 +120,7 @@ def possible(limits: Limits, found_w: float) -> bool:
 
 
 def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """Updates the disturbance from a new meter reading; one that the model passed around its time teaches nothing.
-
-    Above the import limit what two readings in a row show is believed at once, by the lesser.
-    """
+    """Takes a new meter reading, the first one to start with; one of a meter that is not believed teaches nothing."""
     slot = limits.site.power_slot
     at_ns = inputs.at_ns[slot]
     found_w = inputs.value[slot]
@@ -144,6 +142,17 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
             state.meter_at_ns = at_ns
             state.found_w = found_w
         return
+    learn(inputs, limits, state, again, now_ns)
+    state.meter_at_ns = at_ns
+
+
+def learn(inputs: Inputs, limits: Limits, state: State, again: bool, now_ns: int) -> None:
+    """Updates the disturbance from a reading; what the model passed around its time teaches nothing.
+
+    Above the import limit what two readings in a row show is believed at once, by the lesser.
+    """
+    at_ns = inputs.at_ns[limits.site.power_slot]
+    found_w = inputs.value[limits.site.power_slot]
     history = limits.site.history
     ago = aligned(inputs, limits, now_ns)
     # Half a step that nobody can make up for is let stand: chasing it would switch miners for ever.
@@ -156,10 +165,16 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.found_w = found_w
     state.meter_w = found_w - (stray_w - error_w)
     gain = 1.0 + limits.site.loss_ratio
-    noise(state, state.meter_w - gain * state.past_model_w[(state.tick + history - ago) % history], now_ns)
+    residual_w = state.meter_w - gain * state.past_model_w[(state.tick + history - ago) % history]
+    excess_w = 0.0
+    surge_w = error_w
+    if found_w > limits.site.import_w:
+        excess_w = excess(limits, state, ago, rest_w)
+        # What is on its way down is no load either.
+        surge_w = min(error_w, excess_w)
+    noise(state, residual_w, state.disturbance_w + surge_w, now_ns)
     since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
     learnt_w = error_w * since_s / (limits.site.feedback_s * state.detune + since_s)
-    excess_w = excess(limits, state, ago, rest_w) if found_w > limits.site.import_w else 0.0
     sure_w = min(excess_w, state.excess_w)
     if again:
         # The meter was read before it had another value: that is no second reading.
@@ -168,6 +183,6 @@ def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         learnt_w = max(learnt_w, sure_w)
     state.excess_w = max(0.0, excess_w - max(0.0, learnt_w))
     state.disturbance_w += learnt_w
+    state.surge_w = max(0.0, crest(state) - state.disturbance_w)
     # Slow racks get feed-forward only: what they see of the disturbance is its mean over ten seconds.
     state.calm_w += (state.disturbance_w - state.calm_w) * since_s / (10.0 + since_s)
-    state.meter_at_ns = at_ns

@@ -65,12 +65,12 @@ if TYPE_CHECKING:
 
 
 def room(limits: Limits, state: State) -> float:
-    """What the import limit leaves for the racks; W.
+    """What the import limit leaves for the racks, below the load's own peaks; W.
 
     No more than itself, whatever the meter makes of the rest: nothing but generation makes that negative.
     """
     rest_w = max(state.disturbance_w, -limits.site.generation_w)
-    return (limits.site.import_w - rest_w) / state.through + state.idle_w
+    return (limits.site.import_w - state.surge_w - rest_w) / state.through + state.idle_w
 
 
 def target(limits: Limits, state: State, dt_s: float) -> float:

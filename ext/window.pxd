@@ -8,7 +8,9 @@ cdef void note(const image.Limits *limits, image.State *state, int64_t now_ns) n
 cdef double highest(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef double lowest(const image.Limits *limits, const image.State *state) noexcept nogil
 @cython.locals(k=int64_t, at=int64_t)
-cdef void noise(image.State *state, double residual_w, int64_t now_ns) noexcept nogil
+cdef void noise(image.State *state, double residual_w, double beside_w, int64_t now_ns) noexcept nogil
+@cython.locals(k=int64_t)
+cdef double crest(const image.State *state) noexcept nogil
 @cython.locals(k=int64_t, back=int64_t)
 cdef double loose(const image.State *state) noexcept nogil
 cdef double slope(const image.Limits *limits, int64_t envelope, double noise_w, bint up) noexcept nogil

@@ -59,8 +59,11 @@ def lowest(limits: Limits, state: State) -> float:
     return min(least_w, state.reference_w)
 
 
-def noise(state: State, residual_w: float, now_ns: int) -> None:
-    """Takes what the model does not explain into its peak to peak of fifteen seconds."""
+def noise(state: State, residual_w: float, beside_w: float, now_ns: int) -> None:
+    """Takes what the model does not explain into its peak to peak of fifteen seconds, and the most beside the racks.
+
+    The second forgives what model and plant differ by in time: that is no load.
+    """
     at = now_ns // SECOND_NS
     if state.noise_at == 0 or at - state.noise_at > WINDOW_SLOTS:
         state.noise_at = at - WINDOW_SLOTS
@@ -68,15 +71,25 @@ def noise(state: State, residual_w: float, now_ns: int) -> None:
         state.noise_at += 1
         state.noise_low_w[state.noise_at % WINDOW_SLOTS] = residual_w
         state.noise_high_w[state.noise_at % WINDOW_SLOTS] = residual_w
+        state.crest_w[state.noise_at % WINDOW_SLOTS] = beside_w
     k = at % WINDOW_SLOTS
     state.noise_low_w[k] = min(state.noise_low_w[k], residual_w)
     state.noise_high_w[k] = max(state.noise_high_w[k], residual_w)
+    state.crest_w[k] = max(state.crest_w[k], beside_w)
     low_w = residual_w
     high_w = residual_w
     for k in range(WINDOW_SLOTS):
         low_w = min(low_w, state.noise_low_w[k])
         high_w = max(high_w, state.noise_high_w[k])
     state.noise_w = high_w - low_w
+
+
+def crest(state: State) -> float:
+    """The most beside the racks in fifteen seconds, W."""
+    most_w = state.crest_w[0]
+    for k in range(1, WINDOW_SLOTS):
+        most_w = max(most_w, state.crest_w[k])
+    return most_w
 
 
 def loose(state: State) -> float:

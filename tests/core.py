@@ -237,7 +237,8 @@ class World:
             | dict.fromkeys(["lump_p", "lump_w"], int(codes.LUMPS))
             | {"coming_w": int(codes.LOOKS)}
             | dict.fromkeys(["firm_node_w", "firm_node_var", "firm_node_vague_w"], 2 * codes.FIRMS * site.nodes)
-            | dict.fromkeys(["noise_low_w", "noise_high_w", "swing_low_w", "swing_high_w"], int(codes.WINDOW_SLOTS))
+            | dict.fromkeys(["noise_low_w", "noise_high_w", "crest_w"], int(codes.WINDOW_SLOTS))
+            | dict.fromkeys(["swing_low_w", "swing_high_w"], int(codes.WINDOW_SLOTS))
             | dict.fromkeys(["window_low_w", "window_high_w"], site.windows * codes.WINDOW_SLOTS)
         )
 

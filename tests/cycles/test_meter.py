@@ -209,3 +209,41 @@ def test_a_rack_that_joins_is_no_noise_of_the_load() -> None:
     interpreted.meter.shift(made.inputs, made.limits, state, 50e3, 50e3)
     compare(made, 102.0)
     assert state.noise_w == pytest.approx(2e3)
+
+
+CRESTS = {
+    # readings in kW a second, twice each; feedback_s 9 -> what is kept free below the import limit of 110 kW at the end
+    "quiet":                         ([100.0] * 20, 0.0),
+    "a peak of late":                ([*[100.0] * 4, 109.0, *[100.0] * 4], 8.4),
+    "is remembered":                 ([*[100.0] * 4, 109.0, *[100.0] * 14], 8.8),
+    "for fifteen seconds":           ([*[100.0] * 4, 109.0, *[100.0] * 16], 0.0),
+    "a trough is none":              ([*[100.0] * 4, 91.0, *[100.0] * 4], 0.6),
+    "nor what has come to stay":     ([*[100.0] * 4, *[109.0] * 60], 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("readings_kw", "free_kw"), CRESTS.values(), ids=CRESTS.keys())
+def test_peaks_beside_the_racks_are_kept_free_below_the_import_limit(
+    readings_kw: list[float], free_kw: float
+) -> None:  # fmt: skip
+    made = one(Rack(), cap_kw=70, import_w=110e3, feedback_s=9.0)
+    made.state.model_w = 70e3
+    for shown_kw in readings_kw:
+        compare(made, shown_kw, 0.5)
+        compare(made, shown_kw, 0.5)
+    assert made.state.surge_w == pytest.approx(1e3 * free_kw, abs=100.0)
+
+
+def test_a_rack_that_joins_is_no_peak() -> None:
+    found_w = []
+    for joins_w in (0.0, 50e3):
+        made = one(Rack(), cap_kw=70, import_w=210e3, loss_ratio=0.02)
+        made.state.model_w = 70e3
+        for shown_kw in (100.0, 104.0, 100.0):
+            compare(made, shown_kw)
+        made.state.model_w += joins_w
+        interpreted.meter.shift(made.inputs, made.limits, made.state, joins_w, joins_w)
+        compare(made, 100.0)
+        found_w.append(made.state.surge_w)
+    assert found_w == pytest.approx([found_w[0]] * 2)
+    assert found_w[0] > 2e3

@@ -91,7 +91,7 @@ WARNED = {
 @pytest.mark.parametrize("row", WARNED.values(), ids=WARNED.keys())
 def test_a_purchase_that_swings_is_said(row: tuple[float, object, list[str]]) -> None:
     limit_kw, shown, reasons = row
-    made = world(swing_limit_w=1e3 * limit_kw)
+    made = world(swing_limit_w=1e3 * limit_kw, import_w=2000e3)
     ticks(made, 20.0, shown)
     assert made.reasons() == reasons
     # It is a warning: nothing is barred.
