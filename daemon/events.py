@@ -36,7 +36,8 @@ TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "mode": ("whose commands are followed, or what is followed, has changed", "mode, control, was, command_id, who"),
     "envelope": (
         "another set of ramp limits holds; `cause` is whose command holds, or what an emergency is, also at its end: "
-        "`frequency`, `import` (the purchase exceeded its limit), or `stop`, which ends by who resets it",
+        "`frequency`, `import` (the purchase exceeded its limit), `breaker` (it opened), or `stop`, which ends by who "
+        "resets it",
         "envelope, was, cause, command_id",
     ),
     "failsafe": (

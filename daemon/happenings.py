@@ -79,7 +79,8 @@ class Happenings:
         triggered = self._trigger
         self._trigger = ""
         if out.envelope == codes.EMERGENCY and out.verb != codes.ESTOP:
-            self._trigger = "frequency" if out.shedding else "import"
+            opened = out.zone_reasons[0] & (1 << codes.R_BREAKER)
+            self._trigger = "frequency" if out.shedding else "breaker" if opened else "import"
         if before is None or before == out.envelope:
             return
         live = self.desk.live

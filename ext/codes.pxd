@@ -66,7 +66,8 @@ cdef enum:
     R_CONDENSATION = 26
     R_SWING = 27
     R_OVERLOAD = 28
-    REASONS = 29
+    R_BREAKER = 29
+    REASONS = 30
 
 cdef enum:
     WHY_SHARE = 0

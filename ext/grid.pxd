@@ -3,10 +3,10 @@ from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.beside cimport droop
 from rampd.ext.codes cimport (
-    ACT_DERATE, BASE_SLOTS, ESTOP, R_FAULT, R_FREQUENCY_LOST, R_IMPORT_EXCEEDED, R_UNDER_FREQUENCY,
+    ACT_DERATE, BASE_SLOTS, ESTOP, R_BREAKER, R_FAULT, R_FREQUENCY_LOST, R_IMPORT_EXCEEDED, R_UNDER_FREQUENCY,
     SECOND_NS, WHY_COOLING, WHY_TRIP)
 from rampd.ext.failsafe cimport fresh
-from rampd.ext.ladder cimport hold
+from rampd.ext.ladder cimport acts, hold
 
 cdef bint strays(double part) noexcept nogil
 @cython.locals(slot=int64_t, read=int64_t, shown=int64_t)
@@ -16,7 +16,10 @@ cdef bint owes(const image.Limits *limits, const image.State *state) noexcept no
 cdef void shed(const image.Limits *limits, image.State *state, bint seen, int64_t now_ns) noexcept nogil
 @cython.locals(alone=bint, lasts=bint)
 cdef bint exceeds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
-@cython.locals(acts=bint, unknown=bint)
+@cython.locals(at_ns=int64_t)
+cdef void part(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+               int64_t now_ns) noexcept nogil
+@cython.locals(above=bint, emergency=bint, unknown=bint)
 cdef void overdraw(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t now_ns) noexcept nogil
 cdef void baseline(const image.Inputs *inputs, const image.Limits *limits, image.State *state,

@@ -3,10 +3,10 @@
 """What the grid does and what the site owes it: faults, primary frequency response, under-frequency steps, the return.
 
 FAULT is voltage outside 0.9 to 1.1 of nominal, an open breaker, or a frequency that no live bus has; everything holds,
-and for ten seconds after it the load comes back as it was. After an under-frequency step, an import excess, an
-emergency stop, or when a loop cools again that did not, it comes back slowly, no higher than it was on average in the
-ten minutes before. A frequency that cannot be read counts as it was, and nothing rises meanwhile, on a site where it
-decides something; so does what showed a fault.
+and for ten seconds after it the load comes back as it was. After an under-frequency step, an import excess, a breaker
+that was open, an emergency stop, or when a loop cools again that did not, it comes back slowly, no higher than it was
+on average in the ten minutes before. A frequency that cannot be read counts as it was, and nothing rises meanwhile, on
+a site where it decides something; so does what showed a fault.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if not cython.compiled:
         ACT_DERATE,
         BASE_SLOTS,
         ESTOP,
+        R_BREAKER,
         R_FAULT,
         R_FREQUENCY_LOST,
         R_IMPORT_EXCEEDED,
@@ -30,7 +31,7 @@ if not cython.compiled:
         WHY_TRIP,
     )
     from rampd.ext.failsafe import fresh
-    from rampd.ext.ladder import hold
+    from rampd.ext.ladder import acts, hold
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -112,17 +113,42 @@ def exceeds(inputs: Inputs, limits: Limits, state: State) -> bool:
     return alone or lasts or found_w != state.above_w or at_ns - state.above_ns >= SECOND_NS
 
 
+def part(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """Sets `parted`: for a second the breaker's contact has said open and the meter nothing, as long as both are read.
+
+    Either alone may be a broken wire or a wild reading: a fault, in which everything holds.
+    """
+    site = limits.site
+    if not fresh(inputs, site.breaker_slot, site.meter_stale_ns, now_ns):
+        return
+    if inputs.value[site.breaker_slot] != 0.0:
+        state.parted = 0
+        state.parted_ns = 0
+    elif fresh(inputs, site.power_slot, site.meter_stale_ns, now_ns):
+        at_ns = min(inputs.at_ns[site.breaker_slot], inputs.at_ns[site.power_slot])
+        if abs(inputs.value[site.power_slot]) > 0.005 * site.max_w:
+            state.parted = 0
+            state.parted_ns = 0
+        elif state.parted_ns == 0:
+            state.parted_ns = at_ns
+        elif at_ns - state.parted_ns >= SECOND_NS:
+            state.parted = 1
+
+
 def overdraw(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """The emergency of an exceeded import limit: it ends when the purchase was below for ten seconds.
+    """The emergency of an exceeded import limit, or of a breaker that has opened: it ends ten seconds after it.
 
     Its return is told from its begin, for a restart meanwhile, and begins anew with its end.
     """
-    state.exceeding = exceeds(inputs, limits, state)
-    unknown = state.exceeded != 0 and not state.meter_good
-    acts = hold(limits, state, 0, R_IMPORT_EXCEEDED, state.exceeding or unknown, now_ns)
-    if acts != (state.exceeded != 0):
+    part(inputs, limits, state, now_ns)
+    above = exceeds(inputs, limits, state)
+    unknown = acts(state, 0, R_IMPORT_EXCEEDED) and not state.meter_good
+    emergency = hold(limits, state, 0, R_IMPORT_EXCEEDED, above or unknown, now_ns)
+    emergency = hold(limits, state, 0, R_BREAKER, state.parted != 0, now_ns) or emergency
+    state.exceeding = above or state.parted != 0
+    if emergency != (state.exceeded != 0):
         come_back(limits, state, now_ns)
-    state.exceeded = acts
+    state.exceeded = emergency
 
 
 def baseline(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:

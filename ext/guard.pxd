@@ -7,7 +7,7 @@ from rampd.ext.codes cimport (
 
 cdef bint good(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
 @cython.locals(at_ns=int64_t)
-cdef void alive(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
+cdef void alive(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, bint fault,
                 int64_t now_ns) noexcept nogil
 @cython.locals(at_ns=int64_t)
 cdef void believe(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, bint fault,

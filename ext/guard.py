@@ -42,11 +42,11 @@ def good(inputs: Inputs, slot: int, stale_ns: int, now_ns: int) -> bool:
     return inputs.value[slot] * 0.0 == 0.0
 
 
-def alive(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
+def alive(inputs: Inputs, limits: Limits, watch: Watch, fault: bool, now_ns: int) -> None:
     """Judges a meter that answers: frozen when it shows the same while the racks' own readings say that they moved.
 
     By more than one rack could pretend and for longer than a reading may be old; until it moved again and did not
-    contradict the racks for ten seconds.
+    contradict the racks for ten seconds. In a fault it may well show the same.
     """
     site = limits.site
     at_ns = inputs.at_ns[site.power_slot]
@@ -57,7 +57,7 @@ def alive(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
         watch.still_ns = 0
         if watch.thaw_ns == 0:
             watch.thaw_ns = now_ns
-    elif not abs(watch.own_w) > site.freeze_w:
+    elif fault or not abs(watch.own_w) > site.freeze_w:
         watch.still_ns = 0
     elif watch.still_ns == 0:
         watch.still_ns = at_ns
@@ -429,7 +429,7 @@ def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w:
     meter_good = good(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
     fault = faulted(inputs, limits, watch, now_ns)
     if meter_good:
-        alive(inputs, limits, watch, now_ns)
+        alive(inputs, limits, watch, fault, now_ns)
         believe(inputs, limits, watch, fault, now_ns)
         meter_good = watch.frozen == 0 and watch.implausible == 0
     else:

@@ -187,7 +187,9 @@ cdef struct State:              # the step's own memory
     int64_t fault_hold          # everything holds, for ten seconds after it as well
     int64_t shedding
     int64_t shed_tier
-    int64_t exceeding           # the purchase is above the import limit now, by more than tracking leaves
+    int64_t parted              # the breaker is open and nothing is purchased
+    int64_t parted_ns           # since when both were read; 0: one of them was not so
+    int64_t exceeding           # the purchase is above what it may be now, by more than tracking leaves
     int64_t exceeded            # it is, or was until just now: an emergency
     int64_t above_ns            # since when one reading after the other shows it; 0: the last does not
     int64_t lasts_ns            # since when they show it, or what the load's own noise may be

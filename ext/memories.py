@@ -40,6 +40,8 @@ class State(ctypes.Structure):
     fault_hold: int
     shedding: int
     shed_tier: int
+    parted: int
+    parted_ns: int
     exceeding: int
     exceeded: int
     above_ns: int

@@ -200,7 +200,7 @@ def wanted(limits: Limits, state: State, i: int) -> float:
 
 def held(state: State, i: int) -> bool:
     """Whether a fault of the grid keeps a rack that has all it may have where it is."""
-    waits = state.fault_hold != 0 and state.action[i] < ACT_SAFE and state.verb != ESTOP
+    waits = state.fault_hold != 0 and not state.parted and state.action[i] < ACT_SAFE and state.verb != ESTOP
     return waits and has_all(state, i)
 
 

@@ -75,7 +75,8 @@ TABLE: Final = (
         "the frequency is at or below the first step",
         "nothing rises; the tiers of the step are shed, and come back slowly", clear_s=10.0),
     Line(Reason.R_RETURN, "return", "site", WARN,
-        "load comes back after an under-frequency step, an import excess, an emergency stop or a loop without cooling",
+        "load comes back after an under-frequency step, an import excess, an open breaker, a stop, or a loop without "
+        "cooling",
         "the reference rises at restore.up_mw_per_min, to the mean of the ten minutes before; a command ends it",
         steers=True),
     Line(Reason.R_RETURN_TURN, "return_turn", "feeder", NO_RAISE,
@@ -129,6 +130,11 @@ TABLE: Final = (
         "the guard sent its racks to their least, and by their own readings, a silent rack's last, they have drawn "
         "more than its limit for longer than they, and those of the nodes below before them, need to obey",
         "all racks below it go off at once", reset=True),
+    Line(Reason.R_BREAKER, "breaker_open", "site", NO_RAISE,
+        "for a second the breaker's contact says open and the site meter shows no more than 0.5 % of max_mw; what of "
+        "it cannot be read any more counts as it was",
+        "an emergency: racks go down at once to what is generated behind the meter, without ramp limit, and the load "
+        "comes back slowly", clear_s=10.0),
 )  # fmt: skip
 
 

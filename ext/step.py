@@ -70,7 +70,9 @@ def room(limits: Limits, state: State) -> float:
     No more than itself, whatever the meter makes of the rest: nothing but generation makes that negative.
     """
     rest_w = max(state.disturbance_w, -limits.site.generation_w)
-    return (limits.site.import_w - state.surge_w - rest_w) / state.through + state.idle_w
+    # An open breaker lets nothing in.
+    import_w = 0.0 if state.parted else limits.site.import_w - state.surge_w
+    return (import_w - rest_w) / state.through + state.idle_w
 
 
 def target(limits: Limits, state: State, dt_s: float) -> float:

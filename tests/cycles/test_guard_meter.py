@@ -51,10 +51,10 @@ SCRIPTS = {
 }  # fmt: skip
 
 
-def hall() -> World:
+def hall(measured: bool = False) -> World:
     made = world(
         [Rack() for _ in range(3)], loops=[Cooling()], freeze_w=50e3, import_w=500e3, dispatched_up=80e3,
-        dispatched_down=80e3,
+        dispatched_down=80e3, measured=measured,
     )  # fmt: skip
     made.command(codes.TRACK, 300e3)
     return made
@@ -70,6 +70,21 @@ def test_script(phases: Sequence[Phase], frozen: int) -> None:
     out_w = made.guard(*made.watch.last_w[:2], stood_w + 1e3)[2]
     assert out_w - stood_w == (0.0 if frozen else 1e3)
     assert made.vetoes().get("STALE", 0) - before.get("STALE", 0) == frozen
+
+
+FAULTS = {
+    "open all the time":    ((P(50, 300.0, DOWN, closed=0.0),), 0),
+    "closed, not for long": ((P(50, 300.0, DOWN, closed=0.0), P(20, 300.0, DOWN)), 0),
+    "closed":               ((P(50, 300.0, DOWN, closed=0.0), P(21, 300.0, DOWN)), 1),
+    "frozen before":        ((P(22, 300.0, DOWN), P(50, 300.0, closed=0.0)), 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("phases", "frozen"), FAULTS.values(), ids=FAULTS.keys())
+def test_in_a_fault_it_may_well_show_the_same(phases: Sequence[Phase], frozen: int) -> None:
+    made = hall(measured=True)
+    go(made, [P(5, 300.0), *phases])
+    assert made.watch.frozen == frozen
 
 
 def test_a_frozen_meter_above_the_import_limit_is_no_reason_to_fall_freely() -> None:
