@@ -175,9 +175,10 @@ class ClosedLoop:
         command.rate_w_per_s = 0.0
 
     def signal(self, power_w: float, lease_s: float) -> None:
-        """A regulation signal: so much beside the command's target."""
+        """A regulation signal on a channel that lives: so much beside the command's target."""
         command = self.inputs.command
         command.regulation_seq += 1
+        command.regulation_after = codes.AFTER_BACK
         command.regulation_w = power_w
         command.regulation_ns = round((START_S + self.now_s + lease_s) * NS)
 

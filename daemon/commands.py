@@ -200,7 +200,7 @@ class Desk:
         replaced = self._end("replaced")
         if source >= Source.OPERATOR:
             self.regulation.end("outranked")
-        self.agenda.lift()
+        self._freshen()
         live = self.live = self.follow(command_id, order, source, lease_s)
         live.asked, live.who, live.reason = verb, sender.who, sender.reason
         live.topic, live.correlation = sender.topic, sender.correlation
@@ -213,6 +213,11 @@ class Desk:
         if not later:
             self._stage("accepted", **live.begins)
             live.begins = {}
+
+    def _freshen(self) -> None:
+        """A fresh command: what silence has left where it was may move again."""
+        self.agenda.lift()
+        self.regulation.release(time.monotonic_ns())
 
     def follow(
         self, command_id: str, order: Order, source: Source, lease_s: float, *, resumed: bool = False
@@ -248,6 +253,7 @@ class Desk:
         self.mode = mode
         if Source.REGULATION not in FOLLOWED[mode]:
             self.regulation.end("mode")
+        self.regulation.release(time.monotonic_ns())
         self.journal.stand(mode=str(mode))
         log.info("mode %s, it was %s: asked by %s", mode, before, sender.who)
         message = f"{mode}, it was {before}"
@@ -272,7 +278,7 @@ class Desk:
         """A schedule replaces the one that stands. Raises Rejected."""
         plan = schedule.accept(asked, self.site, time.time(), sender.topic)
         self._drop_plan("replaced")
-        self.agenda.lift()
+        self._freshen()
         followed = Source.SCHEDULE in FOLLOWED[self.mode]
         message = f"{len(plan.intervals)} intervals" + ("" if followed else f"; not followed while in {self.mode}")
         self.answers.say("schedule", plan.id, "accepted", sender, message=message)
@@ -330,7 +336,7 @@ class Desk:
             lost_ns = self.inputs.command.lost_ns
             self.keep(remote.left_ns * 1e-9, lost_s=(now_ns - lost_ns) * 1e-9 if lost_ns else 0.0)
             self.answers.note(id=remote.id, message="channel lost" if lost_ns else "channel back")
-        self.regulation.tick(out, now_ns)
+        self.regulation.tick(out, self.channel, now_ns)
         self._begin_due()
         self._heed_plan()
         self._tell_of_racks(self.hands.tick(out, self.inputs, time.time()))
@@ -365,11 +371,14 @@ class Desk:
 
     @property
     def channel_state(self) -> str:
-        """up, lost, or fresh_command: heard again, but what was held has ended and only a new command replaces it."""
+        """up, lost, or fresh_command: heard again, but what was held has ended and only a new command replaces it.
+
+        What regulation has left is moved by a fresh signal as well.
+        """
         if self.channel.lost:
             return "lost"
         ended = self.live is None and self.inputs.command.lost_ns > 0
-        return "fresh_command" if ended or self.agenda.fixed else "up"
+        return "fresh_command" if ended or self.agenda.fixed or self.regulation.held else "up"
 
     def _progress(self, live: Live, out: views.Outputs, now_ns: int) -> None:
         word = life.progress(live, out, self.purchase, len(self.composed.racks), now_ns)

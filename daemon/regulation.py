@@ -1,20 +1,26 @@
 """Regulation: a signal every few seconds says how far the purchase is to be beside the set point that holds.
 
 It replaces nobody: the default, the schedule and remote commands go on below it. It lives for a few seconds, and a
-signal that does not come ends it: the core brings the purchase back along the normal ramp. A day has 21,600 signals:
-each is answered, and the audit trail has their begin and their end.
+signal that does not come ends it: the core brings the purchase back along the normal ramp, where the channel was heard
+since. Where it was lost, what regulation has moved stays until a fresh signal or command, and for no longer than
+the site waits for a channel where it is a rise. A day has 21,600 signals: each is answered, and the audit trail has
+their begin and their end.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from rampd.daemon.answers import Answers, Sender
 from rampd.daemon.arbitrate import Source
+from rampd.daemon.channel import Channel
 from rampd.daemon.config import Grid
 from rampd.daemon.messages import Rejected, Signal
 from rampd.ext import codes, views
+
+log = logging.getLogger("rampd.regulation")
 
 
 @dataclass(slots=True)
@@ -29,6 +35,7 @@ class Regulation:
     _sender: Sender = field(default_factory=Sender)
     _issued_at: datetime | None = None
     _count: int = 0
+    _lost_ns: int = 0  # since when its channel was silent, 0: it is not held for that
 
     def take(self, signal: Signal, sender: Sender, now_ns: int) -> None:
         """The newest signal holds from here on. Raises Rejected."""
@@ -46,7 +53,9 @@ class Regulation:
         begins = self.id is None
         self.id, self._sender, self._issued_at = signal.id, sender, signal.issued_at
         self._count = 1 if begins else self._count + 1
+        self._lost_ns = 0
         self.slot.regulation_seq += 1
+        self.slot.regulation_after = codes.AFTER_FLAT
         self.slot.regulation_w = power_w
         self.slot.regulation_ns = now_ns + round(lease_s * 1e9)
         self.answers.say(
@@ -66,20 +75,49 @@ class Regulation:
             raise Rejected("limit", f"{power_w / 1e6:+.3f} MW: {offer}", signal.id)
         return power_w
 
-    def tick(self, out: views.Outputs, now_ns: int) -> None:
+    @property
+    def held(self) -> bool:
+        """Whether its channel was lost, and only a fresh signal or command moves what it has left."""
+        return self.slot.regulation_after in (codes.AFTER_HELD, codes.AFTER_LOWER)
+
+    def tick(self, out: views.Outputs, channel: Channel, now_ns: int) -> None:
         """Silence ends it, and so does an emergency."""
         self.barred = bool(out.envelope == codes.EMERGENCY or out.returning)
-        if self.id is not None and self.barred:
+        if self.id is None:
+            return
+        if self.barred:
             self.end("emergency")
-        elif self.id is not None and now_ns >= self.slot.regulation_ns:
+            return
+        if not self._lost_ns and (lost_ns := channel.lost_since(now_ns)):
+            self._hold(lost_ns, now_ns)
+        if self._lost_ns:
+            if now_ns - self._lost_ns >= channel.hold_max_ns:
+                self.end("channel_lost")
+        elif self.slot.regulation_ns <= min(now_ns, channel.heard_ns):
+            # Heard since it ended: nothing but the signal is missing.
             self.end("lease_ended")
+
+    def _hold(self, lost_ns: int, now_ns: int) -> None:
+        """It stays where it has brought the purchase, wherever it was on its way to."""
+        self._lost_ns = lost_ns
+        self.slot.regulation_ns = min(self.slot.regulation_ns, now_ns)
+        self.slot.regulation_after = codes.AFTER_HELD
+        log.warning("channel lost: regulation %s is held where it has brought the purchase", self.id)
+        self.answers.note(id=self.id, message="channel lost")
+
+    def release(self, now_ns: int) -> None:
+        """A fresh command: what was regulated goes back, or the command begins there. A signal that holds goes on."""
+        if now_ns >= self.slot.regulation_ns:
+            self.end("replaced" if self._lost_ns else "lease_ended")
+            self.slot.regulation_after = codes.AFTER_BACK
 
     def end(self, code: str) -> None:
         """It holds no more, if one did."""
         if self.id is None:
             return
-        ended, self.id, self._issued_at = self.id, None, None
+        ended, self.id, self._issued_at, self._lost_ns = self.id, None, None, 0
         self.slot.regulation_ns = 0
+        self.slot.regulation_after = codes.AFTER_LOWER if code == "channel_lost" else codes.AFTER_BACK
         self.answers.say(
             "regulation", ended, "ended", self._sender, source=Source.REGULATION, code=code,
             message=f"{self._count} signals",

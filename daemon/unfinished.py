@@ -1,8 +1,8 @@
 """What the core has begun and a restart must not forget: racks that rest between changes, a shed, a return after it.
 
-In the journal it stands by the wall clock, racks by their names. What is taken up again bars no rack for longer than
-its minimum times and its budget do, and no site for longer than a return lasts, whatever the file says and whichever
-way the clock was set.
+So is a purchase that regulation has lowered: it comes back as slowly as after an emergency. In the journal it stands
+by the wall clock, racks by their names. What is taken up again bars no rack for longer than its minimum times and its
+budget do, and no site for longer than a return lasts, whatever the file says and whichever way the clock was set.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ class Unfinished:
         if out.started and (found != self._emergency or set_anew):
             self._emergency = found
             self._stand("emergency", self._emergency_of(out, offset_s))
+        # A stream goes below and above its set point all the time: only its begin and its end are noted.
+        if out.regulated or (out.started and not out.regulating):
+            self._stand("regulated", {"below": True} if out.regulated else {})
 
     def _stand(self, name: str, found: dict[str, Any]) -> None:
         if found != self.journal.rest.get(name, {}):
@@ -94,6 +97,7 @@ class Unfinished:
             self._doubt(inputs, self._resting, now_ns)
             return
         self._restore_rests(inputs, self.journal.rest.get("rests", {}), now_s, now_ns)
+        inputs.regulated = bool(self.journal.rest.get("regulated"))
         found = self.journal.rest.get("emergency")
         if found is not None:
             self._restore_emergency(inputs, found, now_s, now_ns)

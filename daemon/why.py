@@ -34,7 +34,8 @@ SITE_WORDS: Final[dict[codes.SiteWhy, str]] = {
     codes.SiteWhy.SITE_WINDOW: "the purchase has moved as far as a rolling window allows: the reference waits at "
     "{reference_mw:.3f} MW",
     codes.SiteWhy.SITE_RETURN: "the way back after an emergency ends at the mean before it, until a fresh command",
-    codes.SiteWhy.SITE_CHANNEL: "the command's channel is silent: the site holds, for a limited time",
+    codes.SiteWhy.SITE_CHANNEL: "the channel is silent, or was, and regulation waits for a fresh signal or command: "
+    "the site holds, for a limited time",
     codes.SiteWhy.SITE_MINIMUM: "regulation or primary response lead no lower than the site's least of "
     "{min_mw:.3f} MW (min_mw)",
     codes.SiteWhy.SITE_MAXIMUM: "regulation leads no higher than the site's most of {max_mw:.3f} MW (max_mw)",

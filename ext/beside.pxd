@@ -1,7 +1,9 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport DISPATCHED, ESTOP, NORMAL, SITE_IMPORT, SITE_MAXIMUM, SITE_MINIMUM
+from rampd.ext.codes cimport (
+    AFTER_BACK, AFTER_HELD, AFTER_LOWER, DISPATCHED, ESTOP, NORMAL, SITE_CHANNEL, SITE_IMPORT, SITE_MAXIMUM,
+    SITE_MINIMUM, SITE_REFERENCE)
 from rampd.ext.window cimport slope
 
 cdef double droop(const image.Limits *limits, double away_hz) noexcept nogil
@@ -9,8 +11,10 @@ cdef double bounded(double by_w, double at_w, double least_w, double most_w) noe
 cdef double given(const image.Limits *limits, const image.State *state, double at_w) noexcept nogil
 @cython.locals(dispatched=bint)
 cdef double quickest(const image.Limits *limits, const image.State *state) noexcept nogil
+@cython.locals(ended=bint)
+cdef bint stranded(const image.Inputs *inputs, const image.State *state, int64_t now_ns) noexcept nogil
 @cython.locals(emergency=bint)
-cdef void hear(const image.Inputs *inputs, image.State *state, int64_t now_ns) noexcept nogil
+cdef void hear(const image.Inputs *inputs, image.State *state, double moved_w, int64_t now_ns) noexcept nogil
 @cython.locals(up=bint)
 cdef double regulate(const image.Limits *limits, const image.State *state, double moved_w, double dt_s) noexcept nogil
 cdef void stand_beside(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double moved_w,

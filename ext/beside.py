@@ -4,9 +4,9 @@
 
 A regulation signal says how far the purchase is to be beside the set point, every few seconds; it is followed at the
 dispatched limits. One that falls silent ends: what it has moved goes back along the normal ramp, together with what the
-reference moves. The droop asks for as much as the frequency is off. With the reference both lead no lower than the
-site's least, which generation behind the meter needs, regulation no higher than its most, and response no higher than
-the import limit.
+reference moves, once it is known that its channel lives. Until then it stays: silence raises nothing. The droop asks
+for as much as the frequency is off. With the reference both lead no lower than the site's least, which generation
+behind the meter needs, regulation no higher than its most, and response no higher than the import limit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import DISPATCHED, ESTOP, NORMAL, SITE_IMPORT, SITE_MAXIMUM, SITE_MINIMUM
+    from rampd.ext.codes import (
+        AFTER_BACK,
+        AFTER_HELD,
+        AFTER_LOWER,
+        DISPATCHED,
+        ESTOP,
+        NORMAL,
+        SITE_CHANNEL,
+        SITE_IMPORT,
+        SITE_MAXIMUM,
+        SITE_MINIMUM,
+        SITE_REFERENCE,
+    )
     from rampd.ext.window import slope
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -53,12 +65,29 @@ def quickest(limits: Limits, state: State) -> float:
     return limits.site.dispatched_up if dispatched else limits.site.normal_up
 
 
-def hear(inputs: Inputs, state: State, now_ns: int) -> None:
-    """Whether a regulation signal holds and what it wants; in an emergency and on the way back from it none does."""
+def stranded(inputs: Inputs, state: State, now_ns: int) -> bool:
+    """Whether regulation stands where it is because its channel was lost."""
+    command = inputs.command
+    ended = now_ns >= command.regulation_ns and command.regulation_after in (AFTER_HELD, AFTER_LOWER)
+    return ended and state.regulation_w != 0.0
+
+
+def hear(inputs: Inputs, state: State, moved_w: float, now_ns: int) -> None:
+    """Whether a regulation signal holds and what it wants; in an emergency and on the way back from it none does.
+
+    What has ended wants to be where it is, until it is known that its channel lives. One that was lost for too long
+    goes down only, and what it has lowered goes back as far as the reference falls.
+    """
     command = inputs.command
     emergency = state.verb == ESTOP or state.shedding != 0 or state.exceeded != 0 or state.returning != 0
     state.regulating = now_ns < command.regulation_ns and not emergency
-    state.signal_w = command.regulation_w if state.regulating else 0.0
+    state.signal_w = 0.0
+    if state.regulating:
+        state.signal_w = command.regulation_w
+    elif command.regulation_after == AFTER_LOWER:
+        state.signal_w = min(0.0, state.regulation_w + max(0.0, -moved_w))
+    elif command.regulation_after != AFTER_BACK:
+        state.signal_w = state.regulation_w
     if state.regulating and command.regulation_seq != state.regulation_seq:
         state.regulation_seq = command.regulation_seq
         # Slow racks begin with the signal.
@@ -86,12 +115,14 @@ def regulate(limits: Limits, state: State, moved_w: float, dt_s: float) -> float
 def stand_beside(inputs: Inputs, limits: Limits, state: State, moved_w: float, now_ns: int, dt_s: float) -> None:
     """Regulation and response of this tick beside its reference, none during a stop; says which limit holds them."""
     site = limits.site
-    hear(inputs, state, now_ns)
+    hear(inputs, state, moved_w, now_ns)
     state.beside_w = 0.0
     state.response_w = 0.0
     if state.verb == ESTOP:
         state.regulation_w = 0.0
         return
+    if stranded(inputs, state, now_ns) and state.site_why == SITE_REFERENCE:
+        state.site_why = SITE_CHANNEL
     wanted_w = regulate(limits, state, moved_w, dt_s)
     state.regulation_w = bounded(wanted_w, state.reference_w, site.min_w, site.max_w)
     state.response_w = bounded(state.droop_w, state.reference_w + state.regulation_w, site.min_w, site.import_w)

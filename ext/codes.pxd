@@ -27,6 +27,12 @@ cdef enum:
     EMERGENCY = 2
 
 cdef enum:
+    AFTER_FLAT = 0
+    AFTER_BACK = 1
+    AFTER_HELD = 2
+    AFTER_LOWER = 3
+
+cdef enum:
     ACT_NONE = 0
     ACT_WARN = 1
     ACT_NO_RAISE = 2

@@ -44,6 +44,18 @@ class Envelope(IntEnum):
     EMERGENCY = 2
 
 
+class After(IntEnum):
+    """What follows a regulation signal that has ended: the purchase stays where it is, until somebody says more.
+
+    BACK: to the set point. HELD: its channel was lost, it stays. LOWER: for too long, it only goes down.
+    """
+
+    AFTER_FLAT = 0
+    AFTER_BACK = 1
+    AFTER_HELD = 2
+    AFTER_LOWER = 3
+
+
 class Action(IntEnum):
     """The failsafe ladder, in order of severity; the worst of the set of reasons wins."""
 
@@ -189,6 +201,7 @@ NEVER, GOOD, SENTINEL, RANGE, REFUSED = Quality
 AVAILABLE, MANUAL, LOCKED, UNRESPONSIVE = RackState
 STAND, TRACK, HOLD, ESTOP = Verb
 NORMAL, DISPATCHED, EMERGENCY = Envelope
+AFTER_FLAT, AFTER_BACK, AFTER_HELD, AFTER_LOWER = After
 ACT_NONE, ACT_WARN, ACT_NO_RAISE, ACT_HOLD, ACT_DERATE, ACT_SAFE, ACT_SHED, ACT_TRIP = Action
 (
     R_NEVER_READ, R_STALE, R_UNRESPONSIVE, R_SHED, R_METER_NEVER, R_METER_LOST, R_METER_FROZEN, R_METER_IMPLAUSIBLE,

@@ -6,6 +6,7 @@ from rampd.ext.codes cimport (
     R_CHANNEL, R_COMMON, R_CONDENSATION, R_ESTOP, R_IMPORT, R_LEAK, R_LOW_FLOW, R_METER_FROZEN, R_METER_IMPLAUSIBLE,
     R_METER_LOST, R_METER_NEVER, R_NEVER_READ, R_NO_FLOW, R_RETURN, R_RETURN_TURN, R_SHED, R_STALE, R_SUPPLY_DERATE,
     R_SUPPLY_TRIP, R_SUPPLY_WARN, R_UNRESPONSIVE, SECOND_NS, SITE_IMPORT, STAND, UNRESPONSIVE)
+from rampd.ext.beside cimport stranded
 from rampd.ext.crash cimport forget
 from rampd.ext.ladder cimport acts, hold, worst
 
@@ -20,7 +21,7 @@ cdef void unlearn(const image.Limits *limits, image.State *state) noexcept nogil
 cdef void meter(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil
 cdef bint importing(const image.Inputs *inputs, const image.Limits *limits, const image.State *state) noexcept nogil
-@cython.locals(feeder=int64_t, waits=bint)
+@cython.locals(feeder=int64_t, waits=bint, lost=bint)
 cdef void steering(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t now_ns) noexcept nogil
 @cython.locals(supply=int64_t, flow=int64_t, leak=int64_t, dew=int64_t, so=int64_t, warm=bint, met=bint)

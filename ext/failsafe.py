@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
+    from rampd.ext.beside import stranded
     from rampd.ext.codes import (
         ACT_NO_RAISE,
         ACT_SAFE,
@@ -173,7 +174,8 @@ def steering(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     command = inputs.command
     hold(limits, state, 0, R_RETURN, state.returning != 0 and not state.exceeded, now_ns)
     hold(limits, state, 0, R_IMPORT, importing(inputs, limits, state), now_ns)
-    hold(limits, state, 0, R_CHANNEL, command.lost_ns > 0 and command.verb != STAND, now_ns)
+    lost = (command.lost_ns > 0 and command.verb != STAND) or stranded(inputs, state, now_ns)
+    hold(limits, state, 0, R_CHANNEL, lost, now_ns)
     hold(limits, state, 0, R_ESTOP, command.verb == ESTOP, now_ns)
     for feeder in range(limits.site.feeders):
         waits = state.returning != 0 and now_ns < state.return_ns + feeder * limits.site.stagger_ns

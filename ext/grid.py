@@ -235,6 +235,7 @@ def resume(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.return_cap_w = inputs.return_cap_w
     state.returning = inputs.returning
     state.return_ns = inputs.return_ns
+    state.climbing = inputs.regulated
     if inputs.shedding and limits.site.under_steps > 0:
         state.shedding = 1
         state.shed_tier = inputs.shed_tier

@@ -13,6 +13,7 @@ cdef struct Command:            # the one arbitrated command
     int64_t resumed             # it held before a restart: no fresh one
     int64_t regulation_seq      # a new number is a new regulation signal
     int64_t regulation_ns       # end of its lease
+    int64_t regulation_after    # what follows that: AFTER_FLAT until more is known
     double target_w
     double ramp_s               # <= 0: not given
     double rate_w_per_s         # <= 0: not given
@@ -25,6 +26,7 @@ cdef struct Inputs:
     int64_t shed_tier
     int64_t returning
     int64_t return_ns
+    int64_t regulated           # the purchase was below its set point by regulation
     double return_cap_w         # 0: not known
     double *value               # [slots]
     int64_t *at_ns              # [slots] when the request was sent
@@ -170,6 +172,7 @@ cdef struct State:              # the step's own memory
     int64_t envelope
     int64_t regulating          # a regulation signal holds
     int64_t regulation_seq      # and this is its number
+    int64_t climbing            # what a restart found regulated down comes back slowly, until a fresh command
     int64_t lapsed              # the lease of seq has ended
     int64_t meter_at_ns
     int64_t meter_good          # fresh now
@@ -461,6 +464,7 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t shed_tier
     int64_t returning
     int64_t return_ns
+    int64_t regulated           # the purchase is below its set point by regulation, or still on its way back
     int64_t rests               # and how often free_ns and worn_ns have changed
     double return_cap_w
     double reference_w          # without the primary response

@@ -70,6 +70,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.shed_tier = state.shed_tier
     out.returning = state.returning
     out.return_ns = state.return_ns
+    out.regulated = state.regulation_w < 0.0 or state.climbing
     out.rests = state.rests
     out.return_cap_w = state.return_cap_w
     out.reference_w = state.reference_w

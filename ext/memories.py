@@ -23,6 +23,7 @@ class State(ctypes.Structure):
     envelope: int
     regulating: int
     regulation_seq: int
+    climbing: int
     lapsed: int
     meter_at_ns: int
     meter_good: int

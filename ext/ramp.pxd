@@ -2,8 +2,8 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    DISPATCHED, EMERGENCY, ENDLESS, ESTOP, HOLD, NORMAL, S_CURVE, SITE_CHANNEL, SITE_FREQUENCY, SITE_REFERENCE,
-    SITE_RETURN, SITE_WINDOW, STAND, TRACK)
+    AFTER_BACK, DISPATCHED, EMERGENCY, ENDLESS, ESTOP, HOLD, NORMAL, S_CURVE, SITE_CHANNEL, SITE_FREQUENCY,
+    SITE_REFERENCE, SITE_RETURN, SITE_WINDOW, STAND, TRACK)
 from rampd.ext.grid cimport blind, come_back
 from rampd.ext.window cimport highest, lowest, note, slope
 

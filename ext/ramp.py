@@ -14,6 +14,7 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import (
+        AFTER_BACK,
         DISPATCHED,
         EMERGENCY,
         ENDLESS,
@@ -60,7 +61,7 @@ def envelope(limits: Limits, state: State, noise_w: float, up: bool) -> float:
         most = site.dispatched_up if up else site.dispatched_down
     else:
         most = site.normal_up if up else site.normal_down
-    if state.returning and up:
+    if (state.returning or state.climbing) and up:
         most = min(most, site.return_up)
     return min(most, slope(limits, state.envelope, noise_w, up))
 
@@ -100,7 +101,9 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.verb = command.verb
     state.lapsed = 0
     state.curve_s = 0.0
-    if now_ns >= command.regulation_ns:
+    if not command.resumed:
+        state.climbing = 0
+    if now_ns >= command.regulation_ns and command.regulation_after == AFTER_BACK:
         # Nobody regulates any more: the command begins where that has brought the purchase.
         state.reference_w += state.regulation_w
         state.beside_w -= state.regulation_w

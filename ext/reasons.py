@@ -91,8 +91,9 @@ TABLE: Final = (
         "an emergency: racks go down at once, without ramp limit, nothing rises, and the load comes back slowly",
         clear_s=10.0),
     Line(Reason.R_CHANNEL, "channel", "site", HOLD,
-        "the channel of the live command is silent",
-        "the reference holds; after hold_max_s to the default, never up; then only a fresh command raises",
+        "the channel of the live command is silent, or that of regulation was and no fresh signal or command came",
+        "the reference holds, and regulation; after hold_max_s to the default, never up; then only a fresh command "
+        "raises",
         steers=True),
     Line(Reason.R_ESTOP, "estop", "site", TRIP,
         "an emergency stop was commanded", "all racks go to their least at once", reset=True, steers=True),

@@ -26,6 +26,7 @@ class Command(ctypes.Structure):
     resumed: int
     regulation_seq: int
     regulation_ns: int
+    regulation_after: int
     target_w: float
     ramp_s: float
     rate_w_per_s: float
@@ -42,6 +43,7 @@ class Inputs(ctypes.Structure):
     shed_tier: int
     returning: int
     return_ns: int
+    regulated: int
     return_cap_w: float
     value: Doubles
     at_ns: Longs
@@ -207,6 +209,7 @@ class Outputs(ctypes.Structure):
     shed_tier: int
     returning: int
     return_ns: int
+    regulated: int
     rests: int
     return_cap_w: float
     reference_w: float

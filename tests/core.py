@@ -162,6 +162,7 @@ class World:
             inputs.free_ns[i], inputs.worn_ns[i] = (at_ns if at_ns > self.now_ns else 0 for at_ns in (free_ns, worn_ns))
         inputs.shedding, inputs.shed_tier = out.shedding, out.shed_tier
         inputs.returning, inputs.return_ns = out.returning, out.return_ns
+        inputs.regulated = out.regulated
         emergency = out.shedding or out.returning or out.verb == codes.ESTOP
         inputs.return_cap_w = max(1.0, out.return_cap_w) if emergency else 0.0
         self.memory, self.out = Memory(self.configuration), OutputWall(self.configuration)

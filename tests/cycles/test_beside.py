@@ -17,6 +17,7 @@ NOTHING = codes.SITE_REFERENCE
 def site(reference_kw: float = 800.0, **options: object) -> World:
     made = world(min_w=300e3, max_w=1000e3, import_w=1100e3, **options)
     made.state.reference_w = made.state.goal_w = 1e3 * reference_kw
+    made.inputs.command.regulation_after = codes.AFTER_BACK
     return made
 
 
@@ -27,9 +28,10 @@ def beside(made: World, seconds: float = 1.0, moved_kw: float = 0.0) -> World:
     return made
 
 
-def signal(made: World, kw: float, lease_s: float = 12.0) -> None:
+def signal(made: World, kw: float, lease_s: float = 12.0, after: int = codes.AFTER_BACK) -> None:
     command = made.inputs.command
     command.regulation_seq += 1
+    command.regulation_after = after
     command.regulation_w, command.regulation_ns = 1e3 * kw, made.now_ns + round(lease_s * NS)
 
 
@@ -88,6 +90,51 @@ def test_a_signal_is_followed_at_the_dispatched_limits_and_ends_along_the_normal
     signal(made, -10.0, lease_s=5.0)
     assert [beside(made).state.regulation_w / 1e3 for _ in range(5)] == [55.0, 25.0, -5.0, -10.0, 0.0]
     assert [beside(made).state.regulation_w / 1e3 for _ in range(2)] == [0.0, 0.0]
+
+
+AFTER = {
+    # what is said of it, kW that the reference moves in the same second, of regulation -> a second later, what holds
+    "nothing yet":                        (codes.AFTER_FLAT, 0.0, -40.0, -40.0, NOTHING),
+    "nothing yet, up":                    (codes.AFTER_FLAT, 0.0, 40.0, 40.0, NOTHING),
+    "nothing yet, the reference moves":   (codes.AFTER_FLAT, -5.0, -40.0, -40.0, NOTHING),
+    "its channel is lost":                (codes.AFTER_HELD, 0.0, -40.0, -40.0, codes.SITE_CHANNEL),
+    "lost, up":                           (codes.AFTER_HELD, 0.0, 40.0, 40.0, codes.SITE_CHANNEL),
+    "lost, nothing regulated":            (codes.AFTER_HELD, 0.0, 0.0, 0.0, NOTHING),
+    "for too long":                       (codes.AFTER_LOWER, 0.0, -40.0, -40.0, codes.SITE_CHANNEL),
+    "for too long, the reference rises":  (codes.AFTER_LOWER, 5.0, -40.0, -40.0, codes.SITE_CHANNEL),
+    "for too long, the reference falls":  (codes.AFTER_LOWER, -6.0, -40.0, -34.0, codes.SITE_CHANNEL),
+    "for too long, the last of it":       (codes.AFTER_LOWER, -6.0, -4.0, 0.0, codes.SITE_CHANNEL),
+    "for too long, up":                   (codes.AFTER_LOWER, 0.0, 40.0, 30.0, codes.SITE_CHANNEL),
+    "for too long, up, it falls":         (codes.AFTER_LOWER, -6.0, 40.0, 36.0, codes.SITE_CHANNEL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", AFTER.values(), ids=AFTER.keys())
+def test_silence_raises_nothing(row: tuple[int, float, float, float, int]) -> None:
+    after, moved_kw, regulation_kw, expected_kw, why = row
+    made = site()
+    signal(made, regulation_kw, lease_s=0.5, after=after)
+    made.state.regulation_w = 1e3 * regulation_kw
+    state = beside(made, moved_kw=moved_kw).state
+    assert (state.regulation_w / 1e3, state.site_why) == (pytest.approx(expected_kw), why)
+    if expected_kw == regulation_kw:
+        # Slow racks look no further either.
+        assert interpreted.beside.given(made.limits, state, state.reference_w) == 1e3 * expected_kw
+
+
+@pytest.mark.parametrize(("after", "begins_kw"), [(codes.AFTER_BACK, 760.0), (codes.AFTER_HELD, 800.0)])
+def test_a_command_begins_where_regulation_has_brought_the_purchase_once_that_goes_back(
+    after: int, begins_kw: float
+) -> None:
+    """An interval of a schedule that begins in the silence leaves it beside."""
+    made = site()
+    made.state.regulation_w = made.state.beside_w = -40e3
+    made.state.meter_w, made.state.meter_good = 760e3, 1
+    made.inputs.command.regulation_after = after
+    made.command(codes.TRACK, 900e3)
+    interpreted.ramp.take(made.inputs, made.limits, made.state, made.now_ns)
+    assert made.state.reference_w == 1e3 * begins_kw
+    assert made.state.reference_w + made.state.regulation_w == 760e3
 
 
 END = {

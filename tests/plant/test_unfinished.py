@@ -46,6 +46,8 @@ class Site(DeskLoop):
     def begin(self) -> None:
         """As `run.Daemon` does it at its start."""
         self.open(Journal.open(self.path))
+        # The image of a new process knows of no signal.
+        self.loop.inputs.command.regulation_ns = 0
         restart.resume(self.desk)
         self.unfinished = Unfinished(self.loop.composed, self.desk.journal)
         self.unfinished.restore(self.loop.inputs, self.time(), self.monotonic_ns())

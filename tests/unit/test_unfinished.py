@@ -86,6 +86,30 @@ def written(folder: Path, rest: dict[str, Any]) -> Path:
     return path
 
 
+def test_that_regulation_has_lowered_the_purchase_is_known_until_it_is_back(tmp_path: Path) -> None:
+    path = tmp_path / "commands.json"
+    made = Process(site(tmp_path), path)
+    steps = [  # regulating, below -> what the journal has, whether that is news
+        (1, 0, False, False),
+        (1, 1, True, True),
+        (1, 0, True, False),
+        (1, 1, True, False),
+        (0, 1, True, False),
+        (0, 0, False, True),
+        (0, 1, True, True),
+    ]
+    for regulating, below, known, news in steps:
+        made.out.regulating, made.out.regulated = regulating, below
+        assert made.tick() == news
+        assert ("regulated" in made.journal.rest) == known
+    made.journal.save()
+    again = Process(site(tmp_path / "b"), path)
+    assert again.inputs.regulated == 1
+    again.out.started = 0
+    assert not again.tick()
+    assert "regulated" in again.journal.rest
+
+
 def test_racks_rest_on_by_their_names(tmp_path: Path) -> None:
     path = tmp_path / "commands.json"
     first = Process(site(tmp_path / "a"), path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from rampd.daemon.journal import Journal
 from rampd.daemon.site import Composed, compose
 from rampd.ext import codes
-from tests.office import Clock, Office
+from tests.office import Clock, Office, S
 
 
 @pytest.fixture
@@ -146,6 +147,106 @@ def test_an_emergency_ends_it_and_so_does_the_way_back(office: Office, fields: d
     office.out.envelope, office.out.returning = codes.NORMAL, 0
     office.tick()
     assert office.last(office.send("regulation", part=0.2)) == ("accepted", "ok")
+
+
+def after(office: Office) -> codes.After:
+    """What the core is told of the end of a signal."""
+    return codes.After(office.inputs.command.regulation_after)
+
+
+def silence(office: Office, seconds: float) -> None:
+    office.silent = True
+    office.run(seconds)
+    office.silent = False
+
+
+def test_it_goes_back_only_where_the_channel_was_heard_since(office: Office) -> None:
+    signal = office.send("regulation", part=-1, lease_s=3)
+    assert after(office) is codes.AFTER_FLAT
+    office.run(1.0)
+    silence(office, 4.0)
+    # Over, and nobody knows yet whether the signal alone is missing.
+    assert (regulation(office)[1], after(office), office.desk.regulation.id) == (0.0, codes.AFTER_FLAT, signal)
+    office.tick()
+    assert office.last(signal) == ("ended", "lease_ended")
+    assert after(office) is codes.AFTER_BACK
+    office.send("regulation", part=-1)
+    assert after(office) is codes.AFTER_FLAT
+
+
+def test_a_lost_channel_holds_it_where_it_is_until_a_fresh_signal(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    signal = office.send("regulation", part=-1)
+    silence(office, 5.2)
+    assert (regulation(office)[1], after(office)) == (0.0, codes.AFTER_HELD)
+    assert f"regulation {signal} is held" in caplog.text
+    office.run(30.0)
+    assert (after(office), office.desk.channel_state) == (codes.AFTER_HELD, "fresh_command")
+    assert office.desk.regulation.id == signal
+    fresh = office.send("regulation", part=-0.5)
+    assert office.last(fresh) == ("accepted", "ok")
+    assert (regulation(office), after(office)) == ((-25.0, pytest.approx(12.0)), codes.AFTER_FLAT)
+    office.tick()
+    assert office.desk.channel_state == "up"
+    assert [line["stage"] for line in trail(office)] == ["accepted"]
+
+
+def test_after_the_longest_hold_it_only_goes_down_until_a_fresh_command(office: Office) -> None:
+    signal = office.send("regulation", part=-1)
+    silence(office, office.desk.channel.hold_max_ns / S + 1)
+    assert office.last(signal) == ("ended", "channel_lost")
+    office.run(10.0)
+    assert (after(office), office.desk.channel_state) == (codes.AFTER_LOWER, "fresh_command")
+    office.send("setpoint", percent=50)
+    office.tick()
+    assert (after(office), office.desk.channel_state) == (codes.AFTER_BACK, "up")
+
+
+FRESH = {
+    "a set point":   ("setpoint", {"percent": 50}),
+    "a hold":        ("hold", {}),
+    "a release":     ("release", {}),
+    "a schedule":    ("schedule", {"intervals": []}),
+    "a mode":        ("mode", {"mode": "remote", "who": "operator:ann"}),
+    "a stop":        ("estop", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "fields"), FRESH.values(), ids=FRESH.keys())
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_fresh_command_lets_it_go_and_what_holds_alone(
+    office: Office, lost: bool, verb: str, fields: dict[str, Any]
+) -> None:
+    signal = office.send("regulation", part=-1)
+    if lost:
+        silence(office, 6.0)
+        office.tick()
+    office.send(verb, **fields)
+    ends = lost or verb == "estop"
+    assert after(office) is (codes.AFTER_BACK if ends else codes.AFTER_FLAT)
+    assert (office.desk.regulation.id is None) == ends
+    if lost:
+        assert office.last(signal) == ("ended", "outranked" if verb == "estop" else "replaced")
+
+
+def test_an_interval_of_the_schedule_is_no_fresh_command(office: Office) -> None:
+    ends = [office.clock.stamp(seconds) for seconds in (-1, 8, 600)]
+    intervals = [{"start": a, "end": b, "percent": 50} for a, b in pairwise(ends)]
+    office.send("schedule", intervals=intervals)
+    office.send("regulation", part=-1)
+    seq = office.slot()[0]
+    silence(office, 10.0)
+    assert office.slot()[0] == seq + 1
+    assert after(office) is codes.AFTER_HELD
+
+
+def test_an_emergency_ends_what_is_held(office: Office) -> None:
+    signal = office.send("regulation", part=-1)
+    silence(office, 6.0)
+    office.out.returning = 1
+    office.tick()
+    assert (office.last(signal), after(office)) == (("ended", "emergency"), codes.AFTER_BACK)
 
 
 def test_a_restart_begins_without(office: Office, composed: Composed, clock: Clock) -> None:
