@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from rampd.daemon.answers import Answers, Sender
 from rampd.daemon.arbitrate import Source
@@ -21,6 +22,9 @@ from rampd.daemon.messages import Rejected, Signal
 from rampd.ext import codes, views
 
 log = logging.getLogger("rampd.regulation")
+
+SHORT_PART: Final = 0.01
+"""Of what the site offers: so much less is short."""
 
 
 @dataclass(slots=True)
@@ -36,6 +40,11 @@ class Regulation:
     _issued_at: datetime | None = None
     _count: int = 0
     _lost_ns: int = 0  # since when its channel was silent, 0: it is not held for that
+    _short: str | None = None  # the signal of which it was said last that not all of it can be given
+    _told: bool = False  # and whether that was said of this stream
+    _stands_w: float = 0.0
+    _blind: bool = False
+    _faulty: bool = False
 
     def take(self, signal: Signal, sender: Sender, now_ns: int) -> None:
         """The newest signal holds from here on. Raises Rejected."""
@@ -53,6 +62,8 @@ class Regulation:
         begins = self.id is None
         self.id, self._sender, self._issued_at = signal.id, sender, signal.issued_at
         self._count = 1 if begins else self._count + 1
+        self._told = self._told and not begins
+        hindrance = self._hindrance(power_w)
         self._lost_ns = 0
         self.slot.regulation_seq += 1
         self.slot.regulation_after = codes.AFTER_FLAT
@@ -60,7 +71,8 @@ class Regulation:
         self.slot.regulation_ns = now_ns + round(lease_s * 1e9)
         self.answers.say(
             "regulation", signal.id, "accepted", sender, source=Source.REGULATION, routine=not begins,
-            message=f"within {self.grid.regulation_mw:g} MW of the set point" if begins else "",
+            code="held" if hindrance else "ok",
+            message=hindrance or (f"within {self.grid.regulation_mw:g} MW of the set point" if begins else ""),
             asked={"regulation_w": round(power_w, 1), "lease_s": lease_s},
         )  # fmt: skip
 
@@ -75,6 +87,14 @@ class Regulation:
             raise Rejected("limit", f"{power_w / 1e6:+.3f} MW: {offer}", signal.id)
         return power_w
 
+    def _hindrance(self, power_w: float) -> str:
+        """What keeps a signal from being followed now, although it holds."""
+        if self._faulty:
+            return "a fault of the grid holds everything: it is followed ten seconds after that"
+        if self._blind and power_w > self._stands_w:
+            return "the site meter cannot be read, or is not believed: nothing rises until it is"
+        return ""
+
     @property
     def held(self) -> bool:
         """Whether its channel was lost, and only a fresh signal or command moves what it has left."""
@@ -83,6 +103,8 @@ class Regulation:
     def tick(self, out: views.Outputs, channel: Channel, now_ns: int) -> None:
         """Silence ends it, and so does an emergency."""
         self.barred = bool(out.envelope == codes.EMERGENCY or out.returning)
+        self._faulty, self._blind = out.site_why == codes.SITE_FAULT, not out.meter_good
+        self._stands_w = out.regulation_w
         if self.id is None:
             return
         if self.barred:
@@ -96,6 +118,22 @@ class Regulation:
         elif self.slot.regulation_ns <= min(now_ns, channel.heard_ns):
             # Heard since it ended: nothing but the signal is missing.
             self.end("lease_ended")
+        elif out.regulating and out.regulation_seq == self.slot.regulation_seq:
+            self._measure(out)
+
+    def _measure(self, out: views.Outputs) -> None:
+        """Says once of a signal what the site cannot give of it."""
+        short_w, asked_w = out.unmet_w, self.slot.regulation_w
+        if self.id == self._short or abs(short_w) <= SHORT_PART * self.grid.regulation_mw * 1e6:
+            return
+        side = "higher" if short_w > 0.0 else "lower"
+        self.answers.say(
+            "regulation", self.id or "", "partial", self._sender, source=Source.REGULATION, code="short",
+            routine=self._told,
+            message=f"{abs(short_w) / 1e6:.3f} MW short of {asked_w / 1e6:+.3f} MW: the purchase goes no {side} than "
+            f"{(out.reference_w + asked_w - short_w) / 1e6:.3f} MW",
+        )  # fmt: skip
+        self._short, self._told = self.id, True
 
     def _hold(self, lost_ns: int, now_ns: int) -> None:
         """It stays where it has brought the purchase, wherever it was on its way to."""

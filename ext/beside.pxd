@@ -2,12 +2,13 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    AFTER_BACK, AFTER_HELD, AFTER_LOWER, DISPATCHED, ESTOP, NORMAL, SITE_CHANNEL, SITE_IMPORT, SITE_MAXIMUM,
-    SITE_MINIMUM, SITE_REFERENCE)
+    AFTER_BACK, AFTER_HELD, AFTER_LOWER, DISPATCHED, ESTOP, NORMAL, SITE_CHANNEL, SITE_FLOOR, SITE_IMPORT,
+    SITE_MAXIMUM, SITE_MINIMUM, SITE_REFERENCE, SITE_ROOM)
 from rampd.ext.window cimport slope
 
 cdef double droop(const image.Limits *limits, double away_hz) noexcept nogil
 cdef double bounded(double by_w, double at_w, double least_w, double most_w) noexcept nogil
+cdef double regulable(const image.Limits *limits, const image.State *state, double by_w, double at_w) noexcept nogil
 cdef double given(const image.Limits *limits, const image.State *state, double at_w) noexcept nogil
 @cython.locals(dispatched=bint)
 cdef double quickest(const image.Limits *limits, const image.State *state) noexcept nogil
@@ -19,3 +20,4 @@ cdef void hear(const image.Inputs *inputs, image.State *state, double moved_w, i
 cdef double regulate(const image.Limits *limits, const image.State *state, double moved_w, double dt_s) noexcept nogil
 cdef void stand_beside(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double moved_w,
                        int64_t now_ns, double dt_s) noexcept nogil
+cdef void bind(const image.Limits *limits, image.State *state, double regulation_w, double response_w) noexcept nogil

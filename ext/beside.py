@@ -6,7 +6,8 @@ A regulation signal says how far the purchase is to be beside the set point, eve
 dispatched limits. One that falls silent ends: what it has moved goes back along the normal ramp, together with what the
 reference moves, once it is known that its channel lives. Until then it stays: silence raises nothing. The droop asks
 for as much as the frequency is off. With the reference both lead no lower than the site's least, which generation
-behind the meter needs, regulation no higher than its most, and response no higher than the import limit.
+behind the meter needs, regulation no higher than its most, and response no higher than the import limit. Regulation
+leads no farther than the racks can follow either: what they cannot give does not wait for them.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ if not cython.compiled:
         ESTOP,
         NORMAL,
         SITE_CHANNEL,
+        SITE_FLOOR,
         SITE_IMPORT,
         SITE_MAXIMUM,
         SITE_MINIMUM,
         SITE_REFERENCE,
+        SITE_ROOM,
     )
     from rampd.ext.window import slope
 if TYPE_CHECKING:
@@ -52,10 +55,22 @@ def bounded(by_w: float, at_w: float, least_w: float, most_w: float) -> float:
     return min(max(by_w, min(0.0, least_w - at_w)), max(0.0, most_w - at_w))
 
 
+def regulable(limits: Limits, state: State, by_w: float, at_w: float) -> float:
+    """What the site's least and most, and the racks', leave of regulation beside a reference; W.
+
+    Upward a little more: what racks want is found out by giving it. Racks that were not looked at yet bound nothing.
+    """
+    site = limits.site
+    most_w = site.max_w
+    if state.most_w != 0.0:
+        most_w = min(most_w, state.most_w + 0.0025 * site.max_w)
+    return bounded(by_w, at_w, max(site.min_w, state.least_w), most_w)
+
+
 def given(limits: Limits, state: State, at_w: float) -> float:
     """What will stand beside a reference once regulation is where its signal wants it; W."""
     site = limits.site
-    regulation_w = bounded(state.signal_w, at_w, site.min_w, site.max_w)
+    regulation_w = regulable(limits, state, state.signal_w, at_w)
     return regulation_w + bounded(state.droop_w, at_w + regulation_w, site.min_w, site.import_w)
 
 
@@ -95,14 +110,14 @@ def hear(inputs: Inputs, state: State, moved_w: float, now_ns: int) -> None:
 
 
 def regulate(limits: Limits, state: State, moved_w: float, dt_s: float) -> float:
-    """Where regulation stands after this tick, in which the reference has moved by so much; W.
+    """Where regulation wants to be after this tick, in which the reference has moved by so much; W.
 
-    The load's own noise does not keep what has ended from going back.
+    The load's own noise does not keep what has ended from going back. Without a meter nothing rises.
     """
     site = limits.site
-    if state.fault_hold:
-        return state.regulation_w
     up = state.signal_w > state.regulation_w
+    if state.fault_hold or (up and not state.meter_good):
+        return state.regulation_w
     if state.regulating:
         most = min(site.dispatched_up if up else site.dispatched_down, slope(limits, DISPATCHED, 0.0, up))
         step_w = most * dt_s
@@ -118,18 +133,30 @@ def stand_beside(inputs: Inputs, limits: Limits, state: State, moved_w: float, n
     hear(inputs, state, moved_w, now_ns)
     state.beside_w = 0.0
     state.response_w = 0.0
+    state.unmet_w = 0.0
     if state.verb == ESTOP:
         state.regulation_w = 0.0
         return
     if stranded(inputs, state, now_ns) and state.site_why == SITE_REFERENCE:
         state.site_why = SITE_CHANNEL
     wanted_w = regulate(limits, state, moved_w, dt_s)
-    state.regulation_w = bounded(wanted_w, state.reference_w, site.min_w, site.max_w)
+    if state.regulating:
+        state.unmet_w = state.signal_w - regulable(limits, state, state.signal_w, state.reference_w)
+    if not state.fault_hold:
+        state.regulation_w = regulable(limits, state, wanted_w, state.reference_w)
     state.response_w = bounded(state.droop_w, state.reference_w + state.regulation_w, site.min_w, site.import_w)
     state.beside_w = state.regulation_w + state.response_w
-    if state.regulation_w > wanted_w or state.response_w > state.droop_w:
+    bind(limits, state, state.regulation_w - wanted_w, state.response_w - state.droop_w)
+
+
+def bind(limits: Limits, state: State, regulation_w: float, response_w: float) -> None:
+    """Says which limit holds regulation or response, by how far each is from what it wants to be."""
+    site = limits.site
+    if regulation_w > 0.0:
+        state.site_why = SITE_FLOOR if state.least_w > site.min_w else SITE_MINIMUM
+    elif response_w > 0.0:
         state.site_why = SITE_MINIMUM
-    elif state.response_w < state.droop_w:
+    elif response_w < 0.0:
         state.site_why = SITE_IMPORT
-    elif state.regulation_w < wanted_w:
-        state.site_why = SITE_MAXIMUM
+    elif regulation_w < 0.0:
+        state.site_why = SITE_ROOM if state.reference_w + state.regulation_w < site.max_w else SITE_MAXIMUM

@@ -244,6 +244,7 @@ cdef struct State:              # the step's own memory
     double droop_w              # primary frequency response that the frequency asks for, of purchase
     double response_w           # and what the site's limits leave of it
     double signal_w             # what a regulation signal wants beside the reference; 0: none holds
+    double unmet_w              # and what of that the limits of racks and site do not leave
     double regulation_w         # how far that has come
     double beside_w             # both in sum: what is purchased beside the reference
     double return_cap_w
@@ -457,6 +458,7 @@ cdef struct Outputs:            # the read-only snapshot
     int64_t envelope
     int64_t lapsed
     int64_t regulating          # a regulation signal is followed
+    int64_t regulation_seq      # this one
     int64_t started
     int64_t meter_good
     int64_t site_why
@@ -469,6 +471,7 @@ cdef struct Outputs:            # the read-only snapshot
     double return_cap_w
     double reference_w          # without the primary response
     double regulation_w         # beside the reference
+    double unmet_w              # what of the signal cannot be given
     double response_w           # primary response as far as there is room for it, beside both
     double goal_w
     double power_w              # meter, last good

@@ -63,6 +63,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.envelope = EMERGENCY if state.shedding or state.exceeded else state.envelope
     out.lapsed = state.lapsed
     out.regulating = state.regulating
+    out.regulation_seq = state.regulation_seq
     out.started = state.started
     out.meter_good = state.meter_good
     out.site_why = state.site_why
@@ -75,6 +76,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.return_cap_w = state.return_cap_w
     out.reference_w = state.reference_w
     out.regulation_w = state.regulation_w
+    out.unmet_w = state.unmet_w
     out.response_w = responds(state)
     out.goal_w = state.goal_w
     out.power_w = inputs.value[limits.site.power_slot]

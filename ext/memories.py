@@ -95,6 +95,7 @@ class State(ctypes.Structure):
     droop_w: float
     response_w: float
     signal_w: float
+    unmet_w: float
     regulation_w: float
     beside_w: float
     return_cap_w: float

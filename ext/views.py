@@ -202,6 +202,7 @@ class Outputs(ctypes.Structure):
     envelope: int
     lapsed: int
     regulating: int
+    regulation_seq: int
     started: int
     meter_good: int
     site_why: int
@@ -214,6 +215,7 @@ class Outputs(ctypes.Structure):
     return_cap_w: float
     reference_w: float
     regulation_w: float
+    unmet_w: float
     response_w: float
     goal_w: float
     power_w: float

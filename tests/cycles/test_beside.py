@@ -18,6 +18,7 @@ def site(reference_kw: float = 800.0, **options: object) -> World:
     made = world(min_w=300e3, max_w=1000e3, import_w=1100e3, **options)
     made.state.reference_w = made.state.goal_w = 1e3 * reference_kw
     made.inputs.command.regulation_after = codes.AFTER_BACK
+    made.state.meter_good = 1
     return made
 
 
@@ -70,6 +71,53 @@ def test_both_stay_within_the_sites_limits(row: tuple[float, float, float, float
     assert state.site_why == why
     # Where slow racks will find it is the same, once the signal is followed.
     assert interpreted.beside.given(made.limits, state, state.reference_w) == pytest.approx(state.beside_w)
+
+
+RACKS = {
+    # kW of reference, signal, that the racks can go down and up to -> of regulation, unmet, what holds it
+    "not looked at yet":               (800.0, -100.0, 0.0, 0.0, -100.0, 0.0, NOTHING),
+    "all of it":                       (800.0, -100.0, 650.0, 900.0, -100.0, 0.0, NOTHING),
+    "no lower than the racks go":      (800.0, -100.0, 750.0, 900.0, -50.0, -50.0, codes.SITE_FLOOR),
+    "at their floor":                  (750.0, -100.0, 750.0, 900.0, 0.0, -100.0, codes.SITE_FLOOR),
+    "below it by its set point":       (740.0, -100.0, 750.0, 900.0, 0.0, -100.0, codes.SITE_FLOOR),
+    "the site's least is higher":      (350.0, -100.0, 290.0, 900.0, -50.0, -50.0, codes.SITE_MINIMUM),
+    "no higher, but for a little":     (800.0, 100.0, 650.0, 850.0, 52.5, 47.5, codes.SITE_ROOM),
+    "the site's most is lower":        (950.0, 100.0, 650.0, 1050.0, 50.0, 50.0, codes.SITE_MAXIMUM),
+    "more than they want already":     (900.0, 100.0, 650.0, 850.0, 0.0, 100.0, codes.SITE_ROOM),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", RACKS.values(), ids=RACKS.keys())
+def test_regulation_stays_within_what_racks_can_do(row: tuple[float, float, float, float, float, float, int]) -> None:
+    reference_kw, signal_kw, least_kw, most_kw, regulation_kw, unmet_kw, why = row
+    made = site(reference_kw)
+    signal(made, signal_kw)
+    made.state.least_w, made.state.most_w = 1e3 * least_kw, 1e3 * most_kw
+    state = beside(made).state
+    assert (state.regulation_w / 1e3, state.unmet_w / 1e3) == pytest.approx((regulation_kw, unmet_kw))
+    assert state.site_why == why
+    assert interpreted.beside.given(made.limits, state, state.reference_w) == pytest.approx(state.beside_w)
+    # What could not be given is not waiting: a signal that leads back is followed from here.
+    signal(made, 0.5 * regulation_kw)
+    state = beside(made, seconds=0.01).state
+    assert abs(state.regulation_w / 1e3 - regulation_kw) == pytest.approx(min(4.0, abs(0.5 * regulation_kw)))
+    assert state.unmet_w == 0.0
+
+
+@pytest.mark.parametrize(("signal_kw", "expected_kw"), [(50.0, 0.0), (-50.0, -50.0)])
+def test_without_a_meter_it_only_goes_down(signal_kw: float, expected_kw: float) -> None:
+    made = site()
+    signal(made, signal_kw)
+    made.state.meter_good = 0
+    assert beside(made).state.regulation_w == 1e3 * expected_kw
+
+
+def test_a_fault_moves_it_for_no_limit() -> None:
+    made = site()
+    signal(made, -50.0)
+    beside(made)
+    made.state.least_w, made.state.fault_hold = 790e3, 1
+    assert beside(made).state.regulation_w == -50e3
 
 
 def test_a_stop_has_none() -> None:

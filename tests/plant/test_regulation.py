@@ -64,6 +64,41 @@ def test_after_silence_it_goes_back_along_the_normal_ramp(loop: ClosedLoop, sign
     assert loop.vetoes() == 0
 
 
+def test_at_the_racks_floor_nothing_winds_up(loop: ClosedLoop) -> None:
+    """At 36 %; the racks' least and the rest of the hall take 30."""
+    loop.command(part(loop, 0.36), ramp_s=5.0)
+    loop.run(30.0)
+    for _ in range(5):
+        loop.signal(part(loop, -0.2), LEASE_S)
+        out = loop.run(4.0)
+    assert out.regulation_w == pytest.approx(out.least_w - part(loop, 0.36), abs=part(loop, 0.002))
+    assert out.unmet_w == pytest.approx(part(loop, -0.2) - out.regulation_w, abs=part(loop, 0.002))
+    assert (out.site_why, out.regulating) == (codes.SITE_FLOOR, 1)
+    floor = stands(loop)
+    assert part(loop, floor) == pytest.approx(out.least_w, abs=part(loop, 0.005))
+    # Back from beyond it begins at once, and goes no farther than it is asked to.
+    began = len(loop.poi_w)
+    loop.signal(part(loop, -0.02), LEASE_S)
+    out = loop.run(4.0)
+    assert out.unmet_w == 0.0
+    assert stands(loop) == pytest.approx(0.34, abs=0.005)
+    assert max(loop.poi_w[began:]) <= part(loop, 0.35)
+    assert loop.vetoes() == 0
+
+
+def test_above_what_racks_may_have_nothing_winds_up(loop: ClosedLoop) -> None:
+    loop.command(part(loop, 0.97), ramp_s=10.0)
+    loop.run(40.0)
+    for _ in range(5):
+        loop.signal(part(loop, 0.2), LEASE_S)
+        out = loop.run(4.0)
+    assert out.regulation_w <= min(out.most_w, part(loop, 1.0)) - out.reference_w + part(loop, 0.003)
+    assert out.unmet_w > part(loop, 0.15)
+    loop.signal(part(loop, -0.1), LEASE_S)
+    loop.run(4.0)
+    assert stands(loop) == pytest.approx(0.87, abs=0.01)
+
+
 def test_the_set_point_moves_under_it(loop: ClosedLoop) -> None:
     """A signal every four seconds while the schedule goes up by 6 % in a minute of its ramp."""
     loop.command(part(loop, 0.66), lease_s=3600.0, envelope=codes.NORMAL)

@@ -149,6 +149,59 @@ def test_an_emergency_ends_it_and_so_does_the_way_back(office: Office, fields: d
     assert office.last(office.send("regulation", part=0.2)) == ("accepted", "ok")
 
 
+def test_what_the_racks_cannot_give_is_said_once_of_a_signal(office: Office) -> None:
+    office.out.reference_w = 100e3
+    sent = []
+    for unmet_w in (-30e3, -30e3, -0.4e3, -30e3):
+        signal = office.send("regulation", part=-1)
+        sent.append(signal)
+        office.out.regulating, office.out.unmet_w = 1, unmet_w
+        # Of the one before; then the core has taken it.
+        office.tick()
+        assert office.last(signal) == ("accepted", "ok")
+        office.out.regulation_seq = office.inputs.command.regulation_seq
+        office.run(3.0)
+    told = [office.stages(one)[2:] for one in sent]
+    assert told == [["partial"], ["partial"], [], ["partial"]]
+    (said,) = [one.payload for one in office.said if one.payload["id"] == sent[0] and one.payload["stage"] == "partial"]
+    assert (said["code"], said["message"]) == (
+        "short", "0.030 MW short of -0.050 MW: the purchase goes no lower than 0.080 MW",
+    )  # fmt: skip
+    assert [line["stage"] for line in trail(office)] == ["accepted", "partial"]
+    # Another stream tells it anew, upward as well.
+    office.out.regulating = 0
+    office.run(13.0)
+    signal = office.send("regulation", part=1)
+    office.out.regulating, office.out.unmet_w = 1, 20e3
+    office.out.regulation_seq = office.inputs.command.regulation_seq
+    office.tick()
+    assert office.last(signal) == ("partial", "short")
+    assert office.said[-1].payload["message"].endswith("the purchase goes no higher than 0.130 MW")
+    assert trail(office)[-1]["stage"] == "partial"
+
+
+HELD = {
+    # what the core shows, part -> what is said
+    "a fault":              ({"site_why": codes.SITE_FAULT}, -0.5, "fault of the grid"),
+    "no meter, up":         ({"meter_good": 0}, 0.5, "nothing rises"),
+    "no meter, less down":  ({"meter_good": 0, "regulation_w": -30e3}, -0.5, "nothing rises"),
+    "no meter, down":       ({"meter_good": 0}, -0.5, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "part", "words"), HELD.values(), ids=HELD.keys())
+def test_a_signal_that_cannot_be_followed_now_is_told_so(
+    office: Office, fields: dict[str, float], part: float, words: str
+) -> None:
+    for name, value in fields.items():
+        setattr(office.out, name, value)
+    office.tick()
+    signal = office.send("regulation", part=part)
+    assert office.last(signal) == ("accepted", "held" if words else "ok")
+    assert words in office.said[-1].payload["message"]
+    assert regulation(office)[1] > 0
+
+
 def after(office: Office) -> codes.After:
     """What the core is told of the end of a signal."""
     return codes.After(office.inputs.command.regulation_after)
