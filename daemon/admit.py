@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Final
 
 from rampd.daemon.config import Lease, Site
-from rampd.daemon.messages import Command, Envelope, Label, Rejected, Stage, Stop
+from rampd.daemon.messages import Command, Envelope, Label, Rejected, Signal, Stage, Stop
 
 CLOCK_SLACK_S: Final = 30.0
 VALID_S: Final = 86400.0
 """As far ahead as expires_at may lie: ids are remembered so long, and what is forgotten must have expired."""
+SIGNAL_VALID_S: Final = 300.0
+"""Of a regulation signal, which comes every few seconds: a day of them is more than ids are remembered."""
 HORIZON_S: Final = 8 * 86400.0
 """As far ahead as anything may be planned."""
 
@@ -35,6 +37,20 @@ def check(command: Envelope, seen: Stage | None, *, retained: bool, now_s: float
     early_s = command.issued_at.timestamp() - now_s
     if early_s > CLOCK_SLACK_S:
         raise Rejected("clock", f"issued {early_s:.0f} s in the future: check the clocks", command.id)
+
+
+def check_signal(signal: Signal, begun_s: float, now_s: float) -> None:
+    """A signal is one of a stream, and known to this process only, which began so long ago. Raises Rejected."""
+    ahead_s = signal.expires_at.timestamp() - now_s
+    if ahead_s > SIGNAL_VALID_S:
+        raise Rejected(
+            "horizon",
+            f"expires_at lies {ahead_s:.0f} s ahead, {SIGNAL_VALID_S:g} s are the most for a signal: let it expire "
+            "within seconds, and send the next one",
+            signal.id,
+        )
+    if begun_s <= SIGNAL_VALID_S and signal.issued_at.timestamp() < now_s - begun_s:
+        raise Rejected("late", "it was issued before rampd started, and may have been followed already", signal.id)
 
 
 def check_room(command_id: str, *, full: bool) -> None:

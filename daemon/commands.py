@@ -55,7 +55,8 @@ class Desk:
         self.latched: Callable[[], dict[str, list[str]]] = dict
         control = composed.config.control
         hold_max_ns = views.limits(composed.limits).site.hold_max_ns
-        self.channel = Channel(round(control.channel_grace_s * 1e9), hold_max_ns, time.monotonic_ns())
+        self.begun_ns = time.monotonic_ns()
+        self.channel = Channel(round(control.channel_grace_s * 1e9), hold_max_ns, self.begun_ns)
 
     # What comes in.
 
@@ -76,6 +77,8 @@ class Desk:
                 raise Rejected("malformed", admit.NO_PLACE, command_id)
             now_s = time.time()
             admit.check(command, self.journal.last_stage(command_id), retained=retained, now_s=now_s)
+            if isinstance(command, Signal):
+                admit.check_signal(command, (time.monotonic_ns() - self.begun_ns) * 1e-9, now_s)
             admit.check_room(command_id, full=self.journal.ids.full(now_s))
             self.journal.remember(command_id, "received", command.expires_at.timestamp())
             self.answers.say(verb, command_id, "received", sender)

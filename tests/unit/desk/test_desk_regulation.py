@@ -65,7 +65,7 @@ REFUSED = {
     "both":                    ({"part": 1, "power_w": 1.0}, "malformed", "exactly one of power_w and part"),
     "neither":                 ({}, "malformed", "exactly one of power_w and part"),
     "for too long":            ({"part": 1, "lease_s": 13}, "lease", "lease_s 13 exceeds the site's 12"),
-    "an old one":              ({"part": 1, "issued_at": "2027-01-01T00:00:00Z"}, "late", "issued after it holds"),
+    "an old one":              ({"part": 1, "issued_at": "2027-01-01T00:00:00Z"}, "late", "before rampd started"),
 }  # fmt: skip
 
 
@@ -78,6 +78,49 @@ def test_what_is_refused_changes_nothing(office: Office, fields: dict[str, Any],
     assert office.last(signal) == ("rejected", code)
     assert words in office.said[-1].payload["message"]
     assert regulation(office) == before
+
+
+def test_signals_that_expire_late_are_refused_and_leave_room_for_commands(office: Office) -> None:
+    signal = office.send("regulation", part=0.1, expires_at=office.clock.stamp(301))
+    assert office.last(signal) == ("rejected", "horizon")
+    said = office.said[-1].payload["message"]
+    assert said.startswith("expires_at lies 301 s ahead, 300 s are the most for a signal: let it expire within seconds")
+    signal = office.send("regulation", part=0.1, expires_at=office.clock.stamp(299))
+    assert office.last(signal) == ("accepted", "ok")
+    # Twenty a second, of five minutes each, are forgotten soon enough, and none of them is followed twice.
+    ids = office.desk.journal.ids
+    for k in range(40_000):
+        now_s = office.clock.time() + 0.05 * k
+        assert not ids.full(now_s)
+        ids.note(f"s{k}", "received", now_s, now_s + 300.0)
+        ids.note(f"s{k}", "accepted", now_s)
+    assert ids.find("s34001", now_s) is not None
+    office.clock.wall_s = now_s
+    assert office.last(office.send("setpoint", percent=50)) == ("accepted", "ok")
+
+
+def test_of_two_the_one_that_was_issued_later_holds(office: Office) -> None:
+    first = office.send("regulation", part=0.2, issued_at=office.clock.stamp(1))
+    second = office.send("regulation", part=0.3)
+    assert office.last(second) == ("rejected", "late")
+    assert office.said[-1].payload["message"] == f"a signal that was issued after it holds, {first}"
+
+
+def test_a_signal_from_before_a_restart_is_not_followed_again(office: Office, composed: Composed, clock: Clock) -> None:
+    fields = {"id": "once", "part": 0.2, "issued_at": clock.stamp(0), "expires_at": clock.stamp(200)}
+    office.tick()
+    office.send("regulation", **fields)
+    office.run(20.0)
+    made = Office(office.desk.composed, clock, Journal.open(office.desk.journal.path))
+    made.tick()
+    assert made.last(made.send("regulation", **fields)) == ("rejected", "late")
+    assert made.last(made.send("regulation", part=0.2)) == ("accepted", "ok")
+    # What was issued before has expired by now: whatever the wall clock does, a fresh one is followed.
+    clock.now_s += 301.0
+    clock.wall_s -= 3600.0
+    made.tick()
+    made.desk.regulation.end("lease_ended")
+    assert made.last(made.send("regulation", part=0.2)) == ("accepted", "ok")
 
 
 def test_a_site_that_offers_none_takes_none(composed: Composed, clock: Clock, tmp_path: Path) -> None:
