@@ -40,7 +40,7 @@ class Site(_Section):
 
     `max_deadman_mw` limits what racks may draw in sum that hold their limit for ever when rampd dies; without it they
     are only named. `generation_mw` is what is generated behind the meter at most: by so much it may show less than the
-    racks and be believed, and `default_mw` lie below their least. `second_meter` stands in where the meter is unread.
+    racks and be believed, and `default_mw` lie below their least. `second_meter` stands in for one unread or doubted.
     """
 
     id: Id

@@ -58,6 +58,11 @@ TYPES: Final[Mapping[str, tuple[str, str]]] = {
         "load went and no set point had fallen: a job crashed, or something tripped; `by` the readings of its racks, "
         "within a second where these are read twice in it, or by the `meter`", "fell_w, within_s, by, power_w",
     ),
+    "meter": (
+        "of two site meters the other counts, as one was `unread` or `doubted`, or the first can be `read` again; or "
+        "both were read and more than 3 % of `max_mw` apart for a minute (`differ`), or no longer (`agree`)",
+        "state, device, why, apart_w",
+    ),
     "limit_cycle": ("the purchase swung by the feedback itself: it was slowed, or is as configured again", "slowed"),
     "journal": (
         "the state directory takes no writes, so that a restart would forget a stop, or takes them again",

@@ -40,8 +40,9 @@ class Field:
         self.devices: list[ModbusDevice] = []
         self.member_racks: list[MemberRack] = []
         self.wheel = Wheel(wall, self.endpoints.values())
-        if (standby := Standby.of(composed, inputs)) is not None:
-            self.wheel.before = standby.look
+        self.standby = Standby.of(composed, inputs)
+        if self.standby is not None:
+            self.wheel.before = self.standby.look
         self._drivers: dict[str, RackDriver] = {}
         self._logins = logins(composed.config)
         places = zip(composed.racks, composed.rack_points, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,6 +11,7 @@ from rampd.daemon.commands import Desk
 from rampd.daemon.drops import Drops
 from rampd.daemon.events import Events
 from rampd.daemon.presence import Presence
+from rampd.daemon.standby import Standby
 from rampd.ext import codes, views
 
 MODES: Final = {codes.STAND: "default", codes.TRACK: "dispatched", codes.HOLD: "hold", codes.ESTOP: "estop"}
@@ -27,6 +29,8 @@ class Happenings:
     events: Events
     devices: Callable[[], Iterable[tuple[str, bool]]]
     max_w: float
+    standby: Standby | None = None
+    _meters: tuple[str, bool] | None = None  # which counts, and whether they differ
     _mode: tuple[str, str] | None = None
     _envelope: int | None = None
     _trigger: str = ""
@@ -49,6 +53,8 @@ class Happenings:
             self._devices_s = now_s
             self._devices(now_s)
         self._journal()
+        if self.standby is not None:
+            self._two_meters(self.standby)
         if not out.started:
             return
         self._followed(out)
@@ -125,6 +131,17 @@ class Happenings:
         if journal.writable != before:
             state = "writable" if journal.writable else "unwritable"
             self.events.note("journal", state=state, message=journal.problem or None)
+
+    def _two_meters(self, standby: Standby) -> None:
+        """Which one counts from now on, and whether they have begun or ceased to differ for long."""
+        found = (standby.counts.name, standby.twins.differ)
+        before, self._meters = self._meters or (standby.first.name, False), found
+        apart_w = standby.twins.apart_w
+        facts = {"device": found[0], "apart_w": None if math.isnan(apart_w) else round(apart_w, 1)}
+        if found[0] != before[0]:
+            self.events.note("meter", state="counts", why=standby.why, **facts)
+        if found[1] != before[1]:
+            self.events.note("meter", state="differ" if found[1] else "agree", **facts)
 
     def _drop(self, out: views.Outputs, now_s: float) -> None:
         drop = self._drops.look(out, now_s)

@@ -1,11 +1,13 @@
-"""Metrics of what the core knows: firm capacity, swings of the purchase, and whether the feedback was slowed."""
+"""Metrics of what is known of the site: firm capacity, swings, whether the feedback was slowed, how meters agree."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from rampd.daemon.standby import Standby
 from rampd.ext import views
 
 
@@ -44,3 +46,15 @@ def swings(out: views.Outputs) -> Iterator[Metric]:
     if out.started:
         slowed.add_metric([], out.detune)
     yield from (swing, refresh, slowed)
+
+
+def meters(standby: Standby | None) -> Iterator[Metric]:
+    """Which of two site meters counts, and how far they are apart; no series where there is one."""
+    counts = GaugeMetricFamily("rampd_meter_counts", "1 for the site meter that counts.", labels=["device"])
+    apart = GaugeMetricFamily("rampd_meters_apart_watts", "The site meter less the second one, while both are read.")
+    if standby is not None:
+        for meter in (standby.first, standby.second):
+            counts.add_metric([meter.name], meter is standby.counts)
+        if not math.isnan(standby.twins.apart_w):
+            apart.add_metric([], standby.twins.apart_w)
+    yield from (counts, apart)

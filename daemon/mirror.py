@@ -156,8 +156,8 @@ class Mirror:
 
     def _site(self, now_ns: int) -> Values:
         out = self._snapshot()
-        meter = self._composed.meter.slots
         # Of the meter that counts now.
+        meter = self._composed.read
         power_slot = views.limits(self._composed.limits).site.power_slot
         controlled = bool(out.started) and now_ns - out.at_ns <= _TICK_STALE_NS
         stale_s = self._composed.config.control.meter_stale_s

@@ -74,7 +74,9 @@ class Daemon:
         self.desk.latched = lambda: ladder.latched(self.composed, self.snapshot())
         self.ladder = ladder.Watch(self.composed, self.events)
         self.unfinished = Unfinished(self.composed, self.journal)
-        self.happenings = Happenings(self.desk, self.events, self.field.up, config.site.max_mw * 1e6)
+        self.happenings = Happenings(
+            self.desk, self.events, self.field.up, config.site.max_mw * 1e6, self.field.standby
+        )  # fmt: skip
         self.show = Show(self.composed, self.inputs, self.desk, self.field.nameplates)
         self.bus = Bus(config.mqtt, config.site.id, self.show, self.snapshot, self.field.dead_men_s)
         self.bus.desk = self.desk
@@ -228,6 +230,8 @@ class Daemon:
                 await self.actuation.check_all()
             self.desk.tick(self.snapshot(), time.monotonic_ns())
             if (out := self.snapshot()).tick:
+                if self.field.standby is not None:
+                    self.field.standby.heed(out, time.monotonic_ns())
                 self.ladder.tick(out)
                 if not self.shadow:
                     # Racks that were sent to their least in shadow alone have disobeyed nobody.

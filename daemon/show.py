@@ -115,7 +115,7 @@ class Show:
         return moment.explain(rack)
 
     def _frequency(self) -> float | None:
-        slot = self.composed.meter.slots.get("frequency_hz")
+        slot = self.composed.read.get("frequency_hz")
         stale_ns = self.composed.config.control.meter_stale_s * 1e9
         if slot is None or self.inputs.quality[slot] != codes.GOOD:
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +35,10 @@ DAY_NS: Final = 86_400_000_000_000
 ENDLESS_NS: Final = 1 << 62
 UNSURE: Final = 1.5  # what a rack needs may be half as much again as it was said to be
 EFFECT_S: Final = 2.0  # and what reads it may lag by so much, as that of GPUs does
+READ: Final[tuple[str, ...]] = (
+    "power_w", "frequency_hz", "breaker_state", "voltage_v", "voltage_l1_v", "voltage_l2_v", "voltage_l3_v",
+)  # fmt: skip
+"""What the core reads of the site meter, where its map has it."""
 SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
 
 
@@ -63,7 +68,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A site ready to run. `racks`, `nodes` and `loops` are in the order of the image's arrays.
+    """A site ready to run. `racks`, `nodes` and `loops` are in the order of the image's arrays; `read` has the slots of
+    what the core reads of the site meter.
 
     `power_points` are what measures each rack's power: itself, or the meter that it names. `zones` are the scopes of
     the failsafe ladder in the order of the image: the site, feeders, links, loops and nodes; a feeder is a
@@ -80,6 +86,7 @@ class Composed:
     power_points: tuple[Point, ...]
     loop_points: tuple[Point, ...]
     meter: Point
+    read: dict[str, int]
     slots: int
     limits: Configuration
     lead_s: float
@@ -105,8 +112,9 @@ def compose(config: Config) -> Composed:
     racks = tuple(sorted(config.racks, key=lambda rack: order[rack.node]))
     points = _points(config, racks)
     by_id = {point.id: point for point in points}
-    # With a second meter the core reads a slot of its own, see `daemon.standby`.
-    slots = sum(len(point.slots) for point in points) + (config.site.second_meter is not None)
+    count = sum(len(point.slots) for point in points)
+    read = _read(config, by_id, count)
+    slots = count + sum(slot >= count for slot in read.values())
     lead_s = _lead(config, racks)
     feeders = _feeders(config, racks)
     links = _links(racks, by_id)
@@ -117,9 +125,29 @@ def compose(config: Config) -> Composed:
         rack_points=tuple(by_id[rack.id] for rack in racks),
         power_points=tuple(by_id[rack.power_from or rack.id] for rack in racks),
         loop_points=tuple(by_id[loop.id] for loop in config.loops),
-        meter=by_id[config.site.meter], slots=slots, lead_s=lead_s,
-        limits=_limits(config, racks, nodes, by_id, slots, lead_s), by_id=by_id,
+        meter=by_id[config.site.meter], read=read, slots=slots, lead_s=lead_s,
+        limits=_limits(config, racks, nodes, by_id, read, slots, lead_s), by_id=by_id,
     )  # fmt: skip
+
+
+def twin(name: str, slots: Mapping[str, int]) -> str | None:
+    """What a meter has for a value that another has, None: nothing. One voltage may stand for that of a phase."""
+    if name in slots:
+        return name
+    near = "voltage_l1_v" if name == "voltage_v" else "voltage_v"
+    return near if name.startswith("voltage_") and near in slots else None
+
+
+def _read(config: Config, by_id: dict[str, Point], count: int) -> dict[str, int]:
+    """Where the core reads what the site meter shows: in slots beyond `count` what a second meter may stand in for.
+
+    See `daemon.standby`.
+    """
+    meter, second = by_id[config.site.meter].slots, config.site.second_meter
+    others = {} if second is None else by_id[second].slots
+    found = {name: meter[name] for name in READ if name in meter}
+    shared = [name for name in found if twin(name, others) is not None]
+    return found | {name: count + k for k, name in enumerate(shared)}
 
 
 def _points(config: Config, racks: tuple[Rack, ...]) -> tuple[Point, ...]:
@@ -234,7 +262,13 @@ def _lead(config: Config, racks: tuple[Rack, ...]) -> float:
 
 
 def _limits(
-    config: Config, racks: tuple[Rack, ...], nodes: tuple[Node, ...], by_id: dict[str, Point], slots: int, lead_s: float
+    config: Config,
+    racks: tuple[Rack, ...],
+    nodes: tuple[Node, ...],
+    by_id: dict[str, Point],
+    read: dict[str, int],
+    slots: int,
+    lead_s: float,
 ) -> Configuration:
     hz = config.control.hz
     tiers = sorted({rack.tier for rack in racks})
@@ -253,8 +287,8 @@ def _limits(
         windows=len(config.normal.window) + len(config.dispatched.window), feeders=len(feeders), links=len(links),
     )  # fmt: skip
     limits = views.limits(configuration)
-    _grid(limits, config, by_id[config.site.meter], tiers)
-    _site(limits.site, config, by_id, racks, lead_s)
+    _grid(limits, config, read, tiers)
+    _site(limits.site, config, by_id, racks, read["power_w"], lead_s)
     for i, rack in enumerate(racks):
         point = by_id[rack.id]
         limits.min_w[i] = rack.min_kw * 1e3
@@ -306,9 +340,9 @@ def _loops(limits: views.Limits, config: Config, by_id: dict[str, Point]) -> Non
         limits.margin_k[i] = loop.condensation_margin_k
 
 
-def _grid(limits: views.Limits, config: Config, meter: Point, tiers: list[int]) -> None:
+def _grid(limits: views.Limits, config: Config, slots: dict[str, int], tiers: list[int]) -> None:
     """What the meter shows of the grid, the rolling windows, and the under-frequency steps."""
-    site, slots = limits.site, meter.slots
+    site = limits.site
     site.frequency_slot = slots.get("frequency_hz", -1)
     site.breaker_slot = slots.get("breaker_state", -1)
     names = ["voltage_l1_v", "voltage_l2_v", "voltage_l3_v"] if "voltage_l1_v" in slots else ["voltage_v"] * 3
@@ -343,7 +377,9 @@ def _steps(limits: views.Limits, i: int, rack: Rack) -> None:
         limits.wear_ns[i] = round(DAY_NS / rack.changes_per_day)
 
 
-def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tuple[Rack, ...], lead_s: float) -> None:
+def _site(
+    site: views.Site, config: Config, by_id: dict[str, Point], racks: tuple[Rack, ...], power_slot: int, lead_s: float
+) -> None:
     control = config.control
     meter = by_id[config.site.meter]
     device = meter.device
@@ -357,7 +393,7 @@ def _site(site: views.Site, config: Config, by_id: dict[str, Point], racks: tupl
     # A set point waits for half a move, and for the dead time of the rack that is to make up for others.
     wait_s = 0.5 / MOVES_PER_S + sum(followers) / max(1, len(followers))
     site.bridge_ticks = round(wait_s * control.hz)
-    site.power_slot = meter.slots["power_w"] if config.site.second_meter is None else site.slots - 1
+    site.power_slot = power_slot
     site.meter_stale_ns = round(control.meter_stale_s * 1e9)
     site.freeze_ns = site.meter_stale_ns + round(control.meter_delay_s * 1e9)
     site.freeze_w = max(FREEZE * config.site.max_mw * 1e6, 1.5e3 * max(rack.max_kw for rack in racks))

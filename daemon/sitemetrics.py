@@ -128,8 +128,9 @@ class SiteCollector(Collector):
             limit.add_metric([kind], mw * 1e6)
         yield from (setpoint, regulation, response, limit, error, self._deadman(out))
         yield from knowledge.families(out)
+        yield from knowledge.meters(self.s.field.standby)
         frequency = GaugeMetricFamily("rampd_frequency_hertz", "Grid frequency at the site meter.")
-        slot = self.s.composed.meter.slots.get("frequency_hz")
+        slot = self.s.composed.read.get("frequency_hz")
         stale_ns = round(self.s.composed.config.control.meter_stale_s * 1e9)
         if (
             slot is not None

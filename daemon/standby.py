@@ -1,7 +1,9 @@
-"""The second meter of a site: it stands for the site's own while that cannot be read.
+"""The second meter of a site: it stands for the site's own while that cannot be read, or is not believed.
 
-The core reads one slot; before each hand-over of the image it gets the reading of the meter that counts, with its own
-time and quality. That changes before the core would miss a reading, and back once the first was read for a while.
+The core reads slots of its own; before each hand-over of the image they get the readings of the meter that counts, with
+their own time and quality: power, and what both meters tell of the grid. That changes before the core would miss a
+reading, and back once the first was read for a while. The core finds a meter frozen or implausible by the racks. One
+that it has found so counts no more, however well it answers, until it has proven itself beside the other.
 """
 
 from __future__ import annotations
@@ -10,27 +12,52 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from rampd.daemon.site import Composed
+from rampd.daemon.site import Composed, Point, twin
+from rampd.daemon.twins import Twins
 from rampd.ext import codes, views
 
 log = logging.getLogger("rampd.standby")
 
 PATIENCE: Final = 0.75  # of the time after which a reading is stale: then the other is asked for
 BACK_NS: Final = 10_000_000_000
+CLEAR_NS: Final = 15_000_000_000
+"""After a change: what the core held against the other meter has ended by then."""
+DOUBTS: Final = 1 << codes.R_METER_FROZEN | 1 << codes.R_METER_IMPLAUSIBLE
+
+
+@dataclass(slots=True)
+class Meter:
+    """One of the two: the slots of what the core reads, by the names that the site meter has for it."""
+
+    name: str
+    slots: dict[str, int]
+    read_ns: int = 0  # since when its power can be read, 0: it cannot
+    doubted: bool = False
+
+    @classmethod
+    def of(cls, point: Point, names: dict[str, int]) -> Meter:
+        """Of a device that tells all of these."""
+        return cls(point.id, {name: point.slots[twin(name, point.slots) or name] for name in names})
+
+    @property
+    def fit(self) -> bool:
+        """Whether it may count."""
+        return self.read_ns > 0 and not self.doubted
 
 
 @dataclass(slots=True)
 class Standby:
-    """`first` and `second` are slots of the two meters' power, `site` the one that the core reads."""
+    """`site` are the slots that the core reads. `why` is what made the meter count that does."""
 
     inputs: views.Inputs
-    first: int
-    second: int
-    site: int
+    first: Meter
+    second: Meter
+    site: dict[str, int]
     wait_ns: int
-    names: tuple[str, str]
+    twins: Twins
     on_second: bool = False
-    read_ns: int = 0  # since when the first can be read again, 0: it cannot
+    why: str = ""
+    _changed_ns: int = -CLEAR_NS
 
     @classmethod
     def of(cls, composed: Composed, inputs: views.Inputs) -> Standby | None:
@@ -38,37 +65,75 @@ class Standby:
         control, site = composed.config.control, composed.config.site
         if site.second_meter is None:
             return None
+        shared = {name: slot for name, slot in composed.read.items() if slot != composed.meter.slots[name]}
         return cls(
-            inputs, composed.meter.slots["power_w"], composed.by_id[site.second_meter].slots["power_w"],
-            views.limits(composed.limits).site.power_slot, round(PATIENCE * control.meter_stale_s * 1e9),
-            (site.meter, site.second_meter),
+            inputs, Meter.of(composed.meter, shared), Meter.of(composed.by_id[site.second_meter], shared), shared,
+            round(PATIENCE * control.meter_stale_s * 1e9), Twins(site.max_mw * 1e6),
         )  # fmt: skip
 
+    @property
+    def counts(self) -> Meter:
+        """The meter that counts."""
+        return self.second if self.on_second else self.first
+
+    @property
+    def other(self) -> Meter:
+        """The meter that does not."""
+        return self.first if self.on_second else self.second
+
     def look(self, now_ns: int) -> None:
-        """Chooses the meter that counts, and hands its reading on."""
-        first, second = self._read(self.first, now_ns), self._read(self.second, now_ns)
-        if not first:
-            self.read_ns = 0
-        elif self.read_ns == 0:
-            self.read_ns = self.inputs.at_ns[self.first]
-        if self.on_second:
-            if first and (not second or self.inputs.at_ns[self.first] - self.read_ns >= BACK_NS):
-                self._change()
-        elif second and not first:
-            self._change()
-        slot = self.second if self.on_second else self.first
-        inputs = self.inputs
-        inputs.value[self.site] = inputs.value[slot]
-        inputs.at_ns[self.site] = inputs.at_ns[slot]
-        inputs.quality[self.site] = inputs.quality[slot]
+        """Chooses the meter that counts, and hands its readings on, those that it does not have from the other."""
+        for meter in (self.first, self.second):
+            slot = meter.slots["power_w"]
+            if not self._read(slot, now_ns):
+                meter.read_ns = 0
+            elif meter.read_ns == 0:
+                meter.read_ns = self.inputs.at_ns[slot]
+        self._choose(now_ns)
+        counts, other, inputs = self.counts, self.other, self.inputs
+        for name, site in self.site.items():
+            slot = counts.slots[name]
+            if name != "power_w" and not self._read(slot, now_ns) and self._read(other.slots[name], now_ns):
+                slot = other.slots[name]
+            inputs.value[site] = inputs.value[slot]
+            inputs.at_ns[site] = inputs.at_ns[slot]
+            inputs.quality[site] = inputs.quality[slot]
+
+    def heed(self, out: views.Outputs, now_ns: int) -> None:
+        """What the core makes of the meter that counts, and what the two make of each other."""
+        counts, other = self.counts, self.other
+        before = counts.doubted
+        if now_ns - self._changed_ns >= CLEAR_NS:
+            counts.doubted = bool(out.zone_reasons[0] & DOUBTS)
+        if not (counts.read_ns and other.read_ns) or counts.doubted != before:
+            self.twins.part(now_ns)
+            return
+        values = [self.inputs.value[meter.slots["power_w"]] for meter in (self.first, self.second)]
+        self.twins.look(values[0], values[1], now_ns)
+        if other.doubted and not counts.doubted and self.twins.proven(now_ns):
+            other.doubted = False
+            log.info("meter %s has gone along with %s again: it is believed", other.name, counts.name)
 
     def _read(self, slot: int, now_ns: int) -> bool:
         inputs = self.inputs
         return inputs.quality[slot] == codes.GOOD and now_ns - inputs.at_ns[slot] <= self.wait_ns
 
-    def _change(self) -> None:
-        self.on_second = not self.on_second
+    def _choose(self, now_ns: int) -> None:
+        first, second = self.first, self.second
         if self.on_second:
-            log.warning("site meter %s cannot be read: %s stands for it", *self.names)
+            read_ns = self.inputs.at_ns[first.slots["power_w"]] - first.read_ns
+            if first.fit and (not second.fit or read_ns >= BACK_NS):
+                self._change("doubted" if second.doubted else "unread" if not second.fit else "read", now_ns)
+        elif second.fit and not first.fit:
+            self._change("doubted" if first.doubted else "unread", now_ns)
+
+    def _change(self, why: str, now_ns: int) -> None:
+        was = self.counts.name
+        self.on_second = not self.on_second
+        self.why, self._changed_ns = why, now_ns
+        if not self.on_second:
+            log.info("site meter %s is read again", self.first.name)
+        elif why == "doubted":
+            log.warning("site meter %s is not believed: %s stands for it", was, self.second.name)
         else:
-            log.info("site meter %s is read again", self.names[0])
+            log.warning("site meter %s cannot be read: %s stands for it", was, self.second.name)

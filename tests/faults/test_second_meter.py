@@ -1,4 +1,4 @@
-"""The site meter dies under a running daemon that has a second one: nothing is lost, and a dispatch goes on."""
+"""The site meter dies or freezes under a running daemon that has a second one: nothing is lost, dispatches go on."""
 
 from __future__ import annotations
 
@@ -52,4 +52,34 @@ def test_a_dispatch_up_and_down_without_the_site_meter(tmp_path: Path) -> None:
         lost = [one for message in client.of("state") for one in message.payload["failsafe"]]
         assert not [one for one in lost if one["reason"].startswith("meter_lost")]
         assert "site meter poi cannot be read: check stands for it" in hall.daemon.words
+        assert hall.limits_broken(since_s=10) == []
+
+
+def test_a_site_meter_that_freezes_counts_no_more_until_it_has_gone_along(tmp_path: Path) -> None:
+    """The reason has its eleven seconds once; it does not come back with the meter that still answers."""
+    fault = f'[[fault]]\ndevice = "poi"\nkind = "frozen"\nat_s = {AT}\n'
+    with (
+        TwoMeters(tmp_path, columns={"asic.up_kw_per_s": "109"}, faults=fault) as hall,
+        hall.start().client() as client,
+    ):
+        full_w = hall.config.site.max_mw * 1e6
+        until(lambda: client.of("state"), 10, "the first state message")
+        until(lambda: hall.metric("rampd_meter_counts", device="poi") == 1, 15, "the first counts")
+        hall.until_time(AT + 1)
+        client.command("setpoint", percent=60, ramp_s=5)
+        words = "site meter poi is not believed: check stands for it"
+        until(lambda: words in hall.daemon.words, 20, "it is found out")
+        until(lambda: not client.state["failsafe"], 20, "the second meter is believed")
+        for percent in (80, 50):
+            client.command("setpoint", percent=percent, ramp_s=5)
+            until(lambda percent=percent: hall.settled(percent / 100 * full_w, ratio=0.02), 20, f"it is at {percent} %")
+        # Longer than what reads for ten seconds on end is waited for.
+        assert not ever(lambda: hall.metric("rampd_meter_counts", device="poi") == 1, 15)
+        assert "meter poi has gone along" not in hall.daemon.words
+        told = [one.payload for one in client.of("event/meter")]
+        assert ("counts", "check", "doubted") in {(one["state"], one["device"], one.get("why")) for one in told}
+        assert abs(hall.metric("rampd_meters_apart_watts") or 0.0) > 0.03 * full_w
+        until(
+            lambda: "differ" in {one.payload["state"] for one in client.of("event/meter")}, 70, "they differ for long"
+        )
         assert hall.limits_broken(since_s=10) == []

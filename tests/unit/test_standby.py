@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from rampd.daemon.site import Composed, compose
+from rampd.daemon.config import Config
+from rampd.daemon.site import Composed, compose, twin
 from rampd.daemon.standby import Standby
 from rampd.ext import codes, views
-from rampd.ext.image import InputWall
+from rampd.ext.image import InputWall, OutputWall
 from tests.sites import SITE, Edit, load, problems, site
 
 S = 1_000_000_000
@@ -30,7 +32,11 @@ SECOND: tuple[Edit, ...] = (
 
 @pytest.fixture
 def composed(tmp_path: Path) -> Composed:
-    return compose(load(site(tmp_path, *SECOND)))
+    return with_voltage(load(site(tmp_path, *SECOND)))
+
+
+def with_voltage(config: Config) -> Composed:
+    return compose(config.model_copy(update={"grid": config.grid.model_copy(update={"nominal_v": 7967.0})}))
 
 
 class Meters:
@@ -42,6 +48,9 @@ class Meters:
         found = Standby.of(composed, self.inputs)
         assert found is not None
         self.standby = found
+        self.outputs = OutputWall(composed.limits)
+        self.out = views.outputs(self.outputs)
+        self.max_kw = composed.config.site.max_mw * 1e3
         self.now_s = 100.0
 
     def put(self, slot: int, kw: float, quality: int = codes.GOOD) -> None:
@@ -55,15 +64,26 @@ class Meters:
         for _ in range(round(seconds / 0.1)):
             self.now_s += 0.1
             if first is not None:
-                self.put(self.standby.first, first, quality)
+                self.put(self.standby.first.slots["power_w"], first, quality)
             if second is not None:
-                self.put(self.standby.second, second)
+                self.put(self.standby.second.slots["power_w"], second)
             self.standby.look(round(self.now_s * S))
-            slot = self.standby.site
+            self.standby.heed(self.out, round(self.now_s * S))
+            slot = self.standby.site["power_w"]
             old = round(self.now_s * S) - self.inputs.at_ns[slot] > 2 * S
             good = self.inputs.quality[slot] == codes.GOOD and not old
             seen.append(self.inputs.value[slot] / 1e3 if good else float("nan"))
         return seen
+
+    def follow(self, seconds: float, powers: Iterable[tuple[float | None, float | None]]) -> str:
+        """So many seconds of each; the meter that counts then."""
+        for first, second in powers:
+            self.run(seconds, first, second)
+        return self.standby.counts.name
+
+    def doubt(self, reason: codes.Reason | None = None) -> None:
+        """What the core finds of the meter that counts."""
+        self.out.zone_reasons[0] = 0 if reason is None else 1 << reason
 
 
 @pytest.fixture
@@ -71,11 +91,179 @@ def meters(composed: Composed) -> Meters:
     return Meters(composed)
 
 
-def test_the_core_reads_a_slot_that_is_no_meter_of_its_own(composed: Composed) -> None:
-    slots = [slot for point in composed.points for slot in point.slots.values()]
-    limits = views.limits(composed.limits).site
-    assert (limits.power_slot, limits.slots) == (len(slots), len(slots) + 1)
-    assert limits.frequency_slot == composed.meter.slots["frequency_hz"]
+def test_the_core_reads_slots_that_are_no_meters_own(composed: Composed) -> None:
+    first = sum(len(point.slots) for point in composed.points)
+    limits = views.limits(composed.limits)
+    assert (limits.site.power_slot, limits.site.frequency_slot, limits.site.breaker_slot) == (first, first + 1, -1)
+    assert [limits.voltage_slot[k] for k in range(3)] == [first + 2, first + 3, first + 4]
+    assert limits.site.slots == first + 5
+
+
+def test_what_only_the_first_tells_is_read_from_it(tmp_path: Path) -> None:
+    """A check meter of power alone."""
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    text = 'name = "plain"\ntitle = "Plain"\nkind = "meter"\nsource = ["nobody"]\nverified = "by nobody"\n'
+    text += '[values]\npower_w = { at = 1, type = "f32", range = [0, 1e7] }\n'
+    (folder / "plain.toml").write_text(text, encoding="utf-8")
+    edits = (
+        (SITE, 'meter = "poi"', 'meter = "poi"\nsecond_meter = "check"\nmap_folder = "maps"'),
+        (SITE, "\n[[loop]]", METER.replace("schneider-3000", "plain") + "\n[[loop]]"),
+    )
+    composed = with_voltage(load(site(tmp_path, *edits)))
+    limits = views.limits(composed.limits)
+    assert limits.site.power_slot == limits.site.slots - 1
+    assert limits.site.frequency_slot == composed.meter.slots["frequency_hz"]
+    assert limits.voltage_slot[0] == composed.meter.slots["voltage_l1_v"]
+
+
+TWINS = {
+    # what the one tells, what the other has -> what of that stands for it
+    "the same":                 ("frequency_hz", ("power_w", "frequency_hz"), "frequency_hz"),
+    "nothing":                  ("frequency_hz", ("power_w", "voltage_v"), None),
+    "one voltage for a phase":  ("voltage_l2_v", ("voltage_v",), "voltage_v"),
+    "a phase for one voltage":  ("voltage_v", ("voltage_l1_v", "voltage_l2_v"), "voltage_l1_v"),
+    "its own phase":            ("voltage_l2_v", ("voltage_l1_v", "voltage_l2_v"), "voltage_l2_v"),
+    "a breaker":                ("breaker_state", ("voltage_v",), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "has", "found"), TWINS.values(), ids=TWINS.keys())
+def test_what_a_meter_has_for_what_another_tells(name: str, has: tuple[str, ...], found: str | None) -> None:
+    assert twin(name, dict.fromkeys(has, 0)) == found
+
+
+def test_what_a_meter_tells_of_the_grid_is_had_from_whoever_is_read(meters: Meters) -> None:
+    standby = meters.standby
+    slots = [meter.slots["frequency_hz"] for meter in (standby.first, standby.second)]
+
+    def hz(first: float | None, second: float | None, seconds: float = 3.0) -> tuple[float, int]:
+        """What the core sees at last in mHz, and how many ms old."""
+        for _ in range(round(seconds / 0.1)):
+            for slot, value in zip(slots, (first, second), strict=True):
+                if value is not None:
+                    inputs = meters.inputs
+                    inputs.value[slot], inputs.at_ns[slot] = value, round(meters.now_s * S)
+                    inputs.quality[slot] = codes.GOOD
+            meters.run(0.1, 700, 710)
+        site = standby.site["frequency_hz"]
+        return meters.inputs.value[site], round((meters.now_s * S - meters.inputs.at_ns[site]) / 1e6)
+
+    assert hz(60.0, 59.9) == (60.0, 100)
+    # Its power is read on, its frequency is not.
+    assert hz(None, 59.9) == (59.9, 100)
+    assert standby.counts is standby.first
+    assert hz(60.0, 59.9, 0.1) == (60.0, 100)
+    assert hz(None, None) == (60.0, 3100)
+    meters.run(3.0, None, 710)
+    assert hz(60.0, 59.9, 0.1) == (59.9, 100)
+
+
+FROZEN, FALSE = codes.R_METER_FROZEN, codes.R_METER_IMPLAUSIBLE
+
+
+@pytest.mark.parametrize("reason", [FROZEN, FALSE])
+def test_one_that_the_core_does_not_believe_counts_no_more(
+    meters: Meters, reason: codes.Reason, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rampd.standby")
+    meters.run(5.0, 700, 650)
+    meters.doubt(reason)
+    assert meters.run(0.3, 700, 650)[1:] == [650.0] * 2
+    assert caplog.messages == ["site meter poi is not believed: check stands for it"]
+    assert meters.standby.why == "doubted"
+    # The reason clears, and the first is read all the time: it is not tried again.
+    meters.run(11.0, 700, 650)
+    meters.doubt()
+    assert meters.follow(30.0, [(700, 650), (700, 640)] * 10) == "check"
+    # The second goes: as without a meter, whatever the first shows.
+    assert all(math.isnan(kw) for kw in meters.run(5.0, 700, None)[20:])
+    assert caplog.messages[1:] == []
+
+
+def test_one_that_was_doubted_counts_again_once_it_has_gone_along_with_the_other(
+    meters: Meters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rampd.standby")
+    high, low = 0.9 * meters.max_kw, 0.84 * meters.max_kw
+    meters.run(5.0, high, high)
+    meters.doubt(FROZEN)
+    meters.run(1.0, high, high)
+    meters.doubt()
+    # Standing still beside a load that stands still proves nothing, nor does one move without the time.
+    assert meters.follow(120.0, [(high, high)]) == "check"
+    assert meters.follow(5.0, [(high, low), (low, low), (low, high), (high, high)]) == "check"
+    # A second late each way, and a tenth less than 2 % off.
+    off = 0.018 * meters.max_kw
+    moves: list[tuple[float | None, float | None]] = [
+        (high + off, low), *[(low + off, low)] * 7, (high + off, low), *[(high + off, high)] * 7,
+    ]  # fmt: skip
+    assert meters.follow(1.0, moves * 3) == "check"
+    assert meters.follow(1.0, moves) == "poi"
+    assert caplog.messages[1:] == [
+        "meter poi has gone along with check again: it is believed", "site meter poi is read again",
+    ]  # fmt: skip
+
+
+def test_a_load_that_moves_less_than_they_may_differ_proves_nothing(meters: Meters) -> None:
+    high, low = 0.9 * meters.max_kw, 0.86 * meters.max_kw
+    meters.run(5.0, high, high)
+    meters.doubt(FROZEN)
+    meters.run(1.0, high, high)
+    meters.doubt()
+    assert meters.follow(10.0, [(high, high), (low, low)] * 10) == "check"
+    # Nor does one that stands in the middle of a larger move.
+    assert meters.follow(10.0, [(high, high), (high, 0.84 * meters.max_kw)] * 10) == "check"
+
+
+def test_where_both_are_doubted_they_do_not_take_turns(meters: Meters) -> None:
+    meters.run(5.0, 700, 650)
+    meters.doubt(FALSE)
+    meters.run(1.0, 700, 650)
+    assert meters.standby.counts.name == "check"
+    changes = []
+    for _ in range(60):
+        meters.run(1.0, 700, 650)
+        changes.append(meters.standby.counts.name)
+    assert set(changes) == {"check"}
+    assert meters.standby.second.doubted
+    # The core believes the second again; the first has still to prove itself.
+    meters.doubt()
+    meters.run(60.0, 700, 650)
+    assert (meters.standby.first.doubted, meters.standby.second.doubted) == (True, False)
+
+
+def test_a_second_that_is_doubted_while_it_stands_in_gives_way_to_the_first(meters: Meters) -> None:
+    meters.run(5.0, 700, 650)
+    meters.run(5.0, None, 650)
+    meters.run(5.0, 700, 650)
+    meters.run(9.0, None, 650)
+    meters.doubt(FROZEN)
+    meters.run(0.5, 700, 650)
+    assert meters.standby.counts.name == "poi"
+    meters.doubt()
+    # It does not stand in again before it has proven itself.
+    assert all(math.isnan(kw) for kw in meters.run(30.0, None, 650)[20:])
+
+
+def test_that_they_differ_for_long_is_told_and_moves_nothing(meters: Meters) -> None:
+    part = meters.max_kw / 100
+    meters.run(59.0, 700, 700 - 3.1 * part)
+    assert not meters.standby.twins.differ
+    meters.run(2.0, 700, 700 - 3.1 * part)
+    assert (meters.standby.twins.differ, meters.standby.counts.name) == (True, "poi")
+    assert meters.standby.twins.apart_w == pytest.approx(3.1e3 * part)
+    # Nobody looks while one is not read.
+    meters.run(70.0, None, 700)
+    assert meters.standby.twins.differ
+    assert math.isnan(meters.standby.twins.apart_w)
+    meters.run(59.0, 700, 700 + 2.9 * part)
+    assert meters.standby.twins.differ
+    meters.run(5.0, 700, 700 + 2.9 * part)
+    assert not meters.standby.twins.differ
+    # Apart for less than a minute at a time.
+    meters.follow(20.0, [(700, 700 - 5.0 * part), (700, 700 - 5.0 * part), (700, 700)] * 5)
+    assert not meters.standby.twins.differ
 
 
 def test_the_first_counts_as_long_as_it_is_read(meters: Meters) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,6 +55,34 @@ def watched(office: Office) -> Watched:
 def test_a_site_at_rest_tells_nothing(watched: Watched) -> None:
     watched.run(30)
     assert watched.told() == []
+
+
+class TwoMeters:
+    """What is asked of two meters, without them: which counts and why, and how far they are apart."""
+
+    def __init__(self) -> None:
+        self.first, self.second = SimpleNamespace(name="poi"), SimpleNamespace(name="check")
+        self.counts = self.first
+        self.why = ""
+        self.twins = SimpleNamespace(differ=False, apart_w=math.nan)
+
+
+def test_which_of_two_meters_counts_and_that_they_differ(watched: Watched) -> None:
+    meters: Any = TwoMeters()
+    watched.happenings.standby = meters
+    watched.run(2)
+    assert watched.told() == []
+    meters.counts, meters.why = meters.second, "doubted"
+    watched.run(2)
+    (told,) = watched.told("meter")
+    assert {key: told[key] for key in told if key not in ("seq", "at", "type")} == {
+        "state": "counts", "device": "check", "why": "doubted",
+    }  # fmt: skip
+    for differ, state in ((True, "differ"), (False, "agree")):
+        meters.twins.differ, meters.twins.apart_w = differ, 20e3
+        watched.run(2)
+        (told,) = watched.told("meter")
+        assert (told["state"], told["apart_w"]) == (state, 20e3)
 
 
 def test_the_life_of_a_command(watched: Watched) -> None:
