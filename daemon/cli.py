@@ -111,6 +111,12 @@ def _client_commands(commands: argparse._SubParsersAction[argparse.ArgumentParse
     setter.add_argument("--best-effort", action="store_true", help="as far as the hall can go")
     record(setter)
     setter.set_defaults(handler=lambda args: client.set_power(args, _site(args)))
+    regulate = add("regulate", "a regulation signal over MQTT: so far beside the set point, for some seconds")
+    regulate._negative_number_matcher = re.compile(r"-[0-9]+(\.[0-9]+)?(MW|kW|W|%)?$")
+    regulate.add_argument("power", metavar="POWER", help="+2MW, -500kW, 0W, or -50%% of grid.regulation_mw")
+    regulate.add_argument("--lease", type=_duration, metavar="TIME", help="how long it holds: 8s")
+    regulate.add_argument("--reason", default="", help="for the record")
+    regulate.set_defaults(handler=lambda args: client.regulate(args, _site(args)))
     for verb, text in (
         ("release", "end the live command: back to the default"),
         ("hold", "stay at the present power"),

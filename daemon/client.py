@@ -76,18 +76,29 @@ def _fits(found: Any, kind: Kind) -> bool:
     return isinstance(found, kind)
 
 
-def power(text: str) -> dict[str, float]:
-    """The power of a command: 8MW, 800kW, 500W, 40%, +2MW, -2MW. Raises Usage."""
+def _quantity(text: str, examples: str) -> tuple[str, float, bool]:
+    """A sign or none, and a power in W or, where it is one, a percentage. Raises Usage."""
     found = re.fullmatch(r"([+-]?)([0-9]+(?:\.[0-9]+)?)\s*(%|MW|kW|W)", text.strip())
     if found is None:
-        raise Usage(f"{text!r} is no power; write 8MW, 800kW, 40%, +2MW or -2MW, with its unit")
-    sign, number, unit = found[1], float(found[2]), found[3]
-    if unit == "%":
+        raise Usage(f"{text!r} is no power; write {examples}, with its unit")
+    return found[1], float(found[2]) * {"MW": 1e6, "kW": 1e3, "W": 1.0, "%": 1.0}[found[3]], found[3] == "%"
+
+
+def power(text: str) -> dict[str, float]:
+    """The power of a command: 8MW, 800kW, 500W, 40%, +2MW, -2MW. Raises Usage."""
+    sign, number, percent = _quantity(text, "8MW, 800kW, 40%, +2MW or -2MW")
+    if percent:
         if sign:
             raise Usage("a percentage is of the site's maximum and has no sign")
         return {"percent": number}
-    watts = number * {"MW": 1e6, "kW": 1e3, "W": 1.0}[unit]
-    return {"by_w": -watts if sign == "-" else watts} if sign else {"power_w": watts}
+    return {"by_w": -number if sign == "-" else number} if sign else {"power_w": number}
+
+
+def beside_set_point(text: str) -> dict[str, float]:
+    """How far a signal leads beside the set point: +2MW, -500kW, 0W, -50% of what the site offers. Raises Usage."""
+    sign, number, percent = _quantity(text, "+2MW, -500kW, 0W or -50%")
+    signed = -number if sign == "-" else number
+    return {"part": signed / 100} if percent else {"power_w": signed}
 
 
 def envelope(reason: str, valid_s: float = 30.0, *, operator: bool = False) -> dict[str, Any]:
@@ -128,6 +139,19 @@ def set_point(args: argparse.Namespace) -> dict[str, Any]:
     return command
 
 
+def regulate(args: argparse.Namespace, site: Path) -> int:
+    """`rampd regulate`."""
+    return _run(_command("regulation", signal(args), sitecheck.load(site), as_json=args.json))
+
+
+def signal(args: argparse.Namespace) -> dict[str, Any]:
+    """The signal of `rampd regulate`. Raises Usage."""
+    command = envelope(args.reason) | beside_set_point(args.power)
+    if args.lease is not None:
+        command["lease_s"] = args.lease
+    return command
+
+
 def verb(name: str, args: argparse.Namespace, site: Path) -> int:
     """`rampd release`, `hold`, `estop`, `reset`."""
     # Who stands at the console resets as its operator.
@@ -154,7 +178,7 @@ def _run(work: Awaitable[Result]) -> Result:
 async def _command(name: str, command: dict[str, Any], config: Config, *, as_json: bool) -> int:
     """Publishes and prints the life of the command; 0 when it was reached or, for the other verbs, accepted."""
     ends = {"rejected": FAILED, "reached": 0, "partial": FAILED, "failed": FAILED, "ended": FAILED}
-    if name in ("release", "reset"):
+    if name in ("release", "reset", "regulation"):
         ends["accepted"] = 0
     acks: list[dict[str, Any]] = []
     try:

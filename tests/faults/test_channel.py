@@ -5,6 +5,8 @@ A real broker dies or hangs; what counts is the purchase that the plant truly dr
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.hall import Hall
 from tests.waits import until
 
 GRACE_S = 3.0
+REGULATION_MW = 0.1
 Facts = dict[str, Any]
 STORIES: dict[str, tuple[float, Callable[[Hall], Facts]]] = {}
 
@@ -102,10 +105,51 @@ def stays_away(hall: Hall) -> Facts:
     }  # fmt: skip
 
 
+def regulate(hall: Hall, power: str) -> list[str]:
+    """The stages of a signal, as `rampd regulate` shows them."""
+    command = [
+        sys.executable,
+        "-m",
+        "rampd.daemon.cli",
+        "regulate",
+        "--config",
+        str(hall.site),
+        "--lease",
+        "12s",
+        power,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    return [line.split()[1] for line in done.stdout.splitlines()]
+
+
+@story(hold_max_s=120)
+def regulated_down(hall: Hall) -> Facts:
+    """The lease of a set point goes on, that of a signal beside it was over long ago: half of what is offered."""
+    hall.start()
+    with hall.client() as client:
+        dispatched(hall, client, lease_s=300)
+        stages = regulate(hall, "-50%")
+        low_w = level_w(hall) - 0.5e6 * REGULATION_MW
+        until(lambda: hall.settled(low_w, ratio=0.02), 10, "it is regulated down")
+        began = len(hall.truth())
+        hall.broker.stop(SIGKILL)
+        until(lambda: lost_s(hall) > 25, 50, "the channel is lost for longer than the signal lives and goes back")
+        hall.start_broker()
+        client.connected(20)
+        until(lambda: client.states() and client.state["channel"] == "fresh_command", 20, "it waits for a word")
+        held = (least_w(hall, began), most_w(hall, began))
+        regulate(hall, "0W")
+        until(lambda: hall.settled(level_w(hall), ratio=0.02), 20, "a fresh signal is followed")
+        until(lambda: client.state["channel"] == "up", 5, "nothing is waited for")
+    return {"held": held, "low_w": low_w, "stages": stages, "words": hall.daemon.words}
+
+
 def play(hold_max_s: float, run: Callable[[Hall], Facts], folder: Path) -> Facts:
     edit = {
         "up_mw_per_min = 0.198\ndown_mw_per_min = 0.198": "up_mw_per_min = 30\ndown_mw_per_min = 30",
         "deadman_s = 30": f"deadman_s = 30\nchannel_grace_s = {GRACE_S:g}\nhold_max_s = {hold_max_s:g}",
+        "[normal]": f"[grid]\nregulation_mw = {REGULATION_MW}\n\n[normal]",
     }
     with Hall(folder, racks=halls.SMALLEST, columns={"asic.up_kw_per_s": "109"}, edit=edit) as hall:
         assert hall.config.lease.raise_after
@@ -129,6 +173,16 @@ def test_the_purchase_stays_where_it_was(stories: dict[str, Future[Facts]], name
     assert 0.94 * facts["level_w"] < least
     assert most < 1.06 * facts["level_w"]
     assert facts["words"].count("channel lost") == 1
+
+
+def test_what_was_regulated_down_stays_down(stories: dict[str, Future[Facts]]) -> None:
+    facts = stories["regulated_down"].result()
+    assert (facts["exit"], facts["broken"], facts["stages"]) == (None, [], ["received", "accepted"])
+    least, most = facts["held"]
+    assert 0.97 * facts["low_w"] < least
+    # The whole way back to the set point is a sixth of that.
+    assert most < 1.03 * facts["low_w"]
+    assert "is held where it has brought the purchase" in facts["words"]
 
 
 def test_the_lease_goes_on_where_it_stood(stories: dict[str, Future[Facts]]) -> None:

@@ -180,7 +180,9 @@ def test_a_map_that_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    "command", [["set", "40%"], ["release"], ["hold"], ["estop"], ["reset"], ["status"]], ids=" ".join
+    "command",
+    [["set", "40%"], ["regulate", "-50%"], ["release"], ["hold"], ["estop"], ["reset"], ["status"]],
+    ids=" ".join,
 )
 def test_no_broker(site: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command[0], "--config", site, *command[1:]) == 69

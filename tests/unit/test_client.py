@@ -96,6 +96,28 @@ def test_the_words_of_rampd_set(words: str, fields: dict[str, Any], source: Sour
     assert asked_by(command.who) is source
 
 
+@pytest.mark.parametrize(
+    ("words", "fields"),
+    [
+        ("+0.2MW", {"power_w": 2e5, "part": None, "lease_s": None}),
+        ("-200kW --lease 8s", {"power_w": -2e5, "lease_s": 8.0}),
+        ("0W", {"power_w": 0.0}),
+        ("-50% --reason agc", {"part": -0.5, "power_w": None, "reason": "agc"}),
+        ("100%", {"part": 1.0}),
+    ],
+)
+def test_the_words_of_rampd_regulate(words: str, fields: dict[str, Any]) -> None:
+    made = client.signal(cli.parser().parse_args(["regulate", *words.split()]))
+    signal = messages.parse("regulation", json.dumps(made).encode())
+    assert {name: getattr(signal, name) for name in fields} == fields
+
+
+@pytest.mark.parametrize("text", ["", "0.5", "-2", "+-2MW", "half"])
+def test_what_is_no_regulation(text: str) -> None:
+    with pytest.raises(client.Usage, match="write \\+2MW, -500kW, 0W or -50%, with its unit"):
+        client.beside_set_point(text)
+
+
 GOOD: dict[str, Any] = {
     "id": "a", "at": "2026-12-01T06:00:00.000Z", "stage": "reached", "code": "ok", "message": "", "power_w": 4,
 }  # fmt: skip
