@@ -141,7 +141,7 @@ class Desk:
             try:
                 if late_s > LATE_S:
                     raise Rejected("missed", f"its time was {late_s:.0f} s ago", one.command.id)
-                if self.channel_state != "up" and sender.source is Source.REMOTE:
+                if (self.channel.lost or self._outlived) and sender.source is Source.REMOTE:
                     raise Rejected("channel", "its channel is lost: only a fresh command raises", one.command.id)
                 self._begin(one.verb, one.command, sender, later=True)
             except Rejected as error:
@@ -380,8 +380,12 @@ class Desk:
         """
         if self.channel.lost:
             return "lost"
-        ended = self.live is None and self.inputs.command.lost_ns > 0
-        return "fresh_command" if ended or self.agenda.fixed or self.regulation.held else "up"
+        return "fresh_command" if self._outlived or self.regulation.held else "up"
+
+    @property
+    def _outlived(self) -> bool:
+        """Whether a command has ended for its channel, and no fresh one came since."""
+        return (self.live is None and self.inputs.command.lost_ns > 0) or self.agenda.fixed
 
     def _progress(self, live: Live, out: views.Outputs, now_ns: int) -> None:
         word = life.progress(live, out, self.purchase, len(self.composed.racks), now_ns)

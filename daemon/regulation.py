@@ -40,6 +40,7 @@ class Regulation:
     _issued_at: datetime | None = None
     _count: int = 0
     _lost_ns: int = 0  # since when its channel was silent, 0: it is not held for that
+    _lapsed: bool = False  # the last one ended by itself, and goes back as long as the channel lives
     _short: str | None = None  # the signal of which it was said last that not all of it can be given
     _told: bool = False  # and whether that was said of this stream
     _stands_w: float = 0.0
@@ -98,23 +99,25 @@ class Regulation:
     @property
     def held(self) -> bool:
         """Whether its channel was lost, and only a fresh signal or command moves what it has left."""
-        return self.slot.regulation_after in (codes.AFTER_HELD, codes.AFTER_LOWER)
+        return self._stands_w != 0.0 and self.slot.regulation_after in (codes.AFTER_HELD, codes.AFTER_LOWER)
 
     def tick(self, out: views.Outputs, channel: Channel, now_ns: int) -> None:
         """Silence ends it, and so does an emergency."""
         self.barred = bool(out.envelope == codes.EMERGENCY or out.returning)
         self._faulty, self._blind = out.site_why == codes.SITE_FAULT, not out.meter_good
         self._stands_w = out.regulation_w
-        if self.id is None:
-            return
         if self.barred:
             self.end("emergency")
             return
-        if not self._lost_ns and (lost_ns := channel.lost_since(now_ns)):
+        # What goes back after its end is held like what holds.
+        moves = self.id is not None or (self._lapsed and out.regulation_w != 0.0)
+        if moves and not self._lost_ns and (lost_ns := channel.lost_since(now_ns)):
             self._hold(lost_ns, now_ns)
         if self._lost_ns:
             if now_ns - self._lost_ns >= channel.hold_max_ns:
                 self.end("channel_lost")
+        elif self.id is None:
+            return
         elif self.slot.regulation_ns <= min(now_ns, channel.heard_ns):
             # Heard since it ended: nothing but the signal is missing.
             self.end("lease_ended")
@@ -140,22 +143,24 @@ class Regulation:
         self._lost_ns = lost_ns
         self.slot.regulation_ns = min(self.slot.regulation_ns, now_ns)
         self.slot.regulation_after = codes.AFTER_HELD
-        log.warning("channel lost: regulation %s is held where it has brought the purchase", self.id)
-        self.answers.note(id=self.id, message="channel lost")
+        log.warning("channel lost: regulation is held where it has brought the purchase")
+        if self.id is not None:
+            self.answers.note(id=self.id, message="channel lost")
 
     def release(self, now_ns: int) -> None:
         """A fresh command: what was regulated goes back, or the command begins there. A signal that holds goes on."""
         if now_ns >= self.slot.regulation_ns:
             self.end("replaced" if self._lost_ns else "lease_ended")
-            self.slot.regulation_after = codes.AFTER_BACK
+            self._lapsed = False
 
     def end(self, code: str) -> None:
-        """It holds no more, if one did."""
-        if self.id is None:
-            return
+        """It holds no more, if one did; what it has left goes back, or down only."""
         ended, self.id, self._issued_at, self._lost_ns = self.id, None, None, 0
+        self._lapsed = code == "lease_ended"
         self.slot.regulation_ns = 0
         self.slot.regulation_after = codes.AFTER_LOWER if code == "channel_lost" else codes.AFTER_BACK
+        if ended is None:
+            return
         self.answers.say(
             "regulation", ended, "ended", self._sender, source=Source.REGULATION, code=code,
             message=f"{self._count} signals",

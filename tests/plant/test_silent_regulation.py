@@ -107,6 +107,21 @@ def test_a_signal_that_lapses_while_the_channel_lives_goes_back(site: Site) -> N
     assert site.desk.channel_state == "up"
 
 
+def test_one_that_goes_back_already_stays_where_the_channel_is_lost(site: Site) -> None:
+    """The normal ramp takes a minute for all of it."""
+    site.loop.limits.site.normal_up = BY_W / 60.0
+    regulated(site, -1.0)
+    site.let(20.0)
+    site.silent = True
+    # Nothing is lost within the grace.
+    site.let(6.0)
+    stood_w = site.loop.mean_w(1.0)
+    began_s = site.loop.now_s
+    site.let(20.0)
+    assert max(site.loop.since(began_s)) <= stood_w + 0.2 * SLACK_W
+    assert stood_w < SET * MAX_W - 0.5 * BY_W
+
+
 def interval(site: Site) -> None:
     """A schedule holds, and its next interval begins in the silence."""
     start = [site.stamp(seconds) for seconds in (-1.0, 20.0, 7200.0)]
