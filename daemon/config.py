@@ -7,35 +7,20 @@ the keys, as an operator writes them; conversion to SI happens once, in `daemon.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from rampd.daemon.addresses import Address, Host, Legible, MemberAddress, RackAddress
-from rampd.drivers.address import Parity
+from rampd.daemon.addresses import Host, Legible
+from rampd.daemon.equipment import Link, Login, Loop, Member, Meter, Node, Rack
+from rampd.daemon.section import Id, Section
 from rampd.drivers.racks import Foreign
 
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 SiteMw = Annotated[float, Field(gt=0, le=2000)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_mixture(cls, value: Any, info: ValidationInfo) -> Any:
-        """true is no number, and 1 is not true."""
-        wants_bool = cls.model_fields[info.field_name or ""].annotation is bool
-        if wants_bool and not isinstance(value, bool):
-            raise ValueError("true or false is needed")
-        if isinstance(value, bool) and not wants_bool:
-            raise ValueError("a value is needed, not true or false")
-        return value
-
-
-class Site(_Section):
+class Site(Section):
     """What the site may purchase: `max_mw` is 100 % of a percent command, `import_limit_mw` is never exceeded.
 
     `max_deadman_mw` limits what racks may draw in sum that hold their limit for ever when rampd dies; without it they
@@ -69,7 +54,7 @@ class Site(_Section):
         return self
 
 
-class Control(_Section):
+class Control(Section):
     """The loop: its rate, when a reading is too old, and how fast the feedback may correct.
 
     Without its meter a site goes by its racks' sum and what the rest drew last, and does not rise; after `blind_max_s`
@@ -93,7 +78,7 @@ class Control(_Section):
     foreign: Foreign = "retake"
 
 
-class Window(_Section):
+class Window(Section):
     """The purchase may change by so much within any `s` seconds."""
 
     s: Annotated[float, Field(ge=1, le=3600)]
@@ -101,7 +86,7 @@ class Window(_Section):
     down_mw: Annotated[float, Field(gt=0, le=2000)]
 
 
-class Normal(_Section):
+class Normal(Section):
     """Ramp limits while nobody has dispatched the site; the slope leaves each window room for the load's own noise."""
 
     up_mw_per_min: Annotated[float, Field(gt=0, le=2000)] = 20.0
@@ -109,7 +94,7 @@ class Normal(_Section):
     window: tuple[Window, ...] = (Window(s=15, up_mw=5, down_mw=5),)
 
 
-class Dispatched(_Section):
+class Dispatched(Section):
     """Ramp limits of an authorised command with its own ramp."""
 
     up_mw_per_s: Annotated[float, Field(gt=0, le=500)]
@@ -117,14 +102,14 @@ class Dispatched(_Section):
     window: tuple[Window, ...] = ()
 
 
-class Restore(_Section):
+class Restore(Section):
     """The way back after an emergency: slower than any other, one feeder `stagger_s` after the other."""
 
     up_mw_per_min: Annotated[float, Field(gt=0, le=2000)] = 10.0
     stagger_s: Annotated[float, Field(ge=0, le=600)] = 5.0
 
 
-class Grid(_Section):
+class Grid(Section):
     """What the site owes the grid. A fault is voltage outside 0.9 to 1.1 of `nominal_v`, line to neutral.
 
     `droop_percent` is that of primary frequency response beyond the deadband, 0: another level of the campus owns it.
@@ -142,7 +127,7 @@ class Grid(_Section):
     regulation_lease_s: Annotated[float, Field(ge=2, le=60)] = 12.0
 
 
-class Under(_Section):
+class Under(Section):
     """An under-frequency step: at or below `hz` racks of this tier and of higher ones go to their least at once.
 
     It lies 0.2 Hz and `grid.hold_hz` or more below `nominal_hz`; a rack has that tier or a higher one.
@@ -152,7 +137,7 @@ class Under(_Section):
     tier: Annotated[int, Field(ge=1, le=8)]
 
 
-class Lease(_Section):
+class Lease(Section):
     """How long a command lives, and where the site goes when it ends."""
 
     default_s: Seconds = 900.0
@@ -167,7 +152,7 @@ class Lease(_Section):
         return self
 
 
-class Mqtt(_Section):
+class Mqtt(Section):
     """The broker. Secrets only by file; `tls = true` verifies the broker against `ca_file` or the system's store."""
 
     host: Host = "127.0.0.1"
@@ -195,198 +180,27 @@ class Mqtt(_Section):
         return self.model_copy(update={key: folder / file for key in names if (file := getattr(self, key)) is not None})
 
 
-class Record(_Section):
+class Record(Section):
     """What the control loop was given and gave, tick by tick, for `rampd replay`; `max_mb` in all, 0: nothing."""
 
     max_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 512
 
 
-class Http(_Section):
+class Http(Section):
     """Where /metrics, /healthz and /readyz answer."""
 
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
 
 
-class Mirror(_Section):
+class Mirror(Section):
     """A Modbus/TCP server that can only be read, for building management and SCADA; its table is in docs/mirror.md."""
 
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 1502
 
 
-class Device(_Section):
-    """How to reach a Modbus device: `address` is host:port, several units may share one."""
-
-    map: str
-    address: Address
-    unit: Annotated[int, Field(ge=0, le=255)] = 1
-    period_s: Annotated[float, Field(ge=0.02, le=600)] = 1.0
-
-
-class Meter(Device):
-    """A revenue or check meter."""
-
-    id: Id
-
-
-class Loop(Device):
-    """A cooling loop and its CDU. Above `warn_c` no rack of it is raised, from `derate_c` on it is derated.
-
-    Nor is one raised while the supply is less than `condensation_margin_k` above the dew point, which the CDU shows as
-    `dew_point_c`, or the device that `dew_point_from` names: another CDU, a meter, a measured node.
-    """
-
-    id: Id
-    max_supply_c: Annotated[float, Field(ge=5, le=90)] = 45.0
-    warn_c: Annotated[float, Field(ge=5, le=90)] = 38.0
-    derate_c: Annotated[float, Field(ge=5, le=90)] = 40.0
-    return_max_c: Annotated[float, Field(ge=10, le=95)] = 60.0
-    min_flow_lpm: Annotated[float, Field(ge=0, le=100000)] = 0.0
-    condensation_margin_k: Annotated[float, Field(ge=0, le=20)] = 2.0
-    dew_point_from: str = ""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Loop:
-        if not self.warn_c < self.derate_c < self.max_supply_c < self.return_max_c:
-            raise ValueError("limits contradict: warn_c < derate_c < max_supply_c < return_max_c must hold")
-        return self
-
-
-class Link(_Section):
-    """What belongs to an address besides the address: certificates of tls://, the settings of serial: lines.
-
-    A device behind tls:// is verified against `ca_file` or the system's store, and shown `cert_file` with `key_file`.
-    """
-
-    address: Address
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    baud: Annotated[int, Field(ge=300, le=1_000_000)] | None = None
-    parity: Parity | None = None
-    stop_bits: Literal[1, 2] | None = None
-
-    @model_validator(mode="after")
-    def _of_its_kind(self) -> Link:
-        kind = self.address.partition(":")[0]
-        files = self.ca_file or self.cert_file or self.key_file
-        if files is not None and kind != "tls":
-            raise ValueError(f"certificates belong to a tls:// address, this is {self.address}")
-        if (self.baud or self.parity or self.stop_bits) is not None and kind != "serial":
-            raise ValueError(f"baud, parity and stop_bits belong to a serial: address, this is {self.address}")
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file go together")
-        return self
-
-
-class Login(_Section):
-    """User and secret of BMCs or miners, and how their certificate is believed. The secret is the file's first line.
-
-    `ca_file` verifies against that authority, `pin_sha256` believes the one certificate with that fingerprint; without
-    either the system's store decides.
-    """
-
-    id: Id
-    username: str = ""
-    secret_file: Path | None = None
-    ca_file: Path | None = None
-    pin_sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
-
-
-class Member(_Section):
-    """One BMC or miner of a rack."""
-
-    rack: str
-    address: MemberAddress
-
-
-class Node(_Section):
-    """A point of the electrical tree with a continuous rating; with a device where it is measured."""
-
-    id: Id
-    kind: Literal["main", "feeder", "transformer", "pdu"]
-    parent: str = ""
-    rating_kw: Annotated[float, Field(gt=0, le=2_000_000)]
-    derating: Annotated[float, Field(gt=0, le=1)] = 0.8
-    map: str | None = None
-    address: Address | None = None
-    unit: Annotated[int, Field(ge=0, le=255)] = 1
-    period_s: Annotated[float, Field(ge=0.02, le=600)] = 1.0
-
-    @model_validator(mode="after")
-    def _device(self) -> Node:
-        if (self.map is None) != (self.address is None):
-            raise ValueError("a measured node has both map and address, an unmeasured one neither")
-        return self
-
-    def device(self) -> Device | None:
-        """Its meter, where it has one."""
-        if self.map is None or self.address is None:
-            return None
-        return Device(map=self.map, address=self.address, unit=self.unit, period_s=self.period_s)
-
-
-class Rack(Device):
-    """A rack: what it may draw, how fast it answers, and its place in tree, cooling and shed order.
-
-    The highest tier number sheds first. `quantum_kw` is the step it moves in, 0 when it moves freely; `levels_kw` lists
-    its levels instead, from asleep or its least to its most, as "0 36 72 109". After a rise it stays for `min_on_s`,
-    after a fall for `min_off_s`, and it changes no more than `changes_per_day` times, 0: as often as needed; safety
-    does not wait, and a restart forgets none of it. `fallback_kw` is where its controller goes when rampd falls silent.
-    A rack of BMCs or miners has its members in `fleet.members`, or one at its own address; its figures come from their
-    map where a cell is empty. `power_from` names the meter or measured node that measures this rack alone, for racks
-    that do not tell their power.
-    """
-
-    id: Id
-    address: RackAddress = ""
-    login: str = ""
-    power_from: str = ""
-    foreign: Foreign | None = None
-    kind: Literal["gpu", "asic"]
-    node: str
-    loop: str
-    tier: Annotated[int, Field(ge=1, le=8)] = 1
-    weight: Annotated[float, Field(ge=0.01, le=100)] = 1.0
-    min_kw: Annotated[float, Field(ge=0, le=2000)]
-    max_kw: Annotated[float, Field(gt=0, le=2000)]
-    up_kw_per_s: Annotated[float, Field(gt=0, le=100000)]
-    down_kw_per_s: Annotated[float, Field(gt=0, le=100000)]
-    dead_up_s: Annotated[float, Field(ge=0, le=30)] = 0.0
-    dead_down_s: Annotated[float, Field(ge=0, le=30)] = 0.0
-    quantum_kw: Annotated[float, Field(ge=0, le=2000)] = 0.0
-    levels_kw: tuple[Annotated[float, Field(ge=0, le=2000)], ...] = ()
-    min_on_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
-    min_off_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
-    changes_per_day: Annotated[int, Field(ge=0, le=100000)] = 0
-    fallback_kw: Annotated[float, Field(ge=0, le=2000)] | None = None
-
-    @field_validator("levels_kw", mode="before")
-    @classmethod
-    def _list(cls, value: Any) -> Any:
-        """A cell holds them apart by spaces."""
-        return tuple(value.split()) if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Rack:
-        if self.min_kw > self.max_kw:
-            raise ValueError(f"limits contradict: min_kw {self.min_kw:g} exceeds max_kw {self.max_kw:g}")
-        if self.quantum_kw > self.max_kw:
-            raise ValueError(f"limits contradict: quantum_kw {self.quantum_kw:g} exceeds max_kw {self.max_kw:g}")
-        levels = self.levels_kw
-        if levels and (self.quantum_kw > 0 or list(levels) != sorted(set(levels)) or len(levels) < 2):
-            raise ValueError("levels_kw are at least two, rising, and instead of quantum_kw: 0 36 72 109")
-        if levels and (levels[0], levels[-1]) != (self.min_kw, self.max_kw):
-            raise ValueError("limits contradict: levels_kw begin at min_kw and end at max_kw")
-        if self.min_on_s + self.min_off_s + self.changes_per_day > 0 and not levels and self.quantum_kw == 0:
-            raise ValueError("min_on_s, min_off_s and changes_per_day need levels_kw or quantum_kw")
-        if self.fallback_kw is not None and self.fallback_kw > self.max_kw:
-            raise ValueError(f"limits contradict: fallback_kw {self.fallback_kw:g} exceeds max_kw {self.max_kw:g}")
-        return self
-
-
-class Fleet(_Section):
+class Fleet(Section):
     """CSV files beside the site file, one row a device."""
 
     racks: Path
@@ -394,7 +208,7 @@ class Fleet(_Section):
     members: Path | None = None
 
 
-class SiteFile(_Section):
+class SiteFile(Section):
     """The TOML document."""
 
     site: Site

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from rampd.daemon import gridcheck
-from rampd.daemon.config import Config, Rack
+from rampd.daemon.config import Config
+from rampd.daemon.equipment import Rack
 from rampd.drivers.maps import AnyMap, DeviceMap
 from rampd.drivers.register import shift_of
 

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Iterator
 
 from rampd.daemon import deadman
-from rampd.daemon.config import Config, Rack
+from rampd.daemon.config import Config
 from rampd.daemon.delivery import Target
+from rampd.daemon.equipment import Rack
 from rampd.daemon.logins import logins
 from rampd.daemon.nameplates import Nameplates
 from rampd.daemon.poll import Wheel, discover

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from rampd.daemon.config import Config, Login
+from rampd.daemon.config import Config
+from rampd.daemon.equipment import Login
 from rampd.daemon.sitefile import Problem, nth
 from rampd.drivers import maps
 from rampd.drivers.members import MemberMap

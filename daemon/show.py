@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rampd.daemon import ladder
 from rampd.daemon.commands import Desk
-from rampd.daemon.config import Rack
+from rampd.daemon.equipment import Rack
 from rampd.daemon.happenings import MODES
 from rampd.daemon.messages import stamp
 from rampd.daemon.metrics import rack_state

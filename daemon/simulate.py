@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
 
-from rampd.daemon.config import Config, Loop, Node, Rack
+from rampd.daemon.config import Config
+from rampd.daemon.equipment import Loop, Node, Rack
 from rampd.daemon.logins import logins
 from rampd.daemon.sitecheck import device_rows
 from rampd.drivers import address, maps

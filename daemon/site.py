@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from rampd.daemon.config import Config, Device, Node, Rack
+from rampd.daemon.config import Config
+from rampd.daemon.equipment import Device, Node, Rack
 from rampd.daemon.sitecheck import device_rows, read_every_s
 from rampd.drivers import maps
 from rampd.drivers.device import SLOW_FACTOR

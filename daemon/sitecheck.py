@@ -7,7 +7,8 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 from rampd.daemon import deadman, sitefile
-from rampd.daemon.config import Config, Device, Rack
+from rampd.daemon.config import Config
+from rampd.daemon.equipment import Device, Rack
 from rampd.daemon.filecheck import Places, files
 from rampd.daemon.gridcheck import grid
 from rampd.daemon.sitefile import ConfigError, Problem, nth

@@ -17,7 +17,8 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rampd.daemon import derive
-from rampd.daemon.config import Config, Link, Login, Loop, Member, Meter, Node, Rack, SiteFile, Under, Window
+from rampd.daemon.config import Config, SiteFile, Under, Window
+from rampd.daemon.equipment import Link, Login, Loop, Member, Meter, Node, Rack
 from rampd.drivers.maphead import MapError
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from rampd.daemon.config import Device
+from rampd.daemon.equipment import Device
 from rampd.drivers.device import SLOW_FACTOR
 from rampd.drivers.maps import AnyMap, DeviceMap
 from rampd.drivers.modbus import Pace

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from rampd.daemon import cli, events, halls, mapcli, metrics, mirror, sitecheck
-from rampd.daemon.config import Link, Login, Loop, Member, Meter, Mirror, Node, Rack, SiteFile, Under, Window
+from rampd.daemon.config import Mirror, SiteFile, Under, Window
+from rampd.daemon.equipment import Link, Login, Loop, Member, Meter, Node, Rack
 from rampd.daemon.run import Daemon
 from rampd.drivers import maps
 from rampd.drivers.members import MemberMap

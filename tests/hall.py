@@ -31,7 +31,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from rampd.daemon import halls, sitecheck
-from rampd.daemon.config import Config, Rack
+from rampd.daemon.config import Config
+from rampd.daemon.equipment import Rack
 from tests.bus import Client
 from tests.waits import Found, until
 

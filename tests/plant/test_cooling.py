@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rampd.daemon import sitecheck
-from rampd.daemon.config import Config, Rack
+from rampd.daemon.config import Config
+from rampd.daemon.equipment import Rack
 from rampd.drivers.sim.cooling import WATER_W_PER_K_LPM
 from rampd.ext import codes, views
 from tests.closed_loop import ClosedLoop, hall
