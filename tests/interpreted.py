@@ -27,6 +27,8 @@ KERNELS: Final = (
     "crash",
     "failsafe",
     "grid",
+    "witness",
+    "warden",
     "guard",
     "ballast",
     "identify",

@@ -30,8 +30,11 @@ CORE = (
     "failsafe",
     "ladder",
     "crash",
+    "witness",
+    "warden",
     "guard",
 )
+GUARD = ("ext.witness", "ext.warden", "ext.guard")
 SIM_USERS = {"daemon.simulate", "daemon.demo", "daemon.cli", "daemon.closed", "daemon.proving",
              "daemon.calls"}  # fmt: skip
 CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\s+\(?([\w, ]+)|c?import\s+([\w.]+))", re.MULTILINE)
@@ -125,7 +128,7 @@ def test_the_core_does_not_know_the_wire(core: str) -> None:
 
 
 def test_the_guard_is_a_second_program() -> None:
-    guards = [path for path in ALL if name_of(path) == "ext.guard"]
+    guards = [path for path in ALL if name_of(path) in GUARD]
     assert {path.suffix for path in guards} == {".py", ".pxd"}
     for path in guards:
         for module in (
@@ -159,7 +162,7 @@ def test_the_wire_does_not_know_the_core() -> None:
                 assert not uses(path, f"ext.{core}")
 
 
-@pytest.mark.parametrize("core", [core for core in CORE if core != "guard"])
+@pytest.mark.parametrize("core", [core for core in CORE if f"ext.{core}" not in GUARD])
 def test_a_kernel_does_no_input_or_output(core: str) -> None:
     """The step is a pure function: no clock, no file, no socket, no randomness."""
     banned = {

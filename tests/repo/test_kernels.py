@@ -17,6 +17,7 @@ from rampd.ext import codes, views
 from tests.interpreted import EXT, KERNELS
 
 ROOT = EXT.parent
+GUARD = ("witness", "warden", "guard")
 CTYPES = {"int64_t": "int", "double": "float", "double *": "Doubles", "int64_t *": "Longs", "int32_t *": "Ints",
           "uint8_t *": "Bytes"}  # fmt: skip
 GIL = re.compile(r"PyGILState_Ensure|__Pyx_PyGILState_Ensure|PyEval_RestoreThread|__Pyx_FastGIL_Remember")
@@ -133,12 +134,15 @@ def imported(name: str) -> set[str]:
 
 
 def test_the_guard_knows_nothing_of_the_step() -> None:
-    assert imported("guard") <= {"codes", "views"}
+    assert imported("witness") <= {"codes", "views"}
+    assert imported("warden") <= {"codes", "views", "witness"}
+    assert imported("guard") <= {"codes", "views", "witness", "warden"}
 
 
 def test_the_core_imports_one_way() -> None:
     for at, name in enumerate(KERNELS):
-        assert imported(name) - {"codes", "views"} <= set(KERNELS[:at]) - {"guard"}
+        own = set() if name in GUARD else set(GUARD)
+        assert imported(name) - {"codes", "views"} <= set(KERNELS[:at]) - own
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -166,6 +170,9 @@ def test_every_kernel_function_is_declared_nogil(name: str) -> None:
     assert all(kind == "noexcept nogil" for _, _, kind in declared)
 
 
+INCLUDE = "--include=" + ",".join(f"*/ext/{name}.py" for name in GUARD)
+
+
 def test_every_branch_of_the_guard_is_covered(tmp_path: Path) -> None:
     data, report = tmp_path / "coverage", tmp_path / "report.json"
     rows = [str(path) for path in (ROOT / "tests" / "cycles").glob("test_guard_*.py")]
@@ -175,19 +182,20 @@ def test_every_branch_of_the_guard_is_covered(tmp_path: Path) -> None:
             "run",
             "--branch",
             f"--data-file={data}",
-            "--include=*/ext/guard.py",
+            INCLUDE,
             "-m",
             "pytest",
             "-p",
             "no:cacheprovider",
             *rows,
         ],
-        ["json", f"--data-file={data}", "--include=*/ext/guard.py", "-o", str(report)],
+        ["json", f"--data-file={data}", INCLUDE, "-o", str(report)],
     ):
         done = subprocess.run([*coverage, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     files = json.loads(report.read_text(encoding="utf-8"))["files"]
-    (guard,) = files.values()
-    assert guard["missing_lines"] == []
-    assert guard["missing_branches"] == []
-    assert guard["summary"]["num_branches"] > 50
+    assert len(files) == len(GUARD)
+    for found in files.values():
+        assert found["missing_lines"] == []
+        assert found["missing_branches"] == []
+    assert sum(found["summary"]["num_branches"] for found in files.values()) > 50
