@@ -69,15 +69,17 @@ GOLDEN: Final[Vectors] = {
         (
             {
                 **COMMON,
-                # A 7100 at 1; V 7967 at 0; Hz 5998 at -2; W 5025 1640 1650 1735 at 4
-                (203, 2): "1bbc", (203, 6): "0001", (203, 7): "1f1f", (203, 15): "0000", (203, 16): "176e fffe",
+                # A 7100 2330 2360 2400 at 1; V 7967 at 0; Hz 5998 at -2; W 5025 1640 1650 1735 at 4
+                (203, 2): "1bbc 091a 0938 0960", (203, 6): "0001", (203, 7): "1f1f", (203, 15): "0000",
+                (203, 16): "176e fffe",
                 (203, 18): "13a1 0668 0672 06c7 0004", (203, 23): "13ec", (203, 27): "0004", (203, 28): "ff83",
                 (203, 32): "0004", (203, 33): "03d9", (203, 37): "ffff", (203, 38): "00000064",
                 (203, 46): "075bcd15", (203, 54): "0003", (203, 105): "00000004",
             },
             {
                 **TEXTS,
-                "current_a": 71000.0, "voltage_v": 7967.0, "frequency_hz": 59.98, "power_w": 50.25e6,
+                "current_a": 71000.0, "current_l1_a": 23300.0, "current_l2_a": 23600.0, "current_l3_a": 24000.0,
+                "voltage_v": 7967.0, "frequency_hz": 59.98, "power_w": 50.25e6,
                 "power_l1_w": 16.4e6, "power_l2_w": 16.5e6, "power_l3_w": 17.35e6, "apparent_va": 51e6,
                 "reactive_var": -1.25e6, "power_factor_percent": 98.5, "energy_export_wh": 100e3,
                 "energy_wh": 123456789e3, "event_bits": 4.0,
@@ -92,13 +94,14 @@ GOLDEN: Final[Vectors] = {
         (
             {
                 **COMMON,
-                (213, 2): "478aac00", (213, 10): "4657a000", (213, 26): "426fef9e",
+                (213, 2): "478aac00 46b60800 46b86000 46bb8000", (213, 10): "4657a000", (213, 26): "426fef9e",
                 (213, 28): "4c3fb044 4b7a3e80 4b7bc520 4b845eb8", (213, 36): "4c428cb0", (213, 44): "ca559f80",
                 (213, 60): "4eb2d05e", (213, 68): "4f1502f9",
             },
             {
                 **TEXTS,
-                "current_a": 71000.0, "voltage_v": 13800.0, "frequency_hz": 59.98400115966797, "power_w": 50.25e6,
+                "current_a": 71000.0, "current_l1_a": 23300.0, "current_l2_a": 23600.0, "current_l3_a": 24000.0,
+                "voltage_v": 13800.0, "frequency_hz": 59.98400115966797, "power_w": 50.25e6,
                 "power_l1_w": 16.4e6, "power_l2_w": 16.5e6, "power_l3_w": 17.35e6, "apparent_va": 51e6,
                 "reactive_var": -3.5e6, "energy_export_wh": 1.5e9, "energy_wh": 2.5e9,
             },

@@ -88,7 +88,8 @@ PLANS = {
     "rack-power": ["fc3 0+9: power_w limit_w deadman_s deadman_left_s fallback_w control_state"],
     # counted from the ID register; one request holds all of the model that is used
     "sunspec-213": [
-        "fc3 2+44: current_a voltage_v frequency_hz power_w power_l1_w power_l2_w power_l3_w apparent_va reactive_var",
+        "fc3 2+44: current_a current_l1_a current_l2_a current_l3_a voltage_v frequency_hz power_w power_l1_w "
+        "power_l2_w power_l3_w apparent_va reactive_var",
         "fc3 60+10 slow: energy_export_wh energy_wh",
     ],
     # no more models than there are: one request each, value and factor together
