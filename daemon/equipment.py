@@ -100,13 +100,19 @@ class Member(Section):
 
 
 class Node(Section):
-    """A point of the electrical tree with a continuous rating; with a device where it is measured."""
+    """A point of the electrical tree with a continuous rating; with a device where it is measured.
+
+    What a measured node draws beside its racks is not theirs to draw, and where its map has the current of phases,
+    the fullest of them draws no more than `rating_a` x `derating`: what the node draws is limited as far below its
+    rating in kW as its phases are unequal. A meter that is not read, or shows what cannot be, leaves that as it was.
+    """
 
     id: Id
     kind: Literal["main", "feeder", "transformer", "pdu"]
     parent: str = ""
     rating_kw: Annotated[float, Field(gt=0, le=2_000_000)]
     derating: Annotated[float, Field(gt=0, le=1)] = 0.8
+    rating_a: Annotated[float, Field(gt=0, le=100_000)] | None = None
     map: str | None = None
     address: Address | None = None
     unit: Annotated[int, Field(ge=0, le=255)] = 1
@@ -116,6 +122,8 @@ class Node(Section):
     def _device(self) -> Node:
         if (self.map is None) != (self.address is None):
             raise ValueError("a measured node has both map and address, an unmeasured one neither")
+        if self.rating_a is not None and self.map is None:
+            raise ValueError("rating_a needs a meter that shows the current of each phase: map and address")
         return self
 
     def device(self) -> Device | None:

@@ -200,7 +200,7 @@ class Hands:
         v = limits.node[i]
         while v >= 0:
             others_w = sum(self._worst_w(j, out, inputs) for j in self._below(v) if j != i)
-            if others_w + use.limit_w > limits.node_w[v]:
+            if others_w + use.limit_w > limits.node_w[v] - out.taken_w[v]:
                 return False
             v = limits.node_parent[v]
         return True

@@ -113,6 +113,18 @@ def _families(sources: Sources) -> Iterator[Family]:
         loops,
         _slots(sources, points, "flow_lpm", 1 / 60),
     )
+    nodes = [(v, point) for v, point in enumerate(composed.node_points) if point is not None]
+    by_node = [f'node="{label(point.id)}"' for _, point in nodes]
+    yield Family(
+        "rampd_node_power_watts",
+        "Measured power of a node.",
+        by_node,
+        _slots(sources, [p for _, p in nodes], "power_w"),
+    )
+    yield Family(
+        "rampd_node_room_watts", "What the racks below a measured node may draw: its limit less what others draw.",
+        by_node, lambda v, s: _rooms(sources, [node for node, _ in nodes], v, s),
+    )  # fmt: skip
     ids = [device.id for device in sources.field.devices] + [rack.id for rack in sources.field.member_racks]
     devices = [f'device="{label(name)}"' for name in ids]
     yield Family("rampd_device_up", "1 while a device answers.", devices, lambda v, s: _up(sources, v, s))
@@ -150,6 +162,13 @@ def _setpoints(sources: Sources, values: array[float], shown: bytearray) -> None
     for i in range(len(values)):
         values[i] = out.setpoint_w[i]
         shown[i] = out.active[i]
+
+
+def _rooms(sources: Sources, nodes: Iterable[int], values: array[float], shown: bytearray) -> None:
+    out, limits = sources.snapshot(), views.limits(sources.composed.limits)
+    for i, v in enumerate(nodes):
+        values[i] = max(0.0, limits.node_w[v] - out.taken_w[v])
+        shown[i] = out.started
 
 
 def rack_state(out: views.Outputs, inputs: views.Inputs, i: int) -> str:

@@ -19,7 +19,7 @@ from rampd.daemon.sitecheck import device_rows, read_every_s
 from rampd.drivers import maps
 from rampd.drivers.device import SLOW_FACTOR
 from rampd.drivers.maphead import WritePolicy
-from rampd.drivers.maps import AnyMap, DeviceMap
+from rampd.drivers.maps import PHASES, AnyMap, DeviceMap
 from rampd.drivers.members import MemberMap
 from rampd.ext import codes, layout, views
 from rampd.ext.image import Configuration
@@ -40,6 +40,7 @@ READ: Final[tuple[str, ...]] = (
     "power_w", "frequency_hz", "breaker_state", "voltage_v", "voltage_l1_v", "voltage_l2_v", "voltage_l3_v",
 )  # fmt: skip
 """What the core reads of the site meter, where its map has it."""
+LAG_S: Final = 2.0  # what meters average over, and what reads the power of GPUs
 SETTLE_S: Final = 1.5  # the last part of a ramp belongs to the feedback and to the meter's mean over a second
 
 
@@ -72,7 +73,8 @@ class Composed:
     """A site ready to run. `racks`, `nodes` and `loops` are in the order of the image's arrays; `read` has the slots of
     what the core reads of the site meter.
 
-    `power_points` are what measures each rack's power: itself, or the meter that it names. `zones` are the scopes of
+    `power_points` are what measures each rack's power: itself, or the meter that it names; `node_points` what measures
+    a node, where one does. `zones` are the scopes of
     the failsafe ladder in the order of the image: the site, feeders, links, loops and nodes; a feeder is a
     node as well.
     """
@@ -86,6 +88,7 @@ class Composed:
     rack_points: tuple[Point, ...]
     power_points: tuple[Point, ...]
     loop_points: tuple[Point, ...]
+    node_points: tuple[Point | None, ...]
     meter: Point
     read: dict[str, int]
     slots: int
@@ -128,6 +131,7 @@ def compose(config: Config) -> Composed:
         loop_points=tuple(by_id[loop.id] for loop in config.loops),
         meter=by_id[config.site.meter], read=read, slots=slots, lead_s=lead_s,
         limits=_limits(config, racks, nodes, by_id, read, slots, lead_s), by_id=by_id,
+        node_points=tuple(None if node.map is None else by_id[node.id] for node in nodes),
     )  # fmt: skip
 
 
@@ -318,9 +322,28 @@ def _limits(
         limits.trip_ns[i] = round(trips_s[node.id] * 1e9)
         limits.node_parent[i] = node_index[node.parent] if node.parent else -1
         limits.node_w[i] = node.rating_kw * node.derating * 1e3
+        limits.rating_w[i] = node.rating_kw * 1e3
     layout.arrange(limits)
+    _measured(limits, nodes, racks, by_id)
     _loops(limits, config, by_id)
     return configuration
+
+
+def _measured(limits: views.Limits, nodes: tuple[Node, ...], racks: tuple[Rack, ...], by_id: dict[str, Point]) -> None:
+    """Where nodes show what they draw, and how long it takes to read all racks below."""
+    for i, node in enumerate(nodes):
+        point = None if node.map is None else by_id[node.id]
+        limits.draw_slot[i] = -1 if point is None else point.slots["power_w"]
+        for k, name in enumerate(PHASES):
+            limits.amps_slot[3 * i + k] = -1 if point is None else point.slots.get(name, -1)
+        if point is None:
+            continue
+        limits.site.measured += 1
+        limits.node_a[i] = (node.rating_a or 0.0) * node.derating
+        limits.node_stale_ns[i] = round(point.stale_s * 1e9)
+        own = racks[limits.rack_first[i] : limits.rack_first[limits.node_end[i]]]
+        read_s = max((by_id[rack.power_from or rack.id].period_s for rack in own), default=0.0)
+        limits.span_ns[i] = round((read_s + LAG_S) * 1e9)
 
 
 def _loops(limits: views.Limits, config: Config, by_id: dict[str, Point]) -> None:

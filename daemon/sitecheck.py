@@ -133,6 +133,11 @@ def devices(config: Config, places: Places) -> Iterator[Problem]:
             message = f"{name} and {taken[key]} share {device.address} unit {device.unit}"
             yield Problem(*at, message, "correct the address or the unit of one of them")
         taken.setdefault(key, name)
+    for node in config.nodes:
+        shows = None if node.map is None else loaded.get(node.map)
+        if node.rating_a is not None and shows is not None and not set(maps.PHASES) <= set(shows.names):
+            message = f"node {node.id} has rating_a, its map {shows.name} does not show the current of its phases"
+            yield Problem(*places[node.id], message, f"choose a map with {', '.join(maps.PHASES)}, or leave it out")
     for rack in config.racks:
         yield from _members(config, rack, loaded.get(rack.map), places)
     yield from _dew_points(config, loaded, places)

@@ -46,7 +46,7 @@ RACK_WORDS: Final[dict[codes.Why, str]] = {
     codes.Why.WHY_MIN: "its own minimum of {min_kw:.1f} kW",
     codes.Why.WHY_DEMAND: "its jobs want no more than {demand_kw:.1f} kW",
     codes.Why.WHY_RATE: "on its way to its share, as fast as it moves",
-    codes.Why.WHY_NODE: "the limit of an electrical node above it: {nodes}",
+    codes.Why.WHY_NODE: "the limit of an electrical node above it: {nodes}{taken}",
     codes.Why.WHY_COOLING: "cooling loop {loop}, {loop_action}: {loop_room}",
     codes.Why.WHY_STALE: "a reading is too old, its own or the site meter's: it is not raised",
     codes.Why.WHY_UNRESPONSIVE: "it does not follow its set point: its share went to others",
@@ -137,6 +137,7 @@ class Moment:
             reference_mw=out.reference_w / 1e6, max_kw=limits.max_w[i] / 1e3, min_kw=limits.min_w[i] / 1e3,
             demand_kw=out.demand_w[i] / 1e3, nodes=" or ".join(found["nodes"]), loop=found["loop"],
             loop_action=_action(out.loop_action[loop]), loop_room=_room(out.loop_w[loop]),
+            taken=self._taken(limits.node[i]),
         )  # fmt: skip
         return found
 
@@ -147,6 +148,17 @@ class Moment:
             found.append(self.names.nodes[node])
             node = self.limits.node_parent[node]
         return found
+
+    def _taken(self, node: int) -> str:
+        """What of the limits from a node up is not for racks, where that is a kilowatt or more."""
+        words = ""
+        while node >= 0:
+            taken_kw, limit_kw = self.out.taken_w[node] / 1e3, self.limits.node_w[node] / 1e3
+            if taken_kw >= 1.0:
+                name = self.names.nodes[node]
+                words += f"; others there, or its fullest phase, take {taken_kw:.0f} of {limit_kw:.0f} kW at {name}"
+            node = self.limits.node_parent[node]
+        return words
 
     def explain(self, rack: str | None) -> dict[str, Any]:
         """The site and, where one is named, a rack; or an error that names the nearest rack."""

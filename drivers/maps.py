@@ -45,7 +45,10 @@ NEEDED: Final[dict[str, tuple[str, ...]]] = {
     "drive": ("speed_percent",),
     "rack": ("power_w",),
 }
-CONTROL_INPUTS: Final = frozenset({"power_w", "frequency_hz", "supply_c", "return_c", "flow_lpm", "dew_point_c"})
+PHASES: Final = ("current_l1_a", "current_l2_a", "current_l3_a")
+CONTROL_INPUTS: Final = frozenset(
+    {"power_w", "frequency_hz", "supply_c", "return_c", "flow_lpm", "dew_point_c", *PHASES}
+)
 """What the control loop computes with; it needs a plausible range wherever it stands."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,99}\Z")
 TYPES: Final = {kind.name.lower(): kind for kind in Encoding}

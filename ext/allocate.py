@@ -46,7 +46,7 @@ def give_way(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> int:
     for back in range(limits.site.nodes):
         v = limits.site.nodes - 1 - back
         # The last digits of sums switch nothing off.
-        room_w = limits.node_w[v] * (1.0 + 1e-12) - state.reserve_w[v]
+        room_w = (limits.node_w[v] - state.taken_w[v]) * (1.0 + 1e-12) - state.reserve_w[v]
         for rank in range(limits.site.tiers):
             tier = limits.site.tiers - 1 - rank
             if state.used_w[v] <= room_w:

@@ -235,7 +235,7 @@ def broken(limits: Limits, state: State, i: int) -> bool:
     """Whether a node above a rack may be drawing more than its limit already: nothing rises below it."""
     v = limits.node[i]
     while v >= 0:
-        if state.worst_w[v] > limits.node_w[v] * (1.0 + 1e-9):
+        if state.worst_w[v] > (limits.node_w[v] - state.taken_w[v]) * (1.0 + 1e-9):
             return True
         v = limits.node_parent[v]
     return False
@@ -263,7 +263,7 @@ def keep_free(limits: Limits, state: State) -> None:
             state.reserve_w[parent] += state.reserve_w[v]
             state.flow_w[parent] += state.flow_w[v]
             state.used_w[parent] += state.used_w[v]
-        room_w = limits.node_w[v] - state.reserve_w[v] - state.used_w[v]
+        room_w = limits.node_w[v] - state.taken_w[v] - state.reserve_w[v] - state.used_w[v]
         state.late_w[v] = min(state.flow_w[v], max(0.0, room_w))
     for v in range(limits.site.nodes):
         state.reserve_w[v] += state.late_w[v]

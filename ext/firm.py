@@ -254,7 +254,8 @@ def rooms(limits: Limits, state: State) -> None:
             power_w += state.power_w[i]
         if v > 0:
             state.slope_w[limits.node_parent[v]] += power_w
-        state.slope_w[v] = max(0.0, limits.node_w[v] - state.reserve_w[v] + state.late_w[v] - power_w)
+        carries_w = limits.node_w[v] - state.taken_w[v] - state.reserve_w[v] + state.late_w[v]
+        state.slope_w[v] = max(0.0, carries_w - power_w)
 
 
 def capped(mean_w: float, var: float, room_w: float) -> float:
@@ -343,7 +344,8 @@ def span(limits: Limits, state: State) -> None:
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
             least_w += state.lo_w[i]
             most_w += bounded(limits, state, i)
-        most_w = min(most_w, max(least_w, limits.node_w[v] - state.reserve_w[v] + state.late_w[v]))
+        carries_w = limits.node_w[v] - state.taken_w[v] - state.reserve_w[v] + state.late_w[v]
+        most_w = min(most_w, max(least_w, carries_w))
         state.used_w[v] = least_w
         state.flow_w[v] = most_w
         if v > 0:

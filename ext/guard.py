@@ -27,7 +27,7 @@ if not cython.compiled:
         VETO_STALE,
     )
     from rampd.ext.warden import nodes, trips, veto
-    from rampd.ext.witness import alive, believe, faulted, good, listen, opened
+    from rampd.ext.witness import alive, believe, faulted, good, listen, opened, survey
 if TYPE_CHECKING:
     from rampd.ext.views import Doubles, Inputs, Limits, Watch
 
@@ -210,6 +210,8 @@ def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w:
         watch.short_ns = now_ns
         watch.trust_ns = now_ns
     listen(inputs, limits, watch, now_ns)
+    if limits.site.measured:
+        survey(inputs, limits, watch, now_ns)
     # Pointers of its own let the compiler clear and copy in one piece.
     vetoed = watch.vetoed
     last_w = watch.last_w

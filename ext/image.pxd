@@ -69,6 +69,7 @@ cdef struct Site:
     int64_t under_steps         # under-frequency steps, the highest frequency first
     int64_t slow                # racks whose dead time is too long to follow tick by tick
     int64_t bridge_ticks        # what the others make up for is looked at so far ahead
+    int64_t measured            # nodes that are measured
     int64_t resting             # some racks have minimum times or a budget of changes
     double max_w
     double min_w
@@ -129,6 +130,12 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *rack_first         # [nodes + 1] racks at a node; those below v end at rack_first[node_end[v]]
     double *node_w              # [nodes] continuous limit
     int64_t *trip_ns            # [nodes] how long its racks may draw more, once sent to their least, until it trips
+    double *rating_w            # [nodes] what a meter may show at most is twice that
+    double *node_a              # [nodes] continuous limit of a phase; 0: none
+    int32_t *draw_slot          # [nodes] what a node draws; -1: not measured
+    int32_t *amps_slot          # [3 nodes] and its phases
+    int64_t *node_stale_ns      # [nodes]
+    int64_t *span_ns            # [nodes] its racks are all read within this time, however late they show it
     int32_t *voltage_slot       # [3] of the phases, -1: none
     int64_t *window_ns          # [windows]
     int64_t *window_envelope
@@ -408,6 +415,19 @@ cdef struct State:              # the step's own memory
     int32_t *zone_burst         # [zones] that became so within a short time
     int64_t *zone_burst_ns      # [zones] which began then
     int64_t *reason_racks       # [REASONS] racks that have a reason of their own
+    int64_t *span_at_ns         # [nodes] since when what the racks below read is looked at, see limits
+    double *most_below_w        # [2 nodes] the most that they may have drawn since then, and in the span before
+    double *least_below_w       # [2 nodes] and the least
+    int64_t *read_ns            # [nodes] the time of the node's last reading
+    double *read_w              # [nodes] and what it showed
+    int64_t *weighed_ns         # [nodes] the one that was held against its racks last
+    double *low_other_w         # [nodes] the least that draws there beside racks by that one
+    double *high_other_w        # [nodes] and the most
+    double *learnt_w            # [nodes] what is believed to draw there beside racks
+    double *lean_w              # [nodes] what the fullest phase took of its limit in the last reading
+    double *phase_w             # [nodes] and what is believed to be
+    double *other_w             # [nodes] what draws at a node and below beside racks
+    double *taken_w             # [nodes] what of its limit is not for racks: that, and what its fullest phase takes
     uint8_t *node_lost          # [nodes] most of its racks went at once
     uint8_t *bound_why          # [racks] what set its upper bound in this tick
     uint8_t *why                # [racks] as of its last turn
@@ -439,6 +459,20 @@ cdef struct Watch:              # the guard's own memory
     double *sum_w               # [nodes]
     int64_t *over_ns            # [nodes] since when its sum is above the limit
     int64_t *hot_ns             # [nodes] since when its racks draw more, although they were sent to their least
+    int64_t *span_at_ns         # [nodes] since when what the racks below read is looked at, see limits
+    double *most_below_w        # [2 nodes] the most that they may have drawn since then, and in the span before
+    double *least_below_w       # [2 nodes] and the least
+    int64_t *read_ns            # [nodes] the time of the node's last reading
+    double *read_w              # [nodes] and what it showed
+    double *read_before_w       # [nodes] and what the one before it showed
+    int64_t *weighed_ns         # [nodes] the one that was held against its racks last
+    double *low_other_w         # [nodes] the least that draws there beside racks by that one
+    double *high_other_w        # [nodes] and the most
+    double *learnt_w            # [nodes] what is believed to draw there beside racks
+    double *lean_w              # [nodes] what the fullest phase took of its limit in the last reading
+    double *phase_w             # [nodes] and what is believed to be
+    double *other_w             # [nodes] what draws at a node and below beside racks
+    double *taken_w             # [nodes] what of its limit is not for racks: that, and what its fullest phase takes
     uint8_t *known              # [racks]
     uint8_t *breach             # [nodes]
     uint8_t *tripped            # [nodes] its racks are off until a reset
@@ -504,6 +538,7 @@ cdef struct Outputs:            # the read-only snapshot
     uint8_t *action
     uint8_t *why
     double *loop_w              # [loops]
+    double *taken_w             # [nodes] as in State
     uint8_t *loop_action
     int32_t *zone_reasons       # [zones]
     int32_t *zone_latched

@@ -94,7 +94,7 @@ def room(limits: Limits, state: State, i: int, by_w: float) -> bool:
         return False
     v = limits.node[i]
     while v >= 0:
-        if state.used_w[v] + by_w > limits.node_w[v] - state.reserve_w[v]:
+        if state.used_w[v] + by_w > limits.node_w[v] - state.taken_w[v] - state.reserve_w[v]:
             return False
         v = limits.node_parent[v]
     return True

@@ -103,6 +103,9 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     for i in range(limits.site.loops):
         out.loop_w[i] = state.loop_w[i]
         out.loop_action[i] = state.loop_action[i]
+    if limits.site.measured:
+        for i in range(limits.site.nodes):
+            out.taken_w[i] = state.taken_w[i]
     for i in range(limits.site.zones):
         out.zone_reasons[i] = state.zone_reasons[i]
         out.zone_latched[i] = state.zone_latched[i]

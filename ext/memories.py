@@ -259,6 +259,19 @@ class State(ctypes.Structure):
     zone_burst: Ints
     zone_burst_ns: Longs
     reason_racks: Longs
+    span_at_ns: Longs
+    most_below_w: Doubles
+    least_below_w: Doubles
+    read_ns: Longs
+    read_w: Doubles
+    weighed_ns: Longs
+    low_other_w: Doubles
+    high_other_w: Doubles
+    learnt_w: Doubles
+    lean_w: Doubles
+    phase_w: Doubles
+    other_w: Doubles
+    taken_w: Doubles
     node_lost: Bytes
     bound_why: Bytes
     why: Bytes
@@ -294,6 +307,20 @@ class Watch(ctypes.Structure):
     sum_w: Doubles
     over_ns: Longs
     hot_ns: Longs
+    span_at_ns: Longs
+    most_below_w: Doubles
+    least_below_w: Doubles
+    read_ns: Longs
+    read_w: Doubles
+    read_before_w: Doubles
+    weighed_ns: Longs
+    low_other_w: Doubles
+    high_other_w: Doubles
+    learnt_w: Doubles
+    lean_w: Doubles
+    phase_w: Doubles
+    other_w: Doubles
+    taken_w: Doubles
     known: Bytes
     breach: Bytes
     tripped: Bytes

@@ -214,7 +214,7 @@ def fit(inputs: Inputs, limits: Limits, state: State, i: int, share_w: float) ->
     fits_w = share_w
     v = limits.node[i]
     while v >= 0:
-        fits_w = min(fits_w, stands_w + max(0.0, limits.node_w[v] - state.worst_w[v]))
+        fits_w = min(fits_w, stands_w + max(0.0, limits.node_w[v] - state.taken_w[v] - state.worst_w[v]))
         v = limits.node_parent[v]
     if fits_w < share_w:
         share_w = fits_w

@@ -128,8 +128,9 @@ TABLE: Final = (
         "the purchase swings by more than swing_limit_mw within five seconds, and no set point explains it",
         "it is said, and nothing is barred: what makes up for it must be free to rise", clear_s=60.0),
     Line(Reason.R_OVERLOAD, "overload", "node", TRIP,
-        "the guard sent its racks to their least, and by their own readings, a silent rack's last, they have drawn "
-        "more than its limit for longer than they, and those of the nodes below before them, need to obey",
+        "the guard sent its racks to their least, and it draws more than its limit, by its own meter, or by their "
+        "readings, a silent rack's last, and what draws there beside them, for longer than they, and those of the "
+        "nodes below before them, need to obey",
         "all racks below it go off at once", reset=True),
     Line(Reason.R_BREAKER, "breaker_open", "site", NO_RAISE,
         "for a second the breaker's contact says open and the site meter shows no more than 0.5 % of max_mw; what of "

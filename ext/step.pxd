@@ -19,6 +19,7 @@ from rampd.ext.levels cimport in_steps, quantise
 from rampd.ext.meter cimport compare
 from rampd.ext.model cimport advance
 from rampd.ext.move cimport move, stopping
+from rampd.ext.neighbours cimport tell_apart
 from rampd.ext.ramp cimport follow
 from rampd.ext.rest cimport recall
 from rampd.ext.swing cimport swing

@@ -56,6 +56,7 @@ if not cython.compiled:
     from rampd.ext.meter import compare
     from rampd.ext.model import advance
     from rampd.ext.move import move, stopping
+    from rampd.ext.neighbours import tell_apart
     from rampd.ext.ramp import follow
     from rampd.ext.rest import recall
     from rampd.ext.swing import swing
@@ -135,7 +136,7 @@ def crowd(limits: Limits, state: State) -> None:
     bound_why = state.bound_why
     for v in range(limits.site.nodes):
         parent = limits.node_parent[v]
-        full = state.used_w[v] + state.reserve_w[v] >= limits.node_w[v] * (1.0 - 1e-9)
+        full = state.used_w[v] + state.reserve_w[v] >= (limits.node_w[v] - state.taken_w[v]) * (1.0 - 1e-9)
         full = full or (parent >= 0 and state.flow_w[parent] > 0.0)
         state.flow_w[v] = 1.0 if full else 0.0
         if full:
@@ -259,6 +260,8 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     observe(inputs, limits, state, now_ns)
     judge(inputs, limits, state, now_ns)
     advance(inputs, limits, state, now_ns, dt_s)
+    if limits.site.measured:
+        tell_apart(inputs, limits, state, now_ns)
     compare(inputs, limits, state, now_ns)
     swing(inputs, limits, state)
     caps(inputs, limits, state, now_ns)

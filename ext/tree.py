@@ -149,11 +149,11 @@ def fill_tier(limits: Limits, state: State, tier: int, total_w: float) -> None:
             state.full_w[parent] = below_w
             parent = limits.node_parent[v]
             below_w = state.full_w[parent]
-        if not fits(limits, state, tier, v, limits.node_w[v] - state.reserve_w[v]):
+        if not fits(limits, state, tier, v, limits.node_w[v] - state.taken_w[v] - state.reserve_w[v]):
             scarce = True
         below_w += state.full_w[v]
     state.full_w[parent] = below_w
-    if not fits(limits, state, tier, 0, min(limits.node_w[0] - state.reserve_w[0], total_w)):
+    if not fits(limits, state, tier, 0, min(limits.node_w[0] - state.taken_w[0] - state.reserve_w[0], total_w)):
         scarce = True
     if not scarce:
         # All of the tier fits everywhere.

@@ -90,6 +90,7 @@ class Site(ctypes.Structure):
     under_steps: int
     slow: int
     bridge_ticks: int
+    measured: int
     resting: int
     max_w: float
     min_w: float
@@ -154,6 +155,12 @@ class Limits(ctypes.Structure):
     rack_first: Ints
     node_w: Doubles
     trip_ns: Longs
+    rating_w: Doubles
+    node_a: Doubles
+    draw_slot: Ints
+    amps_slot: Ints
+    node_stale_ns: Longs
+    span_ns: Longs
     voltage_slot: Ints
     window_ns: Longs
     window_envelope: Longs
@@ -248,6 +255,7 @@ class Outputs(ctypes.Structure):
     action: Bytes
     why: Bytes
     loop_w: Doubles
+    taken_w: Doubles
     loop_action: Bytes
     zone_reasons: Ints
     zone_latched: Ints

@@ -36,7 +36,7 @@ def total(limits: Limits, watch: Watch, out_w: Doubles) -> None:
         watch.sum_w[limits.node_parent[v]] += watch.sum_w[v]
     for v in range(limits.site.nodes):
         parent = limits.node_parent[v]
-        broken = watch.sum_w[v] > limits.node_w[v] * (1.0 + 1e-9)
+        broken = watch.sum_w[v] > (limits.node_w[v] - watch.taken_w[v]) * (1.0 + 1e-9)
         watch.breach[v] = broken or (parent >= 0 and watch.breach[parent] != 0)
 
 
@@ -68,16 +68,22 @@ def nodes(limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
                 veto(watch, i, VETO_SAFE)
 
 
-def load(limits: Limits, watch: Watch, v: int) -> float:
-    """What the racks below a node draw by their own readings; one that is silent, or never was read, as it was; W."""
-    sum_w = 0.0
+def load(limits: Limits, watch: Watch, v: int, now_ns: int) -> float:
+    """What a node draws by the lesser of its own last readings, where they are fresh; W.
+
+    Else what the racks below it draw by theirs, and what draws there beside them. What is silent, or never was read,
+    draws as it did.
+    """
+    if limits.draw_slot[v] >= 0 and now_ns - watch.read_ns[v] <= limits.node_stale_ns[v]:
+        return min(watch.read_w[v], watch.read_before_w[v])
+    sum_w = watch.other_w[v]
     for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):
         sum_w += min(limits.max_w[i], max(0.0, watch.heard_w[i]))
     return sum_w
 
 
 def trips(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
-    """Switches off what is below a node whose racks, sent to their least, draw more than its limit for `trip_ns`.
+    """Switches off what is below a node that draws more than its limit for `trip_ns`, its racks sent to their least.
 
     What silent racks could draw sends the others to their least, and trips nothing. It stays off until an operator's
     reset that finds the node below its limit.
@@ -89,7 +95,7 @@ def trips(inputs: Inputs, limits: Limits, watch: Watch, out_w: Doubles, now_ns: 
         if not sent and watch.tripped[v] == 0:
             watch.hot_ns[v] = 0
             continue
-        if load(limits, watch, v) <= limits.node_w[v]:
+        if load(limits, watch, v, now_ns) <= limits.node_w[v] - watch.phase_w[v]:
             watch.hot_ns[v] = 0
             if reset:
                 watch.tripped[v] = 0

@@ -22,3 +22,15 @@ cdef bint faulted(const image.Inputs *inputs, const image.Limits *limits, image.
                   int64_t now_ns) noexcept nogil
 @cython.locals(slot=int64_t)
 cdef bint opened(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
+@cython.locals(oldest_ns=int64_t, slot=int64_t)
+cdef int64_t below(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t v,
+                   int64_t now_ns) noexcept nogil
+cdef double fullest(const image.Inputs *inputs, const image.Limits *limits, int64_t v, int64_t now_ns) noexcept nogil
+@cython.locals(slot=int64_t)
+cdef void gauge(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t v,
+                int64_t now_ns) noexcept nogil
+@cython.locals(nodes=int64_t)
+cdef void weigh(const image.Limits *limits, image.Watch *watch, int64_t v) noexcept nogil
+@cython.locals(oldest_ns=int64_t)
+cdef void survey(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
+                 int64_t now_ns) noexcept nogil

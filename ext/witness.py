@@ -145,3 +145,95 @@ def opened(inputs: Inputs, limits: Limits, now_ns: int) -> bool:
     """Whether the site's breaker is open."""
     slot = limits.site.breaker_slot
     return good(inputs, slot, limits.site.meter_stale_ns, now_ns) and inputs.value[slot] == 0.0
+
+
+def below(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> int:
+    """Keeps what the racks below a node may have drawn, over a span and the one before; the oldest of their readings.
+
+    A silent rack may draw nothing, or its most.
+    """
+    most_w = 0.0
+    least_w = 0.0
+    oldest_ns = now_ns
+    for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):
+        slot = limits.power_slot[i]
+        if not good(inputs, slot, limits.stale_ns[i], now_ns):
+            most_w += limits.max_w[i]
+            continue
+        drawn_w = min(limits.max_w[i], max(0.0, inputs.value[slot]))
+        most_w += drawn_w
+        least_w += drawn_w
+        oldest_ns = min(oldest_ns, inputs.at_ns[slot])
+    if now_ns - watch.span_at_ns[v] >= limits.span_ns[v]:
+        watch.span_at_ns[v] = now_ns
+        watch.most_below_w[limits.site.nodes + v] = watch.most_below_w[v]
+        watch.least_below_w[limits.site.nodes + v] = watch.least_below_w[v]
+        watch.most_below_w[v] = most_w
+        watch.least_below_w[v] = least_w
+    watch.most_below_w[v] = max(watch.most_below_w[v], most_w)
+    watch.least_below_w[v] = min(watch.least_below_w[v], least_w)
+    return oldest_ns
+
+
+def fullest(inputs: Inputs, limits: Limits, v: int, now_ns: int) -> float:
+    """The current of a node's fullest phase, as far as they can be read; A."""
+    most_a = 0.0
+    for k in range(3 * v, 3 * v + 3):
+        if good(inputs, limits.amps_slot[k], limits.node_stale_ns[v], now_ns):
+            current_a = inputs.value[limits.amps_slot[k]]
+            most_a = max(most_a, max(current_a, -current_a))
+    return most_a
+
+
+def gauge(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> None:
+    """Takes a new reading of a node's meter, and what its fullest phase takes of its limit, by two readings in a row.
+
+    One that shows less than nothing, less than its racks, or more than can be is none.
+    """
+    slot = limits.draw_slot[v]
+    drawn_w = inputs.value[slot]
+    if inputs.at_ns[slot] <= watch.read_ns[v] or not good(inputs, slot, limits.node_stale_ns[v], now_ns):
+        return
+    if drawn_w < max(0.0, watch.least_below_w[v] - 0.1 * limits.node_w[v]) or drawn_w > 2.0 * limits.rating_w[v]:
+        return
+    most_a = fullest(inputs, limits, v, now_ns)
+    if most_a >= 0.1 * limits.node_a[v] > 0.0:
+        bears_w = max(0.2 * limits.node_w[v], drawn_w * (limits.node_a[v] / most_a))
+        lean_w = max(0.0, limits.node_w[v] - bears_w)
+        watch.phase_w[v] = max(min(watch.phase_w[v], max(lean_w, watch.lean_w[v])), min(lean_w, watch.lean_w[v]))
+        watch.lean_w[v] = lean_w
+    watch.read_before_w[v] = watch.read_w[v]
+    watch.read_w[v] = drawn_w
+    watch.read_ns[v] = inputs.at_ns[slot]
+
+
+def weigh(limits: Limits, watch: Watch, v: int) -> None:
+    """Holds a node's reading against the racks of its time: what draws there beside them, by two readings in a row."""
+    nodes = limits.site.nodes
+    low_w = max(0.0, watch.read_w[v] - max(watch.most_below_w[v], watch.most_below_w[nodes + v]))
+    high_w = max(0.0, watch.read_w[v] - min(watch.least_below_w[v], watch.least_below_w[nodes + v]))
+    least_w = min(low_w, watch.low_other_w[v])
+    watch.learnt_w[v] = max(min(watch.learnt_w[v], max(high_w, watch.high_other_w[v])), least_w)
+    watch.low_other_w[v] = low_w
+    watch.high_other_w[v] = high_w
+    watch.weighed_ns[v] = watch.read_ns[v]
+
+
+def survey(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
+    """What of each node's limit is not for racks. What is not read stays as it was."""
+    for v in range(limits.site.nodes):
+        watch.other_w[v] = 0.0
+        if limits.draw_slot[v] < 0:
+            continue
+        oldest_ns = below(inputs, limits, watch, v, now_ns)
+        if watch.weighed_ns[v] == watch.read_ns[v]:
+            gauge(inputs, limits, watch, v, now_ns)
+        elif oldest_ns >= watch.read_ns[v] + SECOND_NS:
+            weigh(limits, watch, v)
+    for back in range(limits.site.nodes - 1):
+        v = limits.site.nodes - 1 - back
+        watch.other_w[v] = max(watch.other_w[v], watch.learnt_w[v])
+        watch.other_w[limits.node_parent[v]] += watch.other_w[v]
+    watch.other_w[0] = max(watch.other_w[0], watch.learnt_w[0])
+    for v in range(limits.site.nodes):
+        watch.taken_w[v] = watch.other_w[v] + watch.phase_w[v]

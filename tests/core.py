@@ -51,11 +51,13 @@ class Rack:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A point of the tree: parents first, -1 above the root."""
+    """A point of the tree: parents first, -1 above the root; `phase_a` is the limit of a phase where it is measured."""
 
     limit_w: float = 1e12
     parent: int = -1
     trip_s: float = 5.0
+    measured: bool = False
+    phase_a: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,11 @@ class World:
         if self.limits.limit_slot[i] >= 0:
             shown_w = self.inputs.value[self.limits.limit_slot[i]] if limit_w is None else limit_w
             self.put(self.limits.limit_slot[i], shown_w, **reading)
+
+    def feed(self, v: int, power_w: float, *phases_a: float, **reading: Any) -> None:
+        """What a measured node draws, and its phases, one after the other."""
+        for k, value in enumerate((power_w, *phases_a)):
+            self.put(self.limits.draw_slot[v] + k, value, **reading)
 
     def cool(
         self, loop: int, *, supply_c: float = 32.0, flow_lpm: float = 2000.0, leak: float = 0.0,
@@ -219,6 +226,8 @@ class World:
         nodes = [
             "used_w", "flow_w", "slope_w", "full_w", "fill", "worst_w", "reserve_w", "late_w", "sum_w", "over_ns",
             "hot_ns", "breach", "tripped", "node_in", "node_out", "node_lost", "served_w",
+            "span_at_ns", "read_ns", "read_w", "read_before_w", "weighed_ns", "low_other_w", "high_other_w", "learnt_w",
+            "lean_w", "phase_w", "other_w", "taken_w",
         ]  # fmt: skip
         loops = [
             "loop_w", "loop_cap_w", "loop_load_w", "loop_more", "loop_flow_w", "loop_slope_w",
@@ -240,6 +249,7 @@ class World:
             | dict.fromkeys(["firm_node_w", "firm_node_var", "firm_node_vague_w"], 2 * codes.FIRMS * site.nodes)
             | dict.fromkeys(["noise_low_w", "noise_high_w", "crest_w"], int(codes.WINDOW_SLOTS))
             | dict.fromkeys(["swing_low_w", "swing_high_w"], int(codes.WINDOW_SLOTS))
+            | dict.fromkeys(["most_below_w", "least_below_w"], 2 * site.nodes)
             | dict.fromkeys(["window_low_w", "window_high_w"], site.windows * codes.WINDOW_SLOTS)
         )
 
@@ -289,10 +299,12 @@ def world(
     grid_slot = 1 + 2 * len(racks) + PER_LOOP * len(loops)
     tiers = max(rack.tier for rack in racks) + 1
     longest_s = max(max(rack.dead_up_s, rack.dead_down_s) for rack in racks)
+    node_slot = grid_slot + 5
     configuration = Configuration(
-        slots=grid_slot + 5, windows=len(windows), under_steps=len(under), racks=len(racks), nodes=len(nodes),
-        loops=len(loops), feeders=max(rack.feeder for rack in racks) + 1, links=max(rack.link for rack in racks) + 1,
-        groups=len(layout.groups([(rack.tier, rack.node, rack.weight) for rack in racks])), tiers=tiers,
+        slots=node_slot + 4 * sum(node.measured for node in nodes), windows=len(windows), under_steps=len(under),
+        racks=len(racks), nodes=len(nodes), loops=len(loops), feeders=max(rack.feeder for rack in racks) + 1,
+        links=max(rack.link for rack in racks) + 1, tiers=tiers,
+        groups=len(layout.groups([(rack.tier, rack.node, rack.weight) for rack in racks])),
         history=math.ceil((longest_s + 3.0) * hz) + 2, levels=sum(len(rack.levels_w) for rack in racks),
     )  # fmt: skip
     limits = views.limits(configuration)
@@ -321,6 +333,14 @@ def world(
         limits.node_parent[v] = node.parent
         limits.node_w[v] = node.limit_w
         limits.trip_ns[v] = round(node.trip_s * NS)
+        limits.rating_w[v] = node.limit_w / 0.8
+        limits.node_a[v] = node.phase_a
+        limits.node_stale_ns[v] = 5 * NS
+        limits.span_ns[v] = 3 * NS
+        limits.draw_slot[v] = node_slot + 4 * limits.site.measured if node.measured else -1
+        for k in range(3):
+            limits.amps_slot[3 * v + k] = limits.draw_slot[v] + 1 + k if node.measured else -1
+        limits.site.measured += node.measured
     layout.arrange(limits)
     for k, cooling in enumerate(loops):
         slot = 1 + 2 * len(racks) + PER_LOOP * k

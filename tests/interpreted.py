@@ -39,6 +39,7 @@ KERNELS: Final = (
     "move",
     "thermal",
     "firm",
+    "neighbours",
     "step",
 )
 
@@ -92,5 +93,7 @@ rest = _LOADED["rest"]
 step = _LOADED["step"]
 swing = _LOADED["swing"]
 move = _LOADED["move"]
+neighbours = _LOADED["neighbours"]
 thermal = _LOADED["thermal"]
+warden = _LOADED["warden"]
 window = _LOADED["window"]

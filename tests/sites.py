@@ -14,6 +14,14 @@ EXAMPLES: Final = Path(__file__).resolve().parent.parent / "examples"
 SITE, RACKS, NODES = "site.toml", "racks.csv", "nodes.csv"
 Edit = tuple[str, str, str]
 Expected = tuple[str, str, str]
+RATED: Final[list[Edit]] = [
+    (NODES, "derating,map", "derating,rating_a,map"), (NODES, "main,main,,1993,0.8", "main,main,,1993,0.8,"),
+    (NODES, "feeder-1,feeder,main,1039,0.8", "feeder-1,feeder,main,1039,0.8,"),
+    (NODES, "feeder-2,feeder,main,883,0.8", "feeder-2,feeder,main,883,0.8,"),
+    (NODES, "pdu-001,pdu,feeder-1,1000,0.8", "pdu-001,pdu,feeder-1,1000,0.8,1200"),
+    (NODES, "pdu-002,pdu,feeder-2,851,0.8", "pdu-002,pdu,feeder-2,851,0.8,"),
+]  # fmt: skip
+"""Edits that give the first PDU a limit of its phases."""
 
 
 def site(folder: Path, *edits: Edit, example: str = "bench-12") -> Path:

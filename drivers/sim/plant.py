@@ -23,7 +23,8 @@ class Plant:
     """A hall in steady state at full load, `limit_w` of every rack at its maximum.
 
     `poi_w` is drawn at the point of interconnection now, `meter_w` and `meter_hz` what the meter shows: the mean and
-    the frequency of its last refresh interval. `node_w` runs along the spec's nodes, `loops` along its loops.
+    the frequency of its last refresh interval. `node_w` runs along the spec's nodes, `loops` along its loops;
+    `other_w` is what draws at each node beside its racks, nothing until it is set.
     `revision` counts whatever may have changed a value. Raises SimError when racks, nodes and loops do not fit.
     """
 
@@ -31,6 +32,7 @@ class Plant:
         self.spec = spec
         self.racks = Racks(spec.racks, seed)
         self.node_w = [0.0] * len(spec.nodes)
+        self.other_w = [0.0] * len(spec.nodes)
         self.now_s = 0.0
         self.revision = 0
         self.energy_wh = 0.0
@@ -77,13 +79,13 @@ class Plant:
     def _sum_up(self) -> None:
         power_w, node_w = self.racks.power_w, self.node_w
         for node, members in enumerate(self._node_racks):
-            node_w[node] = sum([power_w[i] for i in members])
+            node_w[node] = self.other_w[node] + sum([power_w[i] for i in members])
         for node, parent in self._upwards:
             node_w[parent] += node_w[node]
         self.it_w = sum(power_w)
         self.cooling_w = sum([loop.power_w for loop in self.loops])
         self.losses_w = self.it_w * self.spec.losses
-        self.poi_w = self.it_w + self.cooling_w + self.losses_w
+        self.poi_w = self.it_w + self.cooling_w + self.losses_w + sum(self.other_w)
 
     def _step_frequency(self, dt_s: float) -> None:
         away = self.frequency_hz - self.spec.nominal_hz

@@ -31,8 +31,9 @@ def made_of(random: Random) -> World:
     )  # fmt: skip
     most_w = sum(rack.max_w for rack in racks)
     limits = [random.choice([1e12, most_w, random.uniform(0.1, 1.0) * most_w]) for _ in range(nodes)]
+    tree = [Node(w, p, measured=random.random() < 0.3) for w, p in zip(limits, parents(random, nodes), strict=True)]
     made = world(
-        racks, [Node(w, p) for w, p in zip(limits, parents(random, nodes), strict=True)],
+        racks, tree,
         [Cooling(leak=random.random() < 0.5) for _ in range(2)], import_w=random.uniform(0.5, 1.1) * most_w,
         dispatched_up=random.uniform(0.05, 1.0) * most_w, dispatched_down=random.uniform(0.05, 1.0) * most_w,
         normal_up=0.01 * most_w, normal_down=0.01 * most_w,
@@ -57,6 +58,9 @@ def disturb(random: Random, made: World) -> None:
         made.inputs.value[made.limits.power_slot[i]] = power_w
         made.inputs.rack_state[i] = random.choice([codes.AVAILABLE] * 9 + list(codes.RackState))
     made.inputs.value[site.power_slot] = random.choice([random.uniform(0, 1.2 * site.import_w), 0.5 * site.import_w])
+    for v in range(site.nodes):
+        if made.limits.draw_slot[v] >= 0:
+            made.inputs.value[made.limits.draw_slot[v]] = random.uniform(0.0, made.limits.node_w[v])
     for k in range(site.loops):
         made.inputs.value[made.limits.supply_slot[k]] = random.choice([30.0] * 9 + [38.0, 40.0, 50.0])
         made.inputs.value[made.limits.flow_slot[k]] = random.choice([2000.0] * 9 + [99.9, 0.0])
@@ -156,7 +160,8 @@ def play(random: Random) -> int:
         for v in range(site.nodes):
             below = [i for i in racks if v <= limits.node[i] < limits.node_end[v]]
             if risen & set(below):
-                assert sum(worst_w(made, i, last_w[i], out_w[i]) for i in below) <= limits.node_w[v] * (1 + 1e-9) + 1e-3
+                sum_w = made.watch.taken_w[v] + sum(worst_w(made, i, last_w[i], out_w[i]) for i in below)
+                assert sum_w <= limits.node_w[v] * (1 + 1e-9) + 1e-3
         made.now_s += random.choice([0.05, 0.05, 0.05, 0.5, 3.0])
     return raises
 

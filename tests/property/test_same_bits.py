@@ -45,7 +45,10 @@ def made_of(random: Random) -> World:
     most_w = sum(rack.max_w for rack in racks)
     limits = [random.choice([1e12, most_w, random.uniform(0.1, 1.0) * most_w]) for _ in range(nodes)]
     return world(
-        racks, [Node(w, p) for w, p in zip(limits, parents(random, nodes), strict=True)],
+        racks, [
+            Node(w, p, measured=random.random() < 0.4, phase_a=random.choice([0.0, 300.0]))
+            for w, p in zip(limits, parents(random, nodes), strict=True)
+        ],
         [Cooling(leak=random.random() < 0.5) for _ in range(2)], measured=random.random() < 0.7,
         windows=[(15.0, codes.NORMAL, 0.1 * most_w, 0.1 * most_w), (5.0, codes.DISPATCHED, most_w, 0.5 * most_w)],
         under=[(59.7, 2), (59.5, 1)], droop=random.choice([0.0, 0.05]), deadband_hz=0.017, hold_hz=0.05,
@@ -60,6 +63,14 @@ def made_of(random: Random) -> World:
         freeze_ns=random.choice([1, 2]) * 10**9, meter_delay_ns=random.choice([0, 100_000_000]),
         swing_limit_w=random.choice([0.0, 0.1, 0.3]) * most_w,
     )  # fmt: skip
+
+
+def feed(random: Random, made: World, racks_w: float) -> None:
+    """What measured nodes show: less than all racks, as much, or more."""
+    for v in range(made.limits.site.nodes):
+        if made.limits.draw_slot[v] >= 0 and random.random() < 0.4:
+            drawn_w = random.choice([0.5, 1.0, 1.0, 1.2]) * racks_w
+            made.feed(v, drawn_w, *(random.choice([0.0, 0.0004, 0.001]) * drawn_w for _ in range(3)))
 
 
 def disturb(random: Random, made: World, wild: bool) -> None:
@@ -82,6 +93,7 @@ def disturb(random: Random, made: World, wild: bool) -> None:
             hz=random.choice([60.0] * 6 + [59.95, 60.1, 59.7, 59.5, 59.71, 40.0]),
             volts=random.choice([8000.0] * 9 + [7200.0, 7000.0, 9000.0]), closed=random.choice([1.0] * 9 + [0.0]),
         )  # fmt: skip
+    feed(random, made, sum_w)
     for k in range(site.loops):
         if random.random() < 0.3:
             made.cool(

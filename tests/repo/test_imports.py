@@ -30,6 +30,7 @@ CORE = (
     "failsafe",
     "ladder",
     "crash",
+    "neighbours",
     "witness",
     "warden",
     "guard",
@@ -151,6 +152,7 @@ def test_the_guard_is_a_second_program() -> None:
             "failsafe",
             "ladder",
             "crash",
+            "neighbours",
         ):
             assert not uses(path, f"ext.{module}")
 

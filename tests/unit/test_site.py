@@ -9,7 +9,7 @@ import pytest
 from rampd.daemon import halls, sitecheck
 from rampd.daemon.site import Composed, compose
 from rampd.ext import views
-from tests.sites import EXAMPLES, NODES, RACKS, SITE, site
+from tests.sites import EXAMPLES, NODES, RACKS, RATED, SITE, site
 
 
 @pytest.fixture(params=["bench-12", "hall-48mw"])
@@ -215,3 +215,23 @@ def test_halls_of_any_size_compose(tmp_path: Path, racks: int) -> None:
     composed = compose(sitecheck.load(halls.write(halls.Hall("any", racks), tmp_path)))
     assert len(composed.racks) == racks
     assert 0 < composed.lead_s < 5.0
+
+
+def test_measured_nodes_know_where_they_show_what(tmp_path: Path) -> None:
+    """Stale as racks are; what is read below within its own second is all there two seconds later."""
+    edits = [*RATED, (NODES, "xerus-pdu", "janitza-umg"), (RACKS, "127.23.0.2:1502,1,0.5", "127.23.0.2:1502,1,1.5")]
+    made = compose(sitecheck.load(site(tmp_path, *edits)))
+    table = limits(made)
+    v = [node.id for node in made.nodes].index("pdu-001")
+    point, plain = made.by_id["pdu-001"], made.by_id["pdu-002"]
+    assert made.node_points[v] is point
+    assert table.site.measured == 2
+    assert [table.draw_slot[k] for k in range(5)].count(-1) == 3
+    assert table.draw_slot[v] == point.slots["power_w"]
+    assert table.amps_slot[3 * v : 3 * v + 3] == [point.slots[f"current_l{k}_a"] for k in (1, 2, 3)]
+    assert (table.node_a[v], table.rating_w[v], table.node_stale_ns[v]) == (pytest.approx(960.0), 1e6, 5e9)
+    assert table.span_ns[v] == 3.5e9
+    w = [node.id for node in made.nodes].index("pdu-002")
+    assert table.draw_slot[w] == plain.slots["power_w"]
+    assert table.amps_slot[3 * w : 3 * w + 3] == [-1, -1, -1]
+    assert (table.node_a[w], table.span_ns[w]) == (0.0, 2.5e9)

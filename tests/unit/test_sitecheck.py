@@ -14,7 +14,7 @@ from rampd.daemon.logins import logins
 from rampd.daemon.mqtt import secret
 from rampd.daemon.site import compose
 from rampd.daemon.sitefile import ConfigError
-from tests.sites import NODES, RACKS, SITE, Edit, problems, site
+from tests.sites import NODES, RACKS, RATED, SITE, Edit, problems, site
 
 ROOT = Path(__file__).resolve().parents[2]
 MAP = """
@@ -44,6 +44,16 @@ def test_a_node_may_be_measured_by_a_meter_or_not_at_all(tmp_path: Path) -> None
     config = load(tmp_path, (NODES, "xerus-pdu", "janitza-umg"), (NODES, "xerus-pdu,127.21.0.2:1502", ","))
     assert [node.map for node in config.nodes] == [None, None, None, "janitza-umg", None]
     assert "pdu-002" not in compose(config).by_id
+
+
+def test_what_a_phase_is_rated_needs_a_meter_that_shows_phases(tmp_path: Path) -> None:
+    config = load(tmp_path / "good", *RATED, (NODES, "xerus-pdu", "janitza-umg"))
+    assert [node.rating_a for node in config.nodes] == [None, None, None, 1200.0, None]
+    (problem,) = problems(site(tmp_path / "phases", *RATED))
+    assert problem.message == "node pdu-001 has rating_a, its map xerus-pdu does not show the current of its phases"
+    assert "current_l1_a" in problem.remedy
+    (problem,) = problems(site(tmp_path / "meter", *RATED, (NODES, "xerus-pdu,127.21.0.1:1502", ",")))
+    assert "rating_a needs a meter that shows the current of each phase" in problem.message
 
 
 def test_units_share_an_address(tmp_path: Path) -> None:

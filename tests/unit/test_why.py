@@ -121,6 +121,22 @@ def test_a_hall_says_what_holds_it(
     assert "command c-1 by ann@grid" in text
 
 
+def test_a_node_that_others_fill_says_so() -> None:
+    loop = ClosedLoop(sitecheck.load(SITE), 1)
+    loop.run(10.0)
+    found = moment(loop)
+    names = ["main", "feeder-1", "pdu-001"]
+    v = loop.limits.node[0]
+    found.out.why[0] = codes.Why.WHY_NODE
+    assert found.rack(0)["words"] == "the limit of an electrical node above it: pdu-001 or feeder-1 or main"
+    assert names[2] == found.names.nodes[v]
+    found.out.taken_w[v], found.out.taken_w[loop.limits.node_parent[v]] = 150.4e3, 0.9e3
+    words = (
+        "the limit of an electrical node above it: pdu-001 or feeder-1 or main; others there, or its fullest phase, "
+    )
+    assert found.rack(0)["words"] == words + "take 150 of 800 kW at pdu-001"
+
+
 def test_the_whole_hall_by_reason() -> None:
     loop = ClosedLoop(sitecheck.load(SITE), 1)
     loop.run(10.0)

@@ -1,0 +1,21 @@
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from rampd.ext cimport image
+from rampd.ext.codes cimport SECOND_NS
+from rampd.ext.failsafe cimport fresh
+
+@cython.locals(oldest_ns=int64_t, before=int64_t, slot=int64_t)
+cdef int64_t enclose(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t v,
+                     int64_t now_ns) noexcept nogil
+@cython.locals(slot=int64_t)
+cdef double lean(const image.Inputs *inputs, const image.Limits *limits, const image.State *state, int64_t v,
+                 double drawn_w, int64_t now_ns) noexcept nogil
+cdef double approach(double believed_w, double least_w, double most_w, int64_t since_ns) noexcept nogil
+@cython.locals(slot=int64_t, since_ns=int64_t)
+cdef void read(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t v,
+               int64_t now_ns) noexcept nogil
+@cython.locals(before=int64_t)
+cdef void compare(const image.Limits *limits, image.State *state, int64_t v) noexcept nogil
+@cython.locals(oldest_ns=int64_t)
+cdef void tell_apart(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                     int64_t now_ns) noexcept nogil

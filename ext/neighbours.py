@@ -1,0 +1,127 @@
+# cython: language_level=3, annotation_typing=False, infer_types=True, cdivision=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""What draws at measured nodes beside the racks, and what their fullest phase leaves unused: neither is for racks.
+
+A node's meter is held against what the racks below read before and after it, so that no ramp is taken for other load.
+More is believed at once where two readings in a row show it, less slowly; what is not read stays as it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cython
+
+if not cython.compiled:
+    from rampd.ext.codes import SECOND_NS
+    from rampd.ext.failsafe import fresh
+if TYPE_CHECKING:
+    from rampd.ext.views import Inputs, Limits, State
+
+
+def enclose(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) -> int:
+    """Keeps the least and most that the racks below may draw, over one span and the one before.
+
+    One that is silent draws anything up to its most. Returns the time of the oldest reading of the others.
+    """
+    most_w = 0.0
+    least_w = 0.0
+    oldest_ns = now_ns
+    for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):
+        if state.fresh[i]:
+            slot = limits.power_slot[i]
+            drawn_w = min(limits.max_w[i], max(0.0, inputs.value[slot]))
+            most_w += drawn_w
+            least_w += drawn_w
+            oldest_ns = min(oldest_ns, inputs.at_ns[slot])
+        else:
+            most_w += limits.max_w[i]
+    before = limits.site.nodes + v
+    if now_ns - state.span_at_ns[v] >= limits.span_ns[v]:
+        state.span_at_ns[v] = now_ns
+        state.most_below_w[before] = state.most_below_w[v]
+        state.least_below_w[before] = state.least_below_w[v]
+        state.most_below_w[v] = most_w
+        state.least_below_w[v] = least_w
+    state.most_below_w[v] = max(state.most_below_w[v], most_w)
+    state.least_below_w[v] = min(state.least_below_w[v], least_w)
+    return oldest_ns
+
+
+def lean(inputs: Inputs, limits: Limits, state: State, v: int, drawn_w: float, now_ns: int) -> float:
+    """What the fullest phase takes of a node's limit, W: at its own limit the node draws so much less.
+
+    By what it draws now; never the last fifth of the limit. Of little current nothing can be told.
+    """
+    most_a = 0.0
+    for k in range(3 * v, 3 * v + 3):
+        slot = limits.amps_slot[k]
+        if fresh(inputs, slot, limits.node_stale_ns[v], now_ns):
+            most_a = max(most_a, max(inputs.value[slot], -inputs.value[slot]))
+    if limits.node_a[v] <= 0.0 or most_a < 0.1 * limits.node_a[v]:
+        return state.lean_w[v]
+    bears_w = max(0.2 * limits.node_w[v], drawn_w * (limits.node_a[v] / most_a))
+    return max(0.0, limits.node_w[v] - bears_w)
+
+
+def approach(believed_w: float, least_w: float, most_w: float, since_ns: int) -> float:
+    """What is believed of what lies within two bounds: at least the lower at once, at most the upper in ten seconds."""
+    since_s = min(since_ns * 1e-9, 5.0)
+    if believed_w > most_w:
+        believed_w += (most_w - believed_w) * since_s / (10.0 + since_s)
+    return max(believed_w, least_w)
+
+
+def read(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) -> None:
+    """Takes a new reading of a node, and what its phases show.
+
+    What is less than nothing, than its racks or beyond reason teaches nothing.
+    """
+    slot = limits.draw_slot[v]
+    if not fresh(inputs, slot, limits.node_stale_ns[v], now_ns):
+        return
+    drawn_w = inputs.value[slot]
+    since_ns = inputs.at_ns[slot] - state.read_ns[v]
+    if since_ns <= 0:
+        return
+    least_w = max(0.0, state.least_below_w[v] - 0.1 * limits.node_w[v])
+    if not least_w <= drawn_w <= 2.0 * limits.rating_w[v]:
+        return
+    lean_w = lean(inputs, limits, state, v, drawn_w, now_ns)
+    before_w = state.lean_w[v]
+    state.phase_w[v] = approach(state.phase_w[v], min(lean_w, before_w), max(lean_w, before_w), since_ns)
+    state.lean_w[v] = lean_w
+    state.read_ns[v] = inputs.at_ns[slot]
+    state.read_w[v] = drawn_w
+
+
+def compare(limits: Limits, state: State, v: int) -> None:
+    """Holds a reading against the racks of its time: what must draw there beside them, and what may."""
+    before = limits.site.nodes + v
+    low_w = max(0.0, state.read_w[v] - max(state.most_below_w[v], state.most_below_w[before]))
+    high_w = max(0.0, state.read_w[v] - min(state.least_below_w[v], state.least_below_w[before]))
+    least_w = min(low_w, state.low_other_w[v])
+    most_w = max(high_w, state.high_other_w[v])
+    state.learnt_w[v] = approach(state.learnt_w[v], least_w, most_w, state.read_ns[v] - state.weighed_ns[v])
+    state.low_other_w[v] = low_w
+    state.high_other_w[v] = high_w
+    state.weighed_ns[v] = state.read_ns[v]
+
+
+def tell_apart(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """What of each node's limit is not for racks; what is known to draw below a node draws there as well."""
+    for v in range(limits.site.nodes):
+        state.other_w[v] = 0.0
+        if limits.draw_slot[v] >= 0:
+            oldest_ns = enclose(inputs, limits, state, v, now_ns)
+            if state.weighed_ns[v] == state.read_ns[v]:
+                read(inputs, limits, state, v, now_ns)
+            # What shows a rack's power may lag by a second.
+            elif oldest_ns >= state.read_ns[v] + SECOND_NS:
+                compare(limits, state, v)
+    for back in range(limits.site.nodes):
+        v = limits.site.nodes - 1 - back
+        state.other_w[v] = max(state.other_w[v], state.learnt_w[v])
+        state.taken_w[v] = state.other_w[v] + state.phase_w[v]
+        if v > 0:
+            state.other_w[limits.node_parent[v]] += state.other_w[v]

@@ -1,0 +1,129 @@
+"""What draws at a measured node beside its racks, as the step takes it: shares, moves and what may be relied on.
+
+Two racks of 20 to 100 kW at a PDU of 150 kW, which is measured, below a main of 1 MW that is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pytest
+
+from rampd.ext import codes, views
+from tests.core import Node, Rack, World, world
+
+MAIN, PDU = 0, 1
+LIMIT_W = 150e3
+
+
+def hall(*, phase_a: float = 0.0) -> World:
+    made = world(
+        [Rack(node=PDU), Rack(node=PDU)], [Node(1e6), Node(LIMIT_W, MAIN, measured=True, phase_a=phase_a)],
+        max_w=1e6, import_w=1e6, default_w=1e6, dispatched_up=100e3, normal_up=100e3,
+    )  # fmt: skip
+    for i in range(2):
+        made.rack(i, 40e3, 40e3)
+    made.meter(500e3)
+    return made
+
+
+@dataclass(frozen=True)
+class Phase:
+    """For so long others draw `kw` there; the meter shows that and the racks, or `shows`, None: it is not read."""
+
+    seconds: float
+    kw: float
+    shows: float | None = -1.0
+    amps: float = 0.0
+
+
+P = Phase
+
+
+def go(made: World, phases: Iterable[Phase]) -> views.Outputs:
+    """Racks draw what they are given; the site's other load is 420 kW and what others draw at the PDU."""
+    out = views.outputs(made.out)
+    for phase in phases:
+        for _ in range(round(phase.seconds / 0.1)):
+            drawn_w = [made.state.applied_w[i] if made.state.known[i] else 40e3 for i in range(2)]
+            for i, power_w in enumerate(drawn_w):
+                made.rack(i, power_w, power_w)
+            racks_w = sum(drawn_w)
+            made.meter(420e3 + racks_w + 1e3 * phase.kw)
+            made.cool(0)
+            shown_w = racks_w + 1e3 * phase.kw if phase.shows == -1.0 else phase.shows
+            if shown_w is not None and round(made.now_s * 10) % 10 == 0:
+                made.feed(PDU, shown_w, phase.amps * shown_w / 1e3, 0.0, 0.0)
+            out = made.tick(0.1)
+    return out
+
+
+@pytest.mark.parametrize(("kw", "sum_kw"), [(0.0, 150.0), (30.0, 120.0), (80.0, 70.0), (105.0, 45.0)])
+def test_the_racks_share_what_is_left(kw: float, sum_kw: float) -> None:
+    made = hall()
+    go(made, [P(10.0, kw)])
+    made.command(codes.TRACK, 1e6, ramp_s=2.0)
+    out = go(made, [P(20.0, kw)])
+    assert sum(out.setpoint_w[:2]) == pytest.approx(sum_kw * 1e3, rel=2e-3)
+    assert sum(out.setpoint_w[:2]) <= sum_kw * 1e3 * (1 + 1e-9)
+    assert made.vetoes() == {}
+    assert {codes.Why(out.why[i]) for i in range(2)} == {codes.Why.WHY_NODE}
+    assert out.taken_w[:2] == pytest.approx([kw * 1e3, kw * 1e3], abs=1e-6)
+
+
+def test_where_others_leave_less_than_the_least_of_its_racks_one_goes_off() -> None:
+    made = hall()
+    made.command(codes.TRACK, 1e6, ramp_s=2.0)
+    out = go(made, [P(10.0, 0.0), P(20.0, 120.0)])
+    assert sorted(out.setpoint_w[:2]) == pytest.approx([0.0, 30e3], abs=100.0)
+
+
+@pytest.mark.parametrize("kw", (0.0, 60.0))
+def test_no_more_than_is_left_is_promised(kw: float) -> None:
+    made = hall()
+    go(made, [P(10.0, kw)])
+    made.command(codes.TRACK, 540e3 + kw * 1e3, ramp_s=2.0)
+    out = go(made, [P(20.0, kw)])
+    room_w = LIMIT_W - kw * 1e3
+    drawn_w = sum(out.setpoint_w[:2])
+    assert 40e3 <= drawn_w <= room_w
+    # What others draw there is a part of what the meter shows beside the racks.
+    assert out.most_w == pytest.approx(420e3 + kw * 1e3 + room_w, rel=5e-3)
+    assert 0.0 < out.firm_up_600_w + 1.0 <= room_w - drawn_w + 1.0
+
+
+def test_what_comes_is_believed_at_once_and_what_goes_in_ten_seconds() -> None:
+    made = hall()
+    go(made, [P(10.0, 30.0), P(16.0, 60.0)])
+    assert made.state.other_w[PDU] == pytest.approx(60e3, abs=2e3)
+    go(made, [P(5.0, 30.0)])
+    assert 40e3 < made.state.other_w[PDU] < 60e3
+    go(made, [P(60.0, 30.0)])
+    assert made.state.other_w[PDU] == pytest.approx(30e3, abs=500.0)
+
+
+@pytest.mark.parametrize("shows", (None, -5e3, 1e3, 400e3))
+def test_what_is_not_read_or_cannot_be_changes_nothing(shows: float | None) -> None:
+    made = hall()
+    go(made, [P(10.0, 30.0)])
+    made.command(codes.TRACK, 1e6, ramp_s=2.0)
+    out = go(made, [P(30.0, 30.0, shows)])
+    assert out.taken_w[PDU] == pytest.approx(30e3, abs=1.0)
+    assert sum(out.setpoint_w[:2]) == pytest.approx(120e3, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("phase_a", "amps", "kw"),
+    [(300.0, 2.0, 0.0), (300.0, 2.5, 30.0), (300.0, 4.0, 75.0), (300.0, 60.0, 120.0), (0.0, 60.0, 0.0)],
+)
+def test_the_fullest_phase_takes_its_part(phase_a: float, amps: float, kw: float) -> None:
+    """So many A of the first phase for each kW of the node."""
+    made = hall(phase_a=phase_a)
+    made.command(codes.TRACK, 1e6, ramp_s=2.0)
+    out = go(made, [P(20.0, 0.0, amps=amps)])
+    assert out.taken_w[PDU] == pytest.approx(kw * 1e3, abs=1.0)
+    # It is no load: the main does not draw it.
+    assert out.taken_w[MAIN] == pytest.approx(0.0, abs=1.0)
+    if kw < 110.0:
+        assert sum(out.setpoint_w[:2]) == pytest.approx(LIMIT_W - kw * 1e3, rel=2e-3)
