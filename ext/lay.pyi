@@ -1,0 +1,1 @@
+"""Python finds nothing here: `rampd.ext.image` calls it."""
