@@ -1,4 +1,5 @@
-"""What the core has begun and a restart must not forget: racks that rest between changes, a shed, a return after it.
+"""What the core has begun and a restart must not forget: racks that rest between changes, a shed, a return after
+it, what others drew at measured nodes.
 
 So is a purchase that regulation has lowered: it comes back as slowly as after an emergency. In the journal it stands
 by the wall clock, racks by their names. What is taken up again bars no rack for longer than its minimum times and its
@@ -23,6 +24,8 @@ KEEP_NS: Final = codes.SECOND_NS
 """Racks that change are noted so often at most; what a crash takes away is no older than that and a write."""
 STEP_S: Final = 1.0
 """The wall clock was set where it moved by more against the monotonic one."""
+OTHERS_NS: Final = 10 * codes.SECOND_NS
+"""What others draw is noted so often at most, and where it moved by a hundredth of the node's limit."""
 RETURN_S: Final = 3600.0
 LEAST_W: Final = 1.0
 """The cap of a return that leads nowhere; 0 tells the core nothing."""
@@ -37,9 +40,12 @@ class Unfinished:
         self.limits = views.limits(composed.limits)
         self._places = {rack.id: i for i, rack in enumerate(composed.racks)}
         self._resting = [i for i in self._places.values() if self._rest_ns(i) > 0]
+        self._measured = [v for v, point in enumerate(composed.node_points) if point is not None]
         self._tiers = sorted({rack.tier for rack in composed.racks})
         self._rests = 0  # of the core, as of the last note
         self._noted_ns = -KEEP_NS
+        self._others: dict[int, tuple[float, float]] = {}
+        self._others_ns = -OTHERS_NS
         self._emergency: tuple[Any, ...] = ()
         self._offset_s = math.nan
 
@@ -56,6 +62,8 @@ class Unfinished:
         if (out.rests != self._rests or set_anew) and (last or now_ns - self._noted_ns >= KEEP_NS):
             self._rests, self._noted_ns, self._offset_s = out.rests, now_ns, offset_s
             self._stand("rests", self._record(out, offset_s, now_ns))
+        if last or now_ns - self._others_ns >= OTHERS_NS:
+            self._note_others(out, now_ns)
         stopped = out.verb == codes.ESTOP
         found = (out.shedding, out.shed_tier, out.returning, out.return_ns, stopped, out.return_cap_w)
         # Until the meter was read a new core has not taken up the stop that holds.
@@ -65,6 +73,18 @@ class Unfinished:
         # A stream goes below and above its set point all the time: only its begin and its end are noted.
         if out.regulated or (out.started and not out.regulating):
             self._stand("regulated", {"below": True} if out.regulated else {})
+
+    def _note_others(self, out: views.Outputs, now_ns: int) -> None:
+        self._others_ns = now_ns
+        found = {v: (out.learnt_w[v], out.phase_w[v]) for v in self._measured}
+        if any(
+            abs(now_w - was_w) > 0.01 * self.limits.node_w[v]
+            for v, pair in found.items()
+            for now_w, was_w in zip(pair, self._others.get(v, (0.0, 0.0)), strict=True)
+        ):
+            self._others = found
+            nodes = self.composed.nodes
+            self._stand("others", {nodes[v].id: [round(w, 1) for w in pair] for v, pair in found.items() if any(pair)})
 
     def _stand(self, name: str, found: dict[str, Any]) -> None:
         if found != self.journal.rest.get(name, {}):
@@ -98,6 +118,7 @@ class Unfinished:
             return
         self._restore_rests(inputs, self.journal.rest.get("rests", {}), now_s, now_ns)
         inputs.regulated = bool(self.journal.rest.get("regulated"))
+        self._restore_others(inputs, self.journal.rest.get("others", {}))
         found = self.journal.rest.get("emergency")
         if found is not None:
             self._restore_emergency(inputs, found, now_s, now_ns)
@@ -132,6 +153,16 @@ class Unfinished:
             inputs.free_ns[i] = _until_ns(free_s, self._rest_ns(i), now_ns)
             inputs.worn_ns[i] = _until_ns(worn_s, self.limits.budget_ns[i], now_ns)
         self._doubt(inputs, doubted, now_ns)
+
+    def _restore_others(self, inputs: views.Inputs, found: Any) -> None:
+        """What is no number, or no measured node's any more, is left out: their meters will tell."""
+        for v in self._measured:
+            try:
+                learnt_w, phase_w = (_number(one) for one in found[self.composed.nodes[v].id])
+            except (KeyError, TypeError, ValueError):
+                continue
+            inputs.learnt_w[v] = min(max(0.0, learnt_w), 2.0 * self.limits.rating_w[v])
+            inputs.phase_w[v] = min(max(0.0, phase_w), 0.8 * self.limits.node_w[v])
 
     def _restore_emergency(self, inputs: views.Inputs, found: Any, now_s: float, now_ns: int) -> None:
         """What cannot be read of it is a return that begins now and leads no higher than where the site stands."""

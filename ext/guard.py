@@ -187,13 +187,18 @@ def damp(inputs: Inputs, limits: Limits, loop: int, now_ns: int) -> bool:
 
 
 def wake(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
-    """At the first tick: what was tripped before a restart."""
+    """At the first tick: what was tripped before a restart, and what others drew at nodes."""
     watch.last_ns = now_ns
     watch.shown_ns = now_ns
     watch.resets = inputs.command.resets
     first = limits.site.zones - limits.site.nodes
     for v in range(limits.site.nodes):
         watch.tripped[v] = inputs.latched[first + v] & (1 << R_OVERLOAD) != 0
+        watch.learnt_w[v] = inputs.learnt_w[v]
+        watch.low_other_w[v] = inputs.learnt_w[v]
+        watch.high_other_w[v] = inputs.learnt_w[v]
+        watch.phase_w[v] = inputs.phase_w[v]
+        watch.lean_w[v] = inputs.phase_w[v]
 
 
 def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w: Doubles, now_ns: int) -> None:

@@ -35,6 +35,8 @@ cdef struct Inputs:
     int32_t *latched            # [zones] reasons that were latched before a restart
     int64_t *free_ns            # [racks] before this time it does not change
     int64_t *worn_ns            # [racks] when its budget of changes will be whole again
+    double *learnt_w            # [nodes] what was believed to draw there beside racks
+    double *phase_w             # [nodes] and what its fullest phase took of its limit
 
 cdef struct Site:
     int64_t slots
@@ -539,6 +541,8 @@ cdef struct Outputs:            # the read-only snapshot
     uint8_t *why
     double *loop_w              # [loops]
     double *taken_w             # [nodes] as in State
+    double *learnt_w
+    double *phase_w
     uint8_t *loop_action
     int32_t *zone_reasons       # [zones]
     int32_t *zone_latched

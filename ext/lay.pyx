@@ -105,6 +105,8 @@ cdef size_t lay_inputs(Inputs *x, char *base, const Site *site) noexcept:
     x.latched = <int32_t *>take(base, &o, site.zones * 4)
     x.free_ns = <int64_t *>take(base, &o, site.racks * 8)
     x.worn_ns = <int64_t *>take(base, &o, site.racks * 8)
+    x.learnt_w = <double *>take(base, &o, site.nodes * 8)
+    x.phase_w = <double *>take(base, &o, site.nodes * 8)
     return o
 
 
@@ -116,6 +118,8 @@ cdef size_t lay_outputs(Outputs *x, char *base, const Site *site) noexcept:
     x.recent_late_ns = <int64_t *>take(base, &o, RECENT * 8)
     x.loop_w = <double *>take(base, &o, site.loops * 8)
     x.taken_w = <double *>take(base, &o, site.nodes * 8)
+    x.learnt_w = <double *>take(base, &o, site.nodes * 8)
+    x.phase_w = <double *>take(base, &o, site.nodes * 8)
     x.loop_action = <uint8_t *>take(base, &o, site.loops)
     x.zone_reasons = <int32_t *>take(base, &o, site.zones * 4)
     x.zone_latched = <int32_t *>take(base, &o, site.zones * 4)

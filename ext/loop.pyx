@@ -106,6 +106,8 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     if limits.site.measured:
         for i in range(limits.site.nodes):
             out.taken_w[i] = state.taken_w[i]
+            out.learnt_w[i] = state.learnt_w[i]
+            out.phase_w[i] = state.phase_w[i]
     for i in range(limits.site.zones):
         out.zone_reasons[i] = state.zone_reasons[i]
         out.zone_latched[i] = state.zone_latched[i]

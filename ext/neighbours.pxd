@@ -10,12 +10,14 @@ cdef int64_t enclose(const image.Inputs *inputs, const image.Limits *limits, ima
 @cython.locals(slot=int64_t)
 cdef double lean(const image.Inputs *inputs, const image.Limits *limits, const image.State *state, int64_t v,
                  double drawn_w, int64_t now_ns) noexcept nogil
-cdef double approach(double believed_w, double least_w, double most_w, int64_t since_ns) noexcept nogil
+cdef double approach(const image.State *state, double believed_w, double least_w, double most_w,
+                     int64_t since_ns) noexcept nogil
 @cython.locals(slot=int64_t, since_ns=int64_t)
 cdef void read(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t v,
                int64_t now_ns) noexcept nogil
 @cython.locals(before=int64_t)
 cdef void compare(const image.Limits *limits, image.State *state, int64_t v) noexcept nogil
+cdef void recall(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(oldest_ns=int64_t)
 cdef void tell_apart(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                      int64_t now_ns) noexcept nogil

@@ -64,10 +64,13 @@ def lean(inputs: Inputs, limits: Limits, state: State, v: int, drawn_w: float, n
     return max(0.0, limits.node_w[v] - bears_w)
 
 
-def approach(believed_w: float, least_w: float, most_w: float, since_ns: int) -> float:
-    """What is believed of what lies within two bounds: at least the lower at once, at most the upper in ten seconds."""
+def approach(state: State, believed_w: float, least_w: float, most_w: float, since_ns: int) -> float:
+    """What is believed of what lies within two bounds: at least the lower at once, at most the upper in ten seconds.
+
+    What a fault of the grid has switched off comes back with the racks.
+    """
     since_s = min(since_ns * 1e-9, 5.0)
-    if believed_w > most_w:
+    if believed_w > most_w and not state.fault_hold:
         believed_w += (most_w - believed_w) * since_s / (10.0 + since_s)
     return max(believed_w, least_w)
 
@@ -89,7 +92,7 @@ def read(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) -> N
         return
     lean_w = lean(inputs, limits, state, v, drawn_w, now_ns)
     before_w = state.lean_w[v]
-    state.phase_w[v] = approach(state.phase_w[v], min(lean_w, before_w), max(lean_w, before_w), since_ns)
+    state.phase_w[v] = approach(state, state.phase_w[v], min(lean_w, before_w), max(lean_w, before_w), since_ns)
     state.lean_w[v] = lean_w
     state.read_ns[v] = inputs.at_ns[slot]
     state.read_w[v] = drawn_w
@@ -102,14 +105,26 @@ def compare(limits: Limits, state: State, v: int) -> None:
     high_w = max(0.0, state.read_w[v] - min(state.least_below_w[v], state.least_below_w[before]))
     least_w = min(low_w, state.low_other_w[v])
     most_w = max(high_w, state.high_other_w[v])
-    state.learnt_w[v] = approach(state.learnt_w[v], least_w, most_w, state.read_ns[v] - state.weighed_ns[v])
+    state.learnt_w[v] = approach(state, state.learnt_w[v], least_w, most_w, state.read_ns[v] - state.weighed_ns[v])
     state.low_other_w[v] = low_w
     state.high_other_w[v] = high_w
     state.weighed_ns[v] = state.read_ns[v]
 
 
+def recall(inputs: Inputs, limits: Limits, state: State) -> None:
+    """At the first tick: what was so before a restart."""
+    for v in range(limits.site.nodes):
+        state.learnt_w[v] = inputs.learnt_w[v]
+        state.low_other_w[v] = inputs.learnt_w[v]
+        state.high_other_w[v] = inputs.learnt_w[v]
+        state.phase_w[v] = inputs.phase_w[v]
+        state.lean_w[v] = inputs.phase_w[v]
+
+
 def tell_apart(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """What of each node's limit is not for racks; what is known to draw below a node draws there as well."""
+    if state.tick == 1:
+        recall(inputs, limits, state)
     for v in range(limits.site.nodes):
         state.other_w[v] = 0.0
         if limits.draw_slot[v] >= 0:

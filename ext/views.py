@@ -52,6 +52,8 @@ class Inputs(ctypes.Structure):
     latched: Ints
     free_ns: Longs
     worn_ns: Longs
+    learnt_w: Doubles
+    phase_w: Doubles
 
 
 @struct
@@ -256,6 +258,8 @@ class Outputs(ctypes.Structure):
     why: Bytes
     loop_w: Doubles
     taken_w: Doubles
+    learnt_w: Doubles
+    phase_w: Doubles
     loop_action: Bytes
     zone_reasons: Ints
     zone_latched: Ints

@@ -82,6 +82,8 @@ class ClosedLoop:
         self.inputs.return_cap_w = 0.0
         for i in range(len(self.composed.racks)):
             self.inputs.free_ns[i] = self.inputs.worn_ns[i] = 0
+        for v in range(len(self.composed.nodes)):
+            self.inputs.learnt_w[v] = self.inputs.phase_w[v] = 0.0
         self.written: list[float] = [-1.0] * len(self.composed.racks)
 
     def put(self, point: Point, name: str, value: float, at_s: float | None = None) -> None:

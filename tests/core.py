@@ -163,6 +163,8 @@ class World:
         out, inputs = views.outputs(self.out), self.inputs
         for zone in range(self.limits.site.zones):
             inputs.latched[zone] = out.zone_latched[zone]
+        for v in range(self.limits.site.nodes):
+            inputs.learnt_w[v], inputs.phase_w[v] = out.learnt_w[v], out.phase_w[v]
         self.now_s += away_s
         for i in range(self.limits.site.racks):
             free_ns, worn_ns = out.free_ns[i], out.worn_ns[i]

@@ -259,6 +259,34 @@ def test_without_a_rating_its_currents_say_nothing() -> None:
     assert made.watch.taken_w[PDU] == 0.0
 
 
+@pytest.mark.parametrize(("phases", "kw"), [((), 50.0), ((P(9.0, 120.0),), 0.0), ((P(1.5, 120.0),), 50.0)])
+def test_a_restart_forgets_nothing_of_it(phases: tuple[Phase, ...], kw: float) -> None:
+    made = world(
+        [Rack(node=PDU), Rack(node=PDU), Rack(node=OTHER)],
+        [Node(1e6), Node(200e3, MAIN, measured=True, phase_a=300.0), Node(1e6, MAIN)], max_w=2e6, import_w=2e6,
+    )  # fmt: skip
+    made.limits.rating_w[PDU] = 250e3
+    made.inputs.learnt_w[PDU], made.inputs.phase_w[PDU] = 50e3, 20e3
+    for i, power_w in enumerate((60e3, 60e3, 40e3)):
+        made.rack(i, power_w, power_w)
+    made.guard(60e3, 60e3, 40e3)
+    go(made, phases)
+    assert known_kw(made) == pytest.approx(kw)
+    # It shows no current: of its phases nothing is told.
+    assert made.watch.taken_w[PDU] == made.watch.other_w[PDU] + 20e3
+    assert made.watch.taken_w[OTHER] == 0.0
+
+
+def test_nor_the_phase_by_one_reading() -> None:
+    made = hall(phase_a=300.0)
+    made.watch.last_ns = 0
+    made.inputs.phase_w[PDU] = 20e3
+    go(made, [P(1.0, 120.0, amps=A)])
+    assert made.watch.phase_w[PDU] == 20e3
+    go(made, [P(2.0, 120.0, amps=A)])
+    assert made.watch.phase_w[PDU] == 0.0
+
+
 HIGH = (80.0, 80.0, 40.0)
 DOWN = (20.0, 20.0, 40.0)
 

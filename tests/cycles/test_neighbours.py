@@ -17,10 +17,10 @@ MAIN, PDU = 0, 1
 LIMIT_W = 150e3
 
 
-def hall(*, phase_a: float = 0.0) -> World:
+def hall(*, phase_a: float = 0.0, measured: bool = False) -> World:
     made = world(
         [Rack(node=PDU), Rack(node=PDU)], [Node(1e6), Node(LIMIT_W, MAIN, measured=True, phase_a=phase_a)],
-        max_w=1e6, import_w=1e6, default_w=1e6, dispatched_up=100e3, normal_up=100e3,
+        max_w=1e6, import_w=1e6, default_w=1e6, dispatched_up=100e3, normal_up=100e3, measured=measured,
     )  # fmt: skip
     for i in range(2):
         made.rack(i, 40e3, 40e3)
@@ -127,3 +127,12 @@ def test_the_fullest_phase_takes_its_part(phase_a: float, amps: float, kw: float
     assert out.taken_w[MAIN] == pytest.approx(0.0, abs=1.0)
     if kw < 110.0:
         assert sum(out.setpoint_w[:2]) == pytest.approx(LIMIT_W - kw * 1e3, rel=2e-3)
+
+
+def test_what_a_fault_switches_off_comes_back() -> None:
+    made = hall(measured=True)
+    for second in range(60):
+        made.grid(volts=4000.0 if 20 <= second < 30 else 8000.0)
+        go(made, [P(1.0, 0.0 if 20 <= second < 32 else 30.0)])
+        if second > 10:
+            assert made.state.other_w[PDU] == pytest.approx(30e3, abs=500.0)

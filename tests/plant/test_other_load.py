@@ -176,6 +176,24 @@ def test_a_meter_that_falls_silent_leaves_what_it_last_said() -> None:
     assert loop.vetoes() == 0
 
 
+@pytest.mark.parametrize("silent", (False, True))
+def test_a_restart_gives_no_room_away(silent: bool) -> None:
+    loop = Fed(phases_w=(60e3, 60e3, 60e3))
+    loop.run(40.0)
+    loop.command(loop.config.site.max_mw * 1e6, ramp_s=5.0)
+    loop.run(20.0)
+    out = views.outputs(loop.out)
+    before = out.learnt_w[loop.v], out.phase_w[loop.v]
+    loop.restart()
+    loop.inputs.learnt_w[loop.v], loop.inputs.phase_w[loop.v] = before
+    loop.silent = {PDU} if silent else set()
+    loop.most_w = 0.0
+    loop.run(10.0)
+    loop.up_and_down()
+    assert loop.most_w <= NEAR * LIMIT_W
+    assert loop.past[-1][0] >= 0.93 * LIMIT_W
+
+
 def test_racks_that_fall_silent_and_come_back_open_no_room() -> None:
     loop = Fed(phases_w=(60e3, 60e3, 60e3))
     loop.run(40.0)

@@ -344,3 +344,48 @@ def test_where_the_journal_cannot_be_read_racks_rest_as_if_they_had_just_changed
 def test_without_a_journal_nothing_rests(tmp_path: Path) -> None:
     made = Process(site(tmp_path), tmp_path / "commands.json")
     assert (made.told(), made.emergency()) == ({}, (0, 0, 0, 0.0, 0.0))
+
+
+def shows(one: Process, node: str, other_w: float, phase_w: float = 0.0) -> None:
+    v = [made.id for made in one.composed.nodes].index(node)
+    one.out.learnt_w[v], one.out.phase_w[v] = other_w, phase_w
+
+
+def told(one: Process) -> dict[str, tuple[float, float]]:
+    pairs = [(one.inputs.learnt_w[v], one.inputs.phase_w[v]) for v in range(len(one.composed.nodes))]
+    return {node.id: pair for node, pair in zip(one.composed.nodes, pairs, strict=True) if any(pair)}
+
+
+def test_what_others_draw_at_a_node_is_told_to_the_next_core(tmp_path: Path) -> None:
+    composed = site(tmp_path / "site")
+    one = Process(composed, tmp_path / "journal.json")
+    shows(one, "pdu-001", 120e3, 8e3)
+    assert one.tick()
+    # Not for every watt, and not every second.
+    shows(one, "pdu-001", 127e3, 8e3)
+    assert not one.tick(11.0)
+    shows(one, "pdu-001", 140e3, 8e3)
+    assert one.tick(11.0)
+    shows(one, "pdu-001", 200e3, 8e3)
+    assert not one.tick(5.0)
+    assert one.tick(last=True)
+    one.journal.save()
+    assert told(Process(composed, tmp_path / "journal.json")) == {"pdu-001": (200e3, 8e3)}
+
+
+@pytest.mark.parametrize(
+    ("kept", "wanted"),
+    [
+        ({"pdu-001": [1e9, 1e9]}, {"pdu-001": (2e6, 640e3)}),
+        ({"pdu-001": [-5.0, 3.0]}, {"pdu-001": (0.0, 3.0)}),
+        ({"pdu-001": [1.0]}, {}),
+        ({"pdu-001": [None, 3.0], "pdu-002": [7.0, 0.0]}, {"pdu-002": (7.0, 0.0)}),
+        ({"main": [5.0, 5.0], "gone": [5.0, 5.0]}, {}),
+        ([1, 2], {}),
+        ("pdu-001", {}),
+    ],
+)
+def test_what_others_drew_is_taken_as_far_as_it_can_be(tmp_path: Path, kept: Any, wanted: Any) -> None:
+    path = tmp_path / "journal.json"
+    path.write_text(json.dumps({"live": None, "rest": {"others": kept}}), encoding="utf-8")
+    assert told(Process(site(tmp_path / "site"), path)) == wanted

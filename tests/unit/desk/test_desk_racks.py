@@ -105,6 +105,7 @@ RISE = {
     "its own reading": lambda o, i: o.out.stale.__setitem__(i, 1),
     "a fault of the grid": lambda o, _: setattr(o.out, "site_why", codes.SITE_FAULT),
     "no room above": lambda o, i: room(o, i, 120e3 + 1.0),
+    "others on its feeder": lambda o, i: others(o, i, 1.0),
     "the import limit": lambda o, _: meter(o, 519e3 - 40e3),
 }
 
@@ -115,6 +116,12 @@ def room(office: Office, i: int, power_w: float) -> None:
     for j in range(limits.site.racks):
         if j != i and limits.node[j] == limits.node[i]:
             office.out.setpoint_w[j] = limits.node_w[limits.node[i]] - power_w + 2.0
+
+
+def others(office: Office, i: int, part: float) -> None:
+    """They take this part of the limit of the node that the rack hangs on."""
+    limits = views.limits(office.desk.composed.limits)
+    office.out.taken_w[limits.node[i]] = part * limits.node_w[limits.node[i]]
 
 
 @pytest.mark.parametrize("obstacle", RISE)
@@ -128,6 +135,7 @@ def test_a_rise_waits_for_what_any_rise_waits_for(office: Office, obstacle: str)
     office.out.action[i] = office.out.stale[i] = 0
     office.out.meter_good, office.out.site_why = 1, codes.SITE_REFERENCE
     meter(office, 340e3)
+    others(office, i, 0.0)
     for j in range(4):
         office.out.setpoint_w[j] = min(office.out.setpoint_w[j], 80e3)
     office.run(0.5)
