@@ -51,7 +51,8 @@ def enclose(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) -
 def lean(inputs: Inputs, limits: Limits, state: State, v: int, drawn_w: float, now_ns: int) -> float:
     """What the fullest phase takes of a node's limit, W: at its own limit the node draws so much less.
 
-    By what it draws now; never the last fifth of the limit. Of little current nothing can be told.
+    By what it draws now; never the last fifth of the limit. Of little current nothing can be told. Below its limit the
+    phase is held to take all that rises; above it, to take but a third of what falls, as of racks that load all alike.
     """
     most_a = 0.0
     for k in range(3 * v, 3 * v + 3):
@@ -60,7 +61,10 @@ def lean(inputs: Inputs, limits: Limits, state: State, v: int, drawn_w: float, n
             most_a = max(most_a, max(inputs.value[slot], -inputs.value[slot]))
     if limits.node_a[v] <= 0.0 or most_a < 0.1 * limits.node_a[v]:
         return state.lean_w[v]
-    bears_w = max(0.2 * limits.node_w[v], drawn_w * (limits.node_a[v] / most_a))
+    spare_a = limits.node_a[v] - most_a
+    own_w = drawn_w / most_a
+    alike_w = min(3.0 * own_w, limits.node_w[v] / limits.node_a[v])
+    bears_w = max(0.2 * limits.node_w[v], drawn_w + min(spare_a * own_w, spare_a * alike_w))
     return max(0.0, limits.node_w[v] - bears_w)
 
 

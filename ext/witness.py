@@ -198,7 +198,11 @@ def gauge(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> 
         return
     most_a = fullest(inputs, limits, v, now_ns)
     if most_a >= 0.1 * limits.node_a[v] > 0.0:
-        bears_w = max(0.2 * limits.node_w[v], drawn_w * (limits.node_a[v] / most_a))
+        spare_a = limits.node_a[v] - most_a
+        own_w = drawn_w / most_a
+        # Above its limit it falls by a third of what racks fall by that load all phases alike.
+        alike_w = min(3.0 * own_w, limits.node_w[v] / limits.node_a[v])
+        bears_w = max(0.2 * limits.node_w[v], drawn_w + min(spare_a * own_w, spare_a * alike_w))
         lean_w = max(0.0, limits.node_w[v] - bears_w)
         watch.phase_w[v] = max(min(watch.phase_w[v], max(lean_w, watch.lean_w[v])), min(lean_w, watch.lean_w[v]))
         watch.lean_w[v] = lean_w

@@ -207,6 +207,8 @@ PHASES = {
                                         P(1.5, 120.0, amps=A200)), 40.0),
     "in any order":                   ((P(9.0, 120.0, amps=A240), P(1.5, 120.0, amps=A200),
                                         P(1.5, 120.0, amps=A225)), 40.0),
+    "more of it above its limit":     ((P(9.0, 120.0, amps=(330.0, 0.0, 0.0)),), 100.0),
+    "three times its share at most":  ((P(9.0, 50.0, draws=(25.0, 25.0, 40.0), amps=(320.0, 0.0, 0.0)),), 159.375),
     "a fifth is left":                ((P(9.0, 120.0, amps=(1200.0, 0.0, 0.0)),), 160.0),
     "the least that can be told":     ((P(9.0, 12.0, draws=(0.0, 0.0, 0.0), amps=(30.0, 0.0, 0.0)),), 80.0),
     "too little to tell":             ((P(9.0, 12.0, draws=(0.0, 0.0, 0.0), amps=(29.999, 0.0, 0.0)),), 0.0),
