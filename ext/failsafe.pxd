@@ -9,6 +9,7 @@ from rampd.ext.codes cimport (
 from rampd.ext.beside cimport stranded
 from rampd.ext.crash cimport forget
 from rampd.ext.ladder cimport acts, hold, worst
+from rampd.ext.meter cimport unlearn
 
 cdef bint fresh(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
 cdef double level(const image.Limits *limits, int64_t i, double asked_w) noexcept nogil
@@ -16,7 +17,6 @@ cdef double level(const image.Limits *limits, int64_t i, double asked_w) noexcep
 cdef void freeze(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint implausible(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                       int64_t now_ns) noexcept nogil
-cdef void unlearn(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(is_fresh=bint, never=bint, lost=bint, frozen=bint, false=bint, good=bint)
 cdef void meter(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil

@@ -54,6 +54,7 @@ if not cython.compiled:
     )
     from rampd.ext.crash import forget
     from rampd.ext.ladder import acts, hold, worst
+    from rampd.ext.meter import unlearn
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -117,18 +118,6 @@ def implausible(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> bo
     if state.racks_w - meter_w > 0.5 * site.freeze_w + site.generation_w and acts(state, 0, R_METER_IMPLAUSIBLE):
         return True
     return min(state.racks_ns, inputs.at_ns[site.power_slot]) - state.short_ns >= site.freeze_ns
-
-
-def unlearn(limits: Limits, state: State) -> None:
-    """What such a meter has taught cannot be: nothing but generation makes the rest of the load negative.
-
-    The reference is taken along, so that the racks' target stays.
-    """
-    lift_w = -limits.site.generation_w - state.disturbance_w
-    if lift_w > 0.0:
-        state.disturbance_w += lift_w
-        state.calm_w += lift_w
-        state.reference_w += lift_w
 
 
 def meter(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:

@@ -2,13 +2,14 @@ cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport SECOND_NS, WINDOW_SLOTS
-from rampd.ext.window cimport crest, noise
+from rampd.ext.window cimport crest, noise, swung
 
 @cython.locals(age_ns=int64_t)
 cdef int64_t aligned(const image.Inputs *inputs, const image.Limits *limits, int64_t now_ns) noexcept nogil
 @cython.locals(first=int64_t, last=int64_t, k=int64_t)
 cdef double stray(const image.Limits *limits, const image.State *state, int64_t tick, int64_t ago, double rest_w,
                   double slack_w) noexcept nogil
+cdef void unlearn(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(ago=int64_t)
 cdef void shift(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double by_w,
                 double told_w) noexcept nogil

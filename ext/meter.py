@@ -14,7 +14,7 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import SECOND_NS, WINDOW_SLOTS
-    from rampd.ext.window import crest, noise
+    from rampd.ext.window import crest, noise, swung
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -41,6 +41,18 @@ def stray(limits: Limits, state: State, tick: int, ago: int, rest_w: float, slac
         most_w = max(most_w, model_w)
     gain = 1.0 + limits.site.loss_ratio
     return max(0.0, rest_w - gain * (most_w + slack_w)) + min(0.0, rest_w - gain * (least_w - slack_w))
+
+
+def unlearn(limits: Limits, state: State) -> None:
+    """What a meter has taught that cannot be: nothing but generation makes the rest of the load negative.
+
+    The reference is taken along, so that the racks' target stays.
+    """
+    lift_w = -limits.site.generation_w - state.disturbance_w
+    if lift_w > 0.0:
+        state.disturbance_w += lift_w
+        state.calm_w += lift_w
+        state.reference_w += lift_w
 
 
 def shift(inputs: Inputs, limits: Limits, state: State, by_w: float, told_w: float) -> None:
@@ -70,6 +82,9 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float, told_w: flo
     found_w = one_w + stray(limits, state, state.tick - 1, ago, inputs.value[limits.site.power_slot] - one_w, 0.0)
     state.disturbance_w = min(max(found_w, min(one_w, other_w)), max(one_w, other_w))
     state.calm_w += state.disturbance_w - one_w
+    if state.fault_hold:
+        # Behind an open breaker the meter shows nothing of a rack that joins.
+        unlearn(limits, state)
 
 
 def excess(limits: Limits, state: State, ago: int, rest_w: float) -> float:
@@ -99,6 +114,9 @@ def start(limits: Limits, state: State, found_w: float) -> None:
     state.total_w = state.model_w
     for k in range(limits.site.history):
         state.past_model_w[k] = state.model_w
+    if state.fault_hold:
+        # Behind an open breaker the meter shows nothing of the racks.
+        unlearn(limits, state)
 
 
 def believed(limits: Limits, state: State, error_w: float, again: bool) -> float:
@@ -172,6 +190,8 @@ def learn(inputs: Inputs, limits: Limits, state: State, again: bool, now_ns: int
         excess_w = excess(limits, state, ago, rest_w)
         # What is on its way down is no load either.
         surge_w = min(error_w, excess_w)
+    # One value alone may be wild: beyond what the load has done by itself before, the one before it must show it too.
+    surge_w = min(surge_w, max(state.before_w, swung(state, 2, WINDOW_SLOTS - 1)))
     noise(state, residual_w, state.disturbance_w + surge_w, now_ns)
     since_s = min(max((at_ns - state.meter_at_ns) * 1e-9, 0.0), 1.0)
     learnt_w = error_w * since_s / (limits.site.feedback_s * state.detune + since_s)

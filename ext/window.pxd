@@ -12,5 +12,6 @@ cdef void noise(image.State *state, double residual_w, double beside_w, int64_t 
 @cython.locals(k=int64_t)
 cdef double crest(const image.State *state) noexcept nogil
 @cython.locals(k=int64_t, back=int64_t)
+cdef double swung(const image.State *state, int64_t first, int64_t last) noexcept nogil
 cdef double loose(const image.State *state) noexcept nogil
 cdef double slope(const image.Limits *limits, int64_t envelope, double noise_w, bint up) noexcept nogil

@@ -92,16 +92,21 @@ def crest(state: State) -> float:
     return most_w
 
 
-def loose(state: State) -> float:
-    """Peak to peak of what the model does not explain within five seconds; it errs by one second on the safe side."""
-    k = state.noise_at % WINDOW_SLOTS
+def swung(state: State, first: int, last: int) -> float:
+    """Peak to peak of what the model does not explain from so many to so many seconds ago."""
+    k = (state.noise_at + WINDOW_SLOTS - first) % WINDOW_SLOTS
     low_w = state.noise_low_w[k]
     high_w = state.noise_high_w[k]
-    for back in range(1, 6):
+    for back in range(first + 1, last + 1):
         k = (state.noise_at + WINDOW_SLOTS - back) % WINDOW_SLOTS
         low_w = min(low_w, state.noise_low_w[k])
         high_w = max(high_w, state.noise_high_w[k])
     return high_w - low_w
+
+
+def loose(state: State) -> float:
+    """Peak to peak of what the model does not explain within five seconds; it errs by one second on the safe side."""
+    return swung(state, 0, 5)
 
 
 def slope(limits: Limits, envelope: int, noise_w: float, up: bool) -> float:

@@ -121,3 +121,22 @@ def test_one_that_opened_stays_so_while_nobody_reads_it() -> None:
     site.unread = True
     out = site.run(60.0)
     assert (out.envelope, site.racks_w <= site.least_w) == (codes.EMERGENCY, True)
+
+
+@pytest.mark.parametrize("opens", [True, False], ids=["while open", "just before"])
+def test_a_restart_behind_an_open_breaker_comes_back_from_where_the_racks_stand(opens: bool) -> None:
+    """What the meter does not show of the racks is not paid back to them for minutes."""
+    site = Site()
+    if opens:
+        site.open(5.0)
+    out = views.outputs(site.out)
+    site.inputs.returning, site.inputs.return_ns = out.returning, out.return_ns
+    site.inputs.command.resumed = 1
+    site.restart()
+    site.open(20.0)
+    assert site.racks_w <= site.least_w
+    site.close(CLEAR_S + 2.0)
+    low_w = site.racks_w
+    site.run(60.0)
+    assert site.racks_w - low_w == pytest.approx(1e6 * RESTORE_MW_PER_MIN, rel=0.15)
+    assert site.vetoes() == 0

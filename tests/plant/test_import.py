@@ -135,6 +135,20 @@ def test_peaks_of_a_load_stay_below_the_limit(swing: float) -> None:
     assert min(site.since(5.0)) >= site.limit_w - 0.002 * site.full_w
 
 
+@pytest.mark.parametrize("wild", [0.05, 0.2, 5.0])
+def test_a_wild_reading_at_the_limit_moves_little(wild: float) -> None:
+    """One reading alone is no peak that racks make room for."""
+    site = Site(spare=0.0)
+    site.beside_w = 0.05 * site.full_w
+    site.watch(60.0)
+    stood_w = site.bought_w[-1]
+    site.meter = lambda power_w, now_ns: Reading(power_w + (0.05 + wild) * site.full_w, now_ns)
+    site.watch(2.0 * site.dt_s)
+    site.meter = lambda power_w, now_ns: Reading(power_w + site.beside_w, now_ns)
+    site.watch(20.0)
+    assert min(site.since(20.0)) >= stood_w - 0.01 * site.full_w
+
+
 def test_a_job_that_swings_at_the_limit_is_no_emergency() -> None:
     """A hall that may draw all it can, beside cooling, with a training job in a tenth of it: peaks are cut, no more."""
     config = hall(1, (0.2, 1.0), racks_of=40)
