@@ -24,6 +24,6 @@ cdef bint held(const image.Inputs *inputs, const image.Limits *limits, image.Sta
 cdef bint on_its_way(const image.State *state) noexcept nogil
 cdef double stride(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double most,
                    double dt_s) noexcept nogil
-@cython.locals(up=bint, lost=bint)
+@cython.locals(up=bint, lost=bint, fresh=bint)
 cdef void follow(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t now_ns,
                  double dt_s) noexcept nogil

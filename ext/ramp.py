@@ -219,6 +219,10 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
     state.site_why = SITE_REFERENCE
     state.pace_w = 0.0
     if state.fault_hold and inputs.command.verb != ESTOP:
+        fresh = inputs.command.verb == TRACK and inputs.command.seq != state.seq and not inputs.command.resumed
+        if state.exceeded and fresh:
+            # One that comes while the breaker is open does not end the return, as in any emergency.
+            take(inputs, limits, state, now_ns)
         return
     if inputs.command.seq != state.seq:
         take(inputs, limits, state, now_ns)

@@ -254,3 +254,25 @@ def test_the_cap_of_the_return_ends_after_an_hour() -> None:
     made.now_s += 1.0
     interpreted.grid.observe(made.inputs, made.limits, made.state, made.now_ns)
     assert not made.state.returning
+
+
+OPEN = {
+    # verb, whether the breaker is open, whether a restart resumes it -> whether it is taken in the fault
+    "a set point":        (codes.TRACK, 1, 0, 1),
+    "in another fault":   (codes.TRACK, 0, 0, 0),
+    "one that is resumed": (codes.TRACK, 1, 1, 0),
+    "a hold":             (codes.HOLD, 1, 0, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "exceeded", "resumed", "taken"), OPEN.values(), ids=OPEN.keys())
+def test_a_set_point_behind_an_open_breaker_does_not_end_the_return(
+    verb: int, exceeded: int, resumed: int, taken: int
+) -> None:
+    made = hall()
+    made.state.fault_hold, made.state.exceeded, made.state.returning = 1, exceeded, 1
+    made.command(verb, 950e3)
+    made.inputs.command.resumed = resumed
+    assert follow(made, ticks=2) == [800.0, 800.0]
+    assert (made.state.seq == made.inputs.command.seq, made.state.returning) == (taken, 1)
+    assert made.state.goal_w == (950e3 if taken else 800e3)

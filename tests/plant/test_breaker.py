@@ -140,3 +140,19 @@ def test_a_restart_behind_an_open_breaker_comes_back_from_where_the_racks_stand(
     site.run(60.0)
     assert site.racks_w - low_w == pytest.approx(1e6 * RESTORE_MW_PER_MIN, rel=0.15)
     assert site.vetoes() == 0
+
+
+def test_a_command_that_comes_while_it_is_open_does_not_end_the_return() -> None:
+    site = Site()
+    site.open(5.0)
+    site.command(0.9 * site.full_w, lease_s=3600.0)
+    site.open(5.0)
+    low_w = site.racks_w
+    out = site.close(CLEAR_S + 32.0)
+    assert (out.returning, out.goal_w) == (1, pytest.approx(0.9 * site.full_w))
+    assert site.racks_w - low_w <= 1e6 * RESTORE_MW_PER_MIN * 40.0 / 60.0
+    site.run(300.0)
+    assert site.poi_w[-1] + site.beside_w == pytest.approx(0.9 * site.full_w, rel=0.01)
+    site.command(0.7 * site.full_w, lease_s=3600.0)
+    assert site.run(15.0).returning == 0
+    assert site.vetoes() == 0
