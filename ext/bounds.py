@@ -142,6 +142,7 @@ def wake(limits: Limits, state: State, i: int, room_w: float) -> float:
         spare_w = (state.reference_w + state.beside_w - state.least_w) / state.through
         need_w = 0.5 * lo_w if spare_w >= lo_w else lo_w
     if may and room_w >= need_w and state.rise_w >= lo_w:
+        state.wakes_w = max(state.wakes_w, lo_w)
         return room_w - lo_w
     state.lo_w[i] = 0.0
     state.hi_w[i] = 0.0
@@ -183,6 +184,7 @@ def look(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
 def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     """Sets lo, hi, floor, reach and headroom of every rack, and what nodes keep free."""
     usual(limits, state)
+    state.wakes_w = 0.0
     # What the reference has room for beyond the set points that stand: racks that are off come back within it only.
     wake_w = state.reference_w + state.beside_w - state.disturbance_w
     wake_w = wake_w / state.through + state.idle_w - state.stand_w

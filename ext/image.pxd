@@ -266,6 +266,7 @@ cdef struct State:              # the step's own memory
     double reference_w
     double goal_w
     double rate_w_per_s
+    double wakes_w              # the least of those that are off and may come back, the largest of them
     double rise_w               # what the set points may still rise and fall in this second
     double fall_w
     double pace_w               # how far the reference moves in a tick now

@@ -108,6 +108,7 @@ class State(ctypes.Structure):
     reference_w: float
     goal_w: float
     rate_w_per_s: float
+    wakes_w: float
     rise_w: float
     fall_w: float
     pace_w: float

@@ -63,16 +63,21 @@ def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> 
     if (rises and share_w - applied_w > state.rise_w) or (
         not rises and applied_w - share_w > state.fall_w and not safe
     ):
-        if min(share_w, applied_w) < limits.min_w[i]:
-            return applied_w
         if changes_once(limits, i) and abs(share_w - applied_w) <= most(limits, state, rises):
             # It waits for all of its one change.
             return applied_w
         part_w = state.rise_w if rises else -state.fall_w
+        least_w = limits.min_w[i]
+        if min(share_w, applied_w) < least_w and not (rises and applied_w + part_w >= least_w):
+            return applied_w
+        if applied_w < least_w and not in_steps(limits, i):
+            # One that was off goes to its least first.
+            part_w = least_w - applied_w
         share_w = applied_w + (0.0 if abs(part_w) < 0.001 * limits.max_w[i] else part_w)
         if in_steps(limits, i):
             level_w = below(limits, i, share_w)
             share_w = max(applied_w, level_w) if rises else min(applied_w, above(limits, i, level_w))
+            share_w = applied_w if share_w < least_w else share_w
     state.rise_w -= min(state.rise_w, max(0.0, share_w - applied_w))
     state.fall_w -= min(state.fall_w, max(0.0, applied_w - share_w))
     return share_w
@@ -126,6 +131,8 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
             far_w = max(state.applied_w[i], far_w)
         else:
             far_w = min(state.applied_w[i], max(share_w, above(limits, i, far_w)))
+    if way_w > 0.0 and far_w < limits.min_w[i] and part * (limits.min_w[i] - now_w) <= room_w:
+        far_w = limits.min_w[i]
     # Between off and its least there is nothing to be had.
     return far_w if far_w >= limits.min_w[i] else state.applied_w[i]
 

@@ -97,6 +97,8 @@ def target(limits: Limits, state: State, dt_s: float) -> float:
     down = site.dispatched_down
     # Less than that, spread over all racks, would be too little to be written to any.
     lead_w = max(1.2 * up * move_s, 0.002 * site.max_w)
+    # Nor for one that is off to come to its least: half of that will do.
+    lead_w = max(lead_w, 0.5 * state.wakes_w)
     most_w = min(state.total_w + 1.2 * up * dt_s, stand_w + lead_w + 0.6 * site.grain_w)
     least_w = max(state.total_w - 1.2 * down * dt_s, stand_w - 1.2 * down * move_s - 0.6 * site.grain_w)
     most_w = max(most_w, least_w)

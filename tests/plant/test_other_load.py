@@ -235,3 +235,27 @@ def test_a_step_that_knows_nothing_of_it_is_held_by_the_guard() -> None:
         assert state.other_w[loop.v] == 0.0
     assert loop.most_w <= NEAR * LIMIT_W
     assert views.outputs(loop.out).vetoes[codes.VETO_NODE] > 0
+
+
+def test_racks_that_gave_way_come_back_in_the_normal_envelope_as_well() -> None:
+    """Two silent racks below a narrow feeder: others go off for them, and come back although their least is a leap."""
+    config = sitecheck.load(EXAMPLES / "bench-12" / "site.toml")
+    narrow = {PDU: {"rating_kw": 375.0}}
+    nodes = tuple(node.model_copy(update=narrow.get(node.id, {})) for node in config.nodes)
+    loop = ClosedLoop(config.model_copy(update={"nodes": nodes}))
+    v = [node.id for node in loop.composed.nodes].index(PDU)
+    below = range(loop.limits.rack_first[v], loop.limits.rack_first[loop.limits.node_end[v]])
+
+    def drawn_w() -> float:
+        out = views.outputs(loop.out)
+        return sum(out.setpoint_w[i] for i in below)
+
+    loop.run(40.0)
+    stood_w = drawn_w()
+    loop.silent = {"gpu-001", "gpu-002"}
+    loop.run(20.0)
+    assert drawn_w() < 0.5 * stood_w
+    loop.silent = set()
+    loop.run(60.0)
+    assert drawn_w() == pytest.approx(stood_w, rel=0.01)
+    assert views.outputs(loop.out).envelope == codes.NORMAL
