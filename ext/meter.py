@@ -88,7 +88,7 @@ def shift(inputs: Inputs, limits: Limits, state: State, by_w: float, told_w: flo
 
 
 def excess(limits: Limits, state: State, ago: int, rest_w: float) -> float:
-    """How far a reading above the import limit, less the disturbance, lies beyond what is on its way down; W.
+    """How far a reading, less the disturbance, lies beyond what is on its way down; W.
 
     That is the most that the model passed in the longest dead time and a second before: racks may answer later than
     they were said to, and what they were told already is not to be told twice.
@@ -184,12 +184,11 @@ def learn(inputs: Inputs, limits: Limits, state: State, again: bool, now_ns: int
     state.meter_w = found_w - (stray_w - error_w)
     gain = 1.0 + limits.site.loss_ratio
     residual_w = state.meter_w - gain * state.past_model_w[(state.tick + history - ago) % history]
-    excess_w = 0.0
-    surge_w = error_w
-    if found_w > limits.site.import_w:
-        excess_w = excess(limits, state, ago, rest_w)
-        # What is on its way down is no load either.
-        surge_w = min(error_w, excess_w)
+    beyond_w = excess(limits, state, ago, rest_w)
+    excess_w = beyond_w if found_w > limits.site.import_w else 0.0
+    # What is on its way down is no load, nor what was told to rise and has risen before its time.
+    early_w = gain * max(0.0, state.stand_w - state.model_w)
+    surge_w = min(error_w, max(0.0, beyond_w - early_w))
     # One value alone may be wild: beyond what the load has done by itself before, the one before it must show it too.
     surge_w = min(surge_w, max(state.before_w, swung(state, 2, WINDOW_SLOTS - 1)))
     noise(state, residual_w, state.disturbance_w + surge_w, now_ns)

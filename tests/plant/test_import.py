@@ -166,3 +166,18 @@ def test_a_job_that_swings_at_the_limit_is_no_emergency() -> None:
         assert out.envelope != codes.EMERGENCY
     assert max(bought_w) - min(bought_w) > 0.02 * limit_w
     assert max(bought_w) <= 1.0025 * limit_w
+
+
+@pytest.mark.parametrize("dead_s", [(0.2, 1.0), (0.2, 2.0), (0.2, 4.0)])
+def test_racks_that_rise_before_their_time_are_no_peak_of_the_load(dead_s: tuple[float, float]) -> None:
+    """Up to the limit from far below, in five seconds; beside the racks nothing moves."""
+    config = hall(1, dead_s, racks_of=40)
+    limit_mw = 0.8 * config.site.max_mw
+    site = config.site.model_copy(update={"import_limit_mw": limit_mw})
+    loop = ClosedLoop(config.model_copy(update={"site": site}), noise=0.0)
+    loop.run(15.0)
+    loop.command(0.5e6 * limit_mw, ramp_s=5.0)
+    loop.run(60.0)
+    loop.command(1e6 * limit_mw, ramp_s=5.0)
+    loop.run(9.0)
+    assert loop.poi_w[-1] == pytest.approx(1e6 * limit_mw, rel=0.01)
