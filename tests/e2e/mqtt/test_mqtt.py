@@ -403,6 +403,9 @@ def test_a_restart_does_not_end_an_emergency_stop(hall: Hall, standing: Client) 
     assert not ever(lambda: hall.truth()[-1]["poi_w"] > 1.2 * floor_w, 2)
     assert max(line["poi_w"] for line in hall.truth()[began:]) < 1.2 * floor_w
     standing.until_stage(standing.command("reset"), "accepted", 5)
+    # The way back leads no higher than what was purchased before, since the last restart; a fresh command ends it.
+    standing.until_stage(standing.command("setpoint", percent=100), "reached", 40)
+    standing.command("release")
     stand(hall, standing)
 
 
