@@ -22,6 +22,6 @@ cdef bint possible(const image.Limits *limits, double found_w) noexcept nogil
 @cython.locals(strange=bint, again=bint, second=bint)
 cdef void compare(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                   int64_t now_ns) noexcept nogil
-@cython.locals(ago=int64_t)
+@cython.locals(ago=int64_t, above=bint)
 cdef void learn(const image.Inputs *inputs, const image.Limits *limits, image.State *state, bint again,
                 int64_t now_ns) noexcept nogil

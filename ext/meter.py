@@ -184,8 +184,10 @@ def learn(inputs: Inputs, limits: Limits, state: State, again: bool, now_ns: int
     state.meter_w = found_w - (stray_w - error_w)
     gain = 1.0 + limits.site.loss_ratio
     residual_w = state.meter_w - gain * state.past_model_w[(state.tick + history - ago) % history]
-    beyond_w = excess(limits, state, ago, rest_w)
-    excess_w = beyond_w if found_w > limits.site.import_w else 0.0
+    above = found_w > limits.site.import_w
+    # It looks at every rack: only a reading that is high can be a peak.
+    beyond_w = excess(limits, state, ago, rest_w) if above or error_w > 0.0 else 0.0
+    excess_w = beyond_w if above else 0.0
     # What is on its way down is no load, nor what was told to rise and has risen before its time.
     early_w = gain * max(0.0, state.stand_w - state.model_w)
     surge_w = min(error_w, max(0.0, beyond_w - early_w))
