@@ -90,7 +90,7 @@ def fill(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: fl
         out_w[i] = least_w + part[group[i]] * (hi_w[i] - least_w)
     if state.cut:
         for i in range(limits.site.racks):
-            out_w[i] = min(out_w[i], state.cut_w[i])
+            out_w[i] = state.cut_w[i]
     return total(out_w, limits.site.racks)
 
 
@@ -129,6 +129,5 @@ def settle(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: 
     for k in range(stepped, limits.site.racks):
         i = limits.stepped[k]
         least_w = lo_w[i]
-        share_w = least_w + part[group[i]] * (hi_w[i] - least_w)
-        out_w[i] = min(share_w, state.cut_w[i]) if state.cut else share_w
+        out_w[i] = state.cut_w[i] if state.cut else least_w + part[group[i]] * (hi_w[i] - least_w)
     return total(out_w, limits.site.racks)

@@ -151,6 +151,11 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *stepped_first      # [tiers + 1]
     int32_t *ranked             # [racks] tier by tier
     int32_t *ranked_first       # [tiers + 1]
+    int32_t *bundle             # [racks] the arc of the racks of one tier, node and loop, from that node to that loop
+    int32_t *arc_first          # [nodes + loops + 2] arcs that leave a vertex: the nodes, the loops, the outlet
+    int32_t *arc_head           # [arcs] the vertex where it ends
+    int32_t *arc_back           # [arcs] the same arc backward
+    double *arc_cost            # [arcs] of a watt: whole numbers
     int32_t *supply_slot        # [loops]
     int32_t *flow_slot
     int32_t *leak_slot          # -1: none
@@ -209,6 +214,7 @@ cdef struct State:              # the step's own memory
     int64_t resetting           # one came with this tick
     int64_t tight               # some loop does not carry all that its racks can take
     int64_t cut                 # shares were cut to what loops carry
+    int64_t exchanged           # and some gave way for two others
     int64_t cooling_lost        # a loop does not cool its racks, so that they are lowered, or a node is tripped
     int64_t returning
     int64_t return_ns
@@ -353,7 +359,12 @@ cdef struct State:              # the step's own memory
     double *loop_flow_w         # [loops] scratch of one tier: what it takes at a level
     double *loop_slope_w
     double *loop_level          # [loops] level of the tier at which the loop is full, ENDLESS: it is not
-    double *cut_w               # [racks] what its loop leaves a rack, ENDLESS: all
+    double *cut_w               # [racks] what its loop leaves a rack, ENDLESS: all; in the end what it gets
+    double *arc_left_w          # [arcs] what more an arc carries
+    double *arc_whole_w         # [arcs] what a bundle could have carried more, or backward less, before the exchange
+    double *vertex_cost         # [vertices] of the cheapest way to it
+    int32_t *vertex_arc         # [vertices] the arc that is tried next
+    int32_t *way                # [vertices] arcs of the way that is tried
     double *served_w            # [nodes] what more protected tiers take
     int64_t *seen_ns            # [racks] time of the last reading used
     double *seen_w              # [racks] and its value

@@ -25,6 +25,7 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     cdef size_t loops = x.site.loops
     cdef size_t groups = x.site.groups
     cdef size_t tiers = x.site.tiers
+    cdef size_t arcs = 2 * (racks + nodes + loops)
     x.min_w = <double *>take(base, &o, racks * 8)
     x.max_w = <double *>take(base, &o, racks * 8)
     x.up_w_per_s = <double *>take(base, &o, racks * 8)
@@ -77,6 +78,11 @@ cdef size_t lay_limits(Limits *x, char *base) noexcept:
     x.stepped_first = <int32_t *>take(base, &o, (tiers + 1) * 4)
     x.ranked = <int32_t *>take(base, &o, racks * 4)
     x.ranked_first = <int32_t *>take(base, &o, (tiers + 1) * 4)
+    x.bundle = <int32_t *>take(base, &o, racks * 4)
+    x.arc_first = <int32_t *>take(base, &o, (nodes + loops + 2) * 4)
+    x.arc_head = <int32_t *>take(base, &o, arcs * 4)
+    x.arc_back = <int32_t *>take(base, &o, arcs * 4)
+    x.arc_cost = <double *>take(base, &o, arcs * 8)
     x.supply_slot = <int32_t *>take(base, &o, loops * 4)
     x.flow_slot = <int32_t *>take(base, &o, loops * 4)
     x.leak_slot = <int32_t *>take(base, &o, loops * 4)
@@ -142,6 +148,8 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     cdef size_t racks = site.racks * 8
     cdef size_t nodes = site.nodes * 8
     cdef size_t loops = site.loops * 8
+    cdef size_t vertices = site.nodes + site.loops + 1
+    cdef size_t arcs = 2 * (site.racks + vertices)
     x.asked_w = <double *>take(base, &o, racks)
     x.applied_w = <double *>take(base, &o, racks)
     x.cap_w = <double *>take(base, &o, racks)
@@ -206,6 +214,11 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.loop_slope_w = <double *>take(base, &o, loops)
     x.loop_level = <double *>take(base, &o, loops)
     x.cut_w = <double *>take(base, &o, racks)
+    x.arc_left_w = <double *>take(base, &o, arcs * 8)
+    x.arc_whole_w = <double *>take(base, &o, arcs * 8)
+    x.vertex_cost = <double *>take(base, &o, vertices * 8)
+    x.vertex_arc = <int32_t *>take(base, &o, vertices * 4)
+    x.way = <int32_t *>take(base, &o, vertices * 4)
     x.served_w = <double *>take(base, &o, nodes)
     x.seen_ns = <int64_t *>take(base, &o, racks)
     x.seen_w = <double *>take(base, &o, racks)

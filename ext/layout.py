@@ -55,6 +55,7 @@ def arrange(limits: Limits) -> None:
         limits.ranked[k] = i
     for tier in range(site.tiers + 1):
         limits.ranked_first[tier] = bisect_left(ranked, (tier, -1))
+    _network(limits)
     _zones(limits)
     reasons.fill(limits)
     move_s = site.phases * site.period_ns * 1e-9
@@ -75,6 +76,38 @@ def _tree(limits: Limits) -> None:
     for v in range(nodes - 1, 0, -1):
         parent = limits.node_parent[v]
         limits.node_end[parent] = max(limits.node_end[parent], limits.node_end[v])
+
+
+def _network(limits: Limits) -> None:
+    """The tree, the loops and the bundles of racks between them as arcs, each forward and backward.
+
+    A bundle is the racks of one tier, node and loop. Arcs stand by the vertex that they leave: the nodes, each with the
+    arc to its parent first, the loops, each with the arc to the outlet first, and the outlet. A watt of a tier costs
+    less than nothing, and as much less as no sum over less protected tiers comes to; between equal ways the shorter one
+    is cheaper.
+    """
+    site = limits.site
+    nodes, outlet = site.nodes, site.nodes + site.loops
+    bits = min(6, 48 // site.tiers)
+    bundles = sorted({(limits.node[i], limits.loop[i], limits.tier[i]) for i in range(site.racks)})
+    ends = [(v, limits.node_parent[v], 0.0) for v in range(1, nodes)]
+    ends += [(nodes + loop, outlet, 0.0) for loop in range(site.loops)]
+    ends += [(v, nodes + loop, -float(1 << 6 + bits * (site.tiers - 1 - tier))) for v, loop, tier in bundles]
+    arcs = [(tail, head, cost + 1.0, k) for k, (tail, head, cost) in enumerate(ends)]
+    arcs += [(head, tail, 1.0 - cost, k - len(ends)) for k, (tail, head, cost) in enumerate(ends)]
+    # The arcs of the tree and to the outlet come before those of bundles and those back.
+    arcs.sort(key=lambda arc: (arc[0], not 0 <= arc[3] < nodes - 1 + site.loops))
+    place = {k: at for at, (*_, k) in enumerate(arcs)}
+    for at, (_, head, cost, k) in enumerate(arcs):
+        limits.arc_head[at], limits.arc_cost[at] = head, cost
+        limits.arc_back[at] = place[k - len(ends) if k >= 0 else k + len(ends)]
+    tails = [tail for tail, *_ in arcs]
+    for vertex in range(outlet + 2):
+        limits.arc_first[vertex] = bisect_left(tails, vertex)
+    first = nodes - 1 + site.loops
+    arc_of = {bundle: place[first + k] for k, bundle in enumerate(bundles)}
+    for i in range(site.racks):
+        limits.bundle[i] = arc_of[limits.node[i], limits.loop[i], limits.tier[i]]
 
 
 def _coarse(limits: Limits, i: int) -> bool:

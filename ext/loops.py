@@ -16,6 +16,7 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.codes import ENDLESS
+    from rampd.ext.exchange import clear, deal_out, exchange, offer
     from rampd.ext.tree import fill_tier, measure
 if TYPE_CHECKING:
     from rampd.ext.views import Doubles, Limits, State
@@ -46,23 +47,30 @@ def carry(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles) -> bool:
 
 
 def fill_within(limits: Limits, state: State, lo_w: Doubles, hi_w: Doubles, total_w: float) -> None:
-    """Sets the part of its range that each group gets, and in `cut_w` where a rack's loop leaves it less."""
+    """Sets in `cut_w` what each rack gets: tier by tier, then at any tier's cost if the sum is short of the total."""
     measure(limits, state, lo_w, hi_w)
     burden(limits, state, lo_w)
     for i in range(limits.site.racks):
         state.cut_w[i] = ENDLESS
     for g in range(limits.site.groups):
         state.group_part[g] = 0.0
+    clear(limits, state)
     for tier in range(limits.site.tiers):
-        if state.used_w[0] >= total_w:
-            break
-        fill_tier_within(limits, state, tier, lo_w, hi_w, total_w)
+        if state.used_w[0] < total_w:
+            fill_tier_within(limits, state, tier, lo_w, hi_w, total_w)
+        take(limits, state, tier, lo_w, hi_w)
+        if offer(limits, state, tier, lo_w, hi_w) > 0.0 and state.used_w[0] < total_w:
+            exchange(limits, state, total_w, False)
+    if state.used_w[0] < total_w:
+        exchange(limits, state, total_w, True)
+    if state.exchanged:
+        deal_out(limits, state, lo_w, hi_w)
 
 
 def fill_tier_within(
     limits: Limits, state: State, tier: int, lo_w: Doubles, hi_w: Doubles, total_w: float
 ) -> None:  # fmt: skip
-    """Fills one tier, turn by turn; adds what it takes to `used_w` and to the loops."""
+    """Fills one tier, turn by turn; adds what it takes to `used_w`."""
     turns = 12
     for loop in range(limits.site.loops):
         state.loop_level[loop] = ENDLESS
@@ -78,9 +86,14 @@ def fill_tier_within(
         if turn < turns - 1:
             begin_anew(limits, state, tier, lo_w, hi_w)
             fill_tier(limits, state, tier, total_w)
+
+
+def take(limits: Limits, state: State, tier: int, lo_w: Doubles, hi_w: Doubles) -> None:
+    """Adds to the loops what a tier takes, and leaves in `cut_w` what each of its racks does."""
     for k in range(limits.ranked_first[tier], limits.ranked_first[tier + 1]):
         i = limits.ranked[k]
-        state.loop_load_w[limits.loop[i]] += min(share(limits, state, i, lo_w, hi_w), state.cut_w[i]) - lo_w[i]
+        state.cut_w[i] = min(share(limits, state, i, lo_w, hi_w), state.cut_w[i])
+        state.loop_load_w[limits.loop[i]] += state.cut_w[i] - lo_w[i]
 
 
 def share(limits: Limits, state: State, i: int, lo_w: Doubles, hi_w: Doubles) -> float:

@@ -51,6 +51,7 @@ class State(ctypes.Structure):
     resetting: int
     tight: int
     cut: int
+    exchanged: int
     cooling_lost: int
     returning: int
     return_ns: int
@@ -196,6 +197,11 @@ class State(ctypes.Structure):
     loop_slope_w: Doubles
     loop_level: Doubles
     cut_w: Doubles
+    arc_left_w: Doubles
+    arc_whole_w: Doubles
+    vertex_cost: Doubles
+    vertex_arc: Ints
+    way: Ints
     served_w: Doubles
     seen_ns: Longs
     seen_w: Doubles

@@ -147,7 +147,9 @@ def crowd(limits: Limits, state: State) -> None:
                 bound_why[i] = WHY_NODE if share_w[i] < hi_w[i] else why
     if state.cut:
         for i in range(limits.site.racks):
-            if state.cut_w[i] < hi_w[i] and bound_why[i] != WHY_NODE:
+            loop = limits.loop[i]
+            full = state.loop_load_w[loop] >= state.loop_cap_w[loop] * (1.0 - 1e-9)
+            if full and share_w[i] < hi_w[i] and bound_why[i] != WHY_NODE:
                 bound_why[i] = WHY_COOLING
 
 

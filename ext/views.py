@@ -176,6 +176,11 @@ class Limits(ctypes.Structure):
     stepped_first: Ints
     ranked: Ints
     ranked_first: Ints
+    bundle: Ints
+    arc_first: Ints
+    arc_head: Ints
+    arc_back: Ints
+    arc_cost: Doubles
     supply_slot: Ints
     flow_slot: Ints
     leak_slot: Ints

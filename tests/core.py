@@ -210,6 +210,7 @@ class World:
     def lengths(self) -> dict[str, int]:
         """Elements of every array of State and Watch."""
         site = self.limits.site
+        vertices = site.nodes + site.loops + 1
         racks = [
             "asked_w", "applied_w", "cap_w", "edge_w", "edge_tick", "acts_w", "power_w", "demand_w", "lo_w", "hi_w",
             "share_w", "head_w", "floor_w", "reach_w", "ahead_w", "back_w", "end_w", "near_w", "far_w", "low_w",
@@ -248,6 +249,8 @@ class World:
             | dict.fromkeys(["firm_w", "firm_mean_w", "firm_var", "firm_vague_w"], int(codes.FIRMS))
             | dict.fromkeys(["lump_p", "lump_w"], int(codes.LUMPS))
             | {"coming_w": int(codes.LOOKS)}
+            | dict.fromkeys(["arc_left_w", "arc_whole_w"], 2 * (site.racks + vertices))
+            | dict.fromkeys(["vertex_cost", "vertex_arc", "way"], vertices)
             | dict.fromkeys(["firm_node_w", "firm_node_var", "firm_node_vague_w"], 2 * codes.FIRMS * site.nodes)
             | dict.fromkeys(["noise_low_w", "noise_high_w", "crest_w"], int(codes.WINDOW_SLOTS))
             | dict.fromkeys(["swing_low_w", "swing_high_w"], int(codes.WINDOW_SLOTS))

@@ -16,6 +16,7 @@ EXT: Final = Path(__file__).resolve().parents[1] / "ext"
 KERNELS: Final = (
     "rest",
     "tree",
+    "exchange",
     "loops",
     "window",
     "meter",

@@ -1,4 +1,4 @@
-"""Shares under loops that cross the tree: a certificate of fairness, and the joint linear programme.
+"""Shares under loops that cross the tree: the joint linear programme, and a certificate of fairness.
 
 Interpreted; the compiled kernel is held to the same bits elsewhere.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+import highspy
 import numpy as np
 import pytest
 
 from rampd.ext import codes
 from tests import interpreted
 from tests.core import Node, Rack
-from tests.property.test_allocate import SEEDS, Case, Programme, case, certify
+from tests.property.test_allocate import SEEDS, SLACK, Case, case, certify
 
 HALLS = 300
 
@@ -35,21 +36,119 @@ def hall(seed: int) -> Case:
     return hung(random, of, random.randint(1, 5))
 
 
-@pytest.mark.parametrize("batch", range(6))
-def test_a_certificate_of_fairness(batch: int) -> None:
-    for seed in range(HALLS * SEEDS * batch // 6, HALLS * SEEDS * (batch + 1) // 6):
+class Joint:
+    """Nodes, loops and the total as one linear programme; unknowns are the racks' powers above their least, in MW."""
+
+    def __init__(self, of: Case) -> None:
+        self.of = of
+        self.tier_of = np.array([rack.tier for rack in of.racks])
+        self.lo, self.span = np.array(of.lo_w), np.array(of.hi_w) - np.array(of.lo_w)
+        count, nodes, loops = len(of.racks), len(of.nodes), len(of.loops_w)
+        taken = np.zeros(nodes + loops)
+        columns: list[list[int]] = []
+        for i, rack in enumerate(of.racks):
+            columns.append([*of.path(rack.node), nodes + rack.loop])
+            taken[columns[-1]] += self.lo[i]
+        most = np.array([node.limit_w for node in of.nodes] + of.loops_w) - taken
+        self.tiers = sorted(set(self.tier_of))
+        self.kept = {tier: nodes + loops + 2 + k for k, tier in enumerate(self.tiers)}
+        for i in range(count):
+            columns[i] += [nodes + loops, nodes + loops + 1, self.kept[self.tier_of[i]]]
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = count, nodes + loops + 2 + len(self.tiers)
+        lp.sense_ = highspy.ObjSense.kMaximize
+        lp.col_cost_, lp.col_lower_, lp.col_upper_ = np.zeros(count), np.zeros(count), self.span / 1e6
+        upper = np.full(lp.num_row_, np.inf)
+        upper[: nodes + loops] = np.maximum(most, 0.0) / 1e6
+        upper[nodes + loops] = max(of.total_w - self.lo.sum(), 0.0) / 1e6
+        lp.row_lower_, lp.row_upper_ = np.full(lp.num_row_, -np.inf), upper
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        lp.a_matrix_.start_ = np.cumsum([0, *map(len, columns)]).astype(np.int32)
+        lp.a_matrix_.index_ = np.concatenate(columns).astype(np.int32)
+        lp.a_matrix_.value_ = np.ones(len(lp.a_matrix_.index_))
+        self.highs = highspy.Highs()
+        self.highs.setOptionValue("output_flag", False)
+        self.highs.passModel(lp)
+
+    def most(self, racks: np.ndarray, row: int) -> float:
+        """The most that these racks can have above their least; they have it from here on; W."""
+        self.highs.changeColsCost(len(racks), np.arange(len(racks), dtype=np.int32), racks.astype(float))
+        self.highs.run()
+        assert self.highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
+        found = float(self.highs.getInfo().objective_function_value)
+        self.highs.changeRowBounds(row, found - SLACK, np.inf)
+        return 1e6 * found
+
+    def off(self, shares: list[float]) -> float:
+        """How far a tier's total, or the sum, is from the programme that takes the sum first; of the sum."""
+        above = np.array(shares) - self.lo
+        row = min(self.kept.values()) - 1
+        by_w = [above.sum() - self.most(np.ones(len(above)), row)]
+        for tier, row in self.kept.items():
+            by_w.append(above[self.tier_of == tier].sum() - self.most(self.tier_of == tier, row))
+        return float(max(np.abs(by_w))) / max(1.0, sum(shares))
+
+
+def test_it_is_the_joint_programme() -> None:
+    gave_way = 0
+    for seed in range(HALLS * SEEDS):
         of = hall(seed)
-        certify(of, of.solved())
+        made = of.made()
+        shares = of.solved(on=made)
+        assert Joint(of).off(shares) <= 1e-6, seed
+        if made.state.exchanged:
+            gave_way += 1
+            alike(of, shares)
+        else:
+            certify(of, shares)
+    assert 0.02 * HALLS * SEEDS <= gave_way <= 0.2 * HALLS * SEEDS
+
+
+def alike(of: Case, shares: list[float]) -> None:
+    """Racks of one tier, node, loop and weight have one part of their range each."""
+    parts: dict[tuple[int, int, int, float], float] = {}
+    for rack, lo_w, hi_w, share_w in zip(of.racks, of.lo_w, of.hi_w, shares, strict=True):
+        if hi_w > lo_w:
+            part, bundle = (share_w - lo_w) / (hi_w - lo_w), (rack.tier, rack.node, rack.loop, rack.weight)
+            assert parts.setdefault(bundle, part) == pytest.approx(part, abs=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("racks", "nodes", "loops", "halls"), [(2_000, 80, 40, 6), (10_000, 400, 300, 1)], ids=["2,000", "10,000"]
-)
-def test_in_large_halls(racks: int, nodes: int, loops: int, halls: int) -> None:
+    ("racks", "nodes", "loops", "halls"), [(300, 20, 30, 6), (2_000, 80, 40, 2), (10_000, 400, 300, 1)],
+    ids=["300", "2,000", "10,000"],
+)  # fmt: skip
+def test_in_large_halls_to_within_a_part_in_a_hundred(racks: int, nodes: int, loops: int, halls: int) -> None:
     random = Random(f"large {racks}")
+    gave_way = 0
     for _ in range(halls * SEEDS):
-        of = hung(random, case(random, racks, nodes), loops)
-        certify(of, of.solved())
+        of = replace(hung(random, case(random, racks, nodes, tight=0.4), loops), total_w=1e12)
+        made = of.made()
+        shares = of.solved(on=made)
+        gave_way += made.state.exchanged
+        assert Joint(of).off(shares) <= 0.01
+        for v in range(nodes):
+            assert sum(shares[i] for i in of.below(v)) <= of.nodes[v].limit_w * (1 + 1e-9)
+        for loop, carries_w in enumerate(of.loops_w):
+            hung_w = sum(w for w, rack in zip(shares, of.racks, strict=True) if rack.loop == loop)
+            assert hung_w <= carries_w * (1 + 2e-9)
+    assert gave_way >= 0.5 * halls * SEEDS
+
+
+def test_a_little_more_or_less_moves_little() -> None:
+    """What loops carry is measured: its noise must not send the shares from one solution to another."""
+    tried = 0
+    for seed in range(HALLS * SEEDS):
+        random = Random(f"little {seed}")
+        of = hung(random, case(random, random.randint(10, 60), random.randint(2, 12)), random.randint(2, 8))
+        made = of.made()
+        shares = np.array(of.solved(on=made))
+        if made.state.exchanged:
+            tried += 1
+            by_w = 1e-5 * sum(of.hi_w)
+            more = [w + by_w * random.uniform(-1.0, 1.0) / len(of.loops_w) for w in of.loops_w]
+            moved_w = np.abs(np.array(replace(of, loops_w=more).solved()) - shares).sum()
+            assert moved_w <= 20.0 * by_w, seed
+    assert tried >= 0.04 * HALLS * SEEDS
 
 
 def test_the_certificate_refuses_what_is_not_fair() -> None:
@@ -66,23 +165,6 @@ def test_the_certificate_refuses_what_is_not_fair() -> None:
     ):
         with pytest.raises(AssertionError):
             certify(of, wrong_w)
-
-
-def test_tier_by_tier_it_is_the_joint_programme_but_where_a_protected_rack_would_give_way() -> None:
-    """A rack below a full node and on a full loop could make room for two: a programme takes it, fairness does not."""
-    off = []
-    for seed in range(HALLS):
-        of = hall(seed)
-        programme, tier_of = Programme(of), np.array([rack.tier for rack in of.racks])
-        for at, tier in enumerate(programme.tiers):
-            programme.keep(1 + at, tier_of == tier)
-        right_w = np.array(of.lo_w) + programme.scale * np.array(programme.highs.getSolution().col_value[:-1])
-        share_w = np.array(of.solved())
-        scale_w = min(max(of.total_w, 1.0), sum(of.hi_w))
-        by_w = [abs((share_w - right_w)[tier_of == tier].sum()) for tier in programme.tiers]
-        if max([*by_w, abs((share_w - right_w).sum())]) > 0.01 * scale_w:
-            off.append(seed)
-    assert len(off) <= 0.02 * HALLS, off
 
 
 def test_where_the_turns_end_early_no_node_and_no_loop_is_too_full() -> None:
@@ -114,6 +196,8 @@ ROWS = {
     "by weight":                    ([Rack(weight=2.0), Rack()], [Node()], 500.0, [90.0], [60.0, 30.0]),
     "below a full node":            ([*TWO, Rack(loop=1)], [Node(150.0)], 500.0, [20.0, 500.0], [20.0, 65.0, 65.0]),
     "a node leaves some of a loop": ([Rack(), Rack(node=1)], [Node(), Node(10.0, 0)], 500.0, [80.0], [70.0, 10.0]),
+    "one gives way for two":        ([Rack(), Rack(tier=1), Rack(node=1, tier=1, loop=1)],
+                                     [Node(), Node(100.0, 0)], 500.0, [100.0, 500.0], [100.0, 0.0, 100.0]),
     "two of three on one":          ([*TWO, Rack(node=1)], [Node(), Node(500.0, 0)], 500.0, [100.0, 500.0],
                                      [50.0, 100.0, 50.0]),
 }  # fmt: skip
