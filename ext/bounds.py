@@ -247,7 +247,7 @@ def arrived(inputs: Inputs, limits: Limits, state: State, i: int) -> bool:
     """Whether a rack's newest reading is from a second or more after its set point took effect."""
     history = limits.site.history
     since = state.dead_down[i] + 1_000_000_000 // limits.site.period_ns
-    since += (state.now_ns - inputs.at_ns[limits.power_slot[i]]) // limits.site.period_ns
+    since += max(0, state.now_ns - inputs.at_ns[limits.power_slot[i]]) // limits.site.period_ns
     row = (state.tick + history - min(since, history - 1)) % history
     return state.past_w[row * limits.site.racks + i] <= state.applied_w[i] * 1.001
 

@@ -160,7 +160,7 @@ def near_its_goal(limits: Limits, state: State, i: int, down: bool) -> bool:
     if (state.seen_w[i] - goal_w if down else goal_w - state.seen_w[i]) >= near_w:
         return False
     given_ticks = limits.dead_down[i] if down else limits.dead_up[i]
-    ago = (state.now_ns - state.seen_ns[i]) // limits.site.period_ns + longest(limits, given_ticks) + 2
+    ago = max(0, state.now_ns - state.seen_ns[i]) // limits.site.period_ns + longest(limits, given_ticks) + 2
     if ago < limits.site.history:
         row = (state.tick + limits.site.history - ago) % limits.site.history
         past_w = state.past_w[row * limits.site.racks + i]
