@@ -34,18 +34,22 @@ def firm(out: views.Outputs) -> Metric:
 
 
 def swings(out: views.Outputs) -> Iterator[Metric]:
-    """What the purchase swings by, how often the meter refreshes, and whether the feedback was slowed for it."""
+    """What the purchase swings by, where it goes, how often the meter refreshes, whether the feedback was slowed."""
     swing = GaugeMetricFamily("rampd_site_swing_watts", "Swings of the purchase, by measure.", labels=["kind"])
     refresh = GaugeMetricFamily("rampd_meter_refresh_hertz", "How often the site meter shows a new value.")
+    slope = GaugeMetricFamily(
+        "rampd_site_slope_watts_per_second", "Mean slope of the purchase in the coming 15 s, foreseen."
+    )
     slowed = GaugeMetricFamily("rampd_feedback_slowed_ratio", "How much slower than configured; 1 unless it swung.")
     if out.started and out.meter_good:
         swing.add_metric(["band_rms"], out.band_w)
         swing.add_metric(["peak_to_peak_5s"], out.swing_w)
         if out.refresh_s > 0.0:
             refresh.add_metric([], 1.0 / out.refresh_s)
+        slope.add_metric([], out.coming_w_per_s)
     if out.started:
         slowed.add_metric([], out.detune)
-    yield from (swing, refresh, slowed)
+    yield from (swing, refresh, slope, slowed)
 
 
 def meters(standby: Standby | None) -> Iterator[Metric]:

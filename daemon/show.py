@@ -85,6 +85,7 @@ class Show:
             "firm_up_600s_w": round(out.firm_up_600_w, 1),
             "oscillation_w": round(out.band_w, 1),
             "swing_5s_w": round(out.swing_w, 1),
+            "slope_15s_w_per_s": round(out.coming_w_per_s, 1) if out.started and out.meter_good else None,
             "meter_refresh_hz": round(1.0 / out.refresh_s, 2) if out.refresh_s > 0.0 else None,
             "feedback_slowed": round(out.detune, 1) if out.started else None,
             "in_flight": live is not None and live.stage in ("accepted", "started"),

@@ -240,6 +240,7 @@ cdef struct State:              # the step's own memory
     int64_t minute              # which one it is
     double swing_seen_w         # the last meter reading
     double swing_w              # peak to peak in five seconds
+    double coming_w_per_s       # mean slope of the purchase in the coming fifteen seconds, as far as it is known
     double drift_w
     double fast_w
     double band_var
@@ -276,6 +277,7 @@ cdef struct State:              # the step's own memory
     double rise_w               # what the set points may still rise and fall in this second
     double fall_w
     double pace_w               # how far the reference moves in a tick now
+    double heading_w            # and where to: its goal, or what a return or a lost meter leaves of it
     double disturbance_w        # meter minus model: what the racks do not explain
     double surge_w              # how far what is beside the racks was above its mean in fifteen seconds
     double excess_w             # of that, what the last reading above the import limit showed
@@ -530,6 +532,7 @@ cdef struct Outputs:            # the read-only snapshot
     double most_w
     double band_w               # the purchase's swings: root mean square in the band of its refresh rate
     double swing_w              # peak to peak in five seconds
+    double coming_w_per_s       # its mean slope in the coming fifteen seconds, as far as it is known
     double refresh_s            # between two values of the meter
     double detune               # how many times slower the feedback is than configured
     double fell_w               # what racks fell by that have fallen by themselves, and are not up again

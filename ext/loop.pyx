@@ -87,6 +87,7 @@ cdef void show(const image.Limits *limits, const image.Inputs *inputs, const ima
     out.most_w = state.most_w
     out.band_w = state.band_w
     out.swing_w = state.swing_w
+    out.coming_w_per_s = state.coming_w_per_s
     out.refresh_s = state.refresh_s
     out.detune = state.detune
     out.fell_w = state.fell_w

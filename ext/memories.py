@@ -77,6 +77,7 @@ class State(ctypes.Structure):
     minute: int
     swing_seen_w: float
     swing_w: float
+    coming_w_per_s: float
     drift_w: float
     fast_w: float
     band_var: float
@@ -113,6 +114,7 @@ class State(ctypes.Structure):
     rise_w: float
     fall_w: float
     pace_w: float
+    heading_w: float
     disturbance_w: float
     surge_w: float
     excess_w: float

@@ -218,6 +218,7 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
     """One tick of the reference; `site_why` says what held it."""
     state.site_why = SITE_REFERENCE
     state.pace_w = 0.0
+    state.heading_w = state.reference_w
     if state.fault_hold and inputs.command.verb != ESTOP:
         fresh = inputs.command.verb == TRACK and inputs.command.seq != state.seq and not inputs.command.resumed
         if state.exceeded and fresh:
@@ -248,7 +249,9 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
     step_w = stride(inputs, limits, state, most, dt_s)
     if lost:
         step_w = max(step_w, min(most * dt_s, state.reference_w - limits.site.default_w))
-    state.pace_w = step_w
+    state.heading_w = goal_w
+    # Without a meter the reference does not rise.
+    state.pace_w = 0.0 if up and not state.meter_good else step_w
     if not up:
         least_w = lowest(limits, state)
         if state.reference_w - step_w < least_w:

@@ -12,6 +12,7 @@ from rampd.ext.codes cimport (
     WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_TRIP)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
+from rampd.ext.foresee cimport foresee
 from rampd.ext.grid cimport observe, recover, resume
 from rampd.ext.identify cimport begin
 from rampd.ext.ladder cimport attend

@@ -49,6 +49,7 @@ if not cython.compiled:
     )
     from rampd.ext.failsafe import judge
     from rampd.ext.firm import firm, span
+    from rampd.ext.foresee import foresee
     from rampd.ext.grid import observe, recover, resume
     from rampd.ext.identify import begin
     from rampd.ext.ladder import attend
@@ -290,4 +291,5 @@ def step(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> int:
     if state.tick % limits.site.phases == 0:
         span(limits, state)
     firm(inputs, limits, state)
+    foresee(limits, state, dt_s)
     return move(inputs, limits, state)

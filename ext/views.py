@@ -240,6 +240,7 @@ class Outputs(ctypes.Structure):
     most_w: float
     band_w: float
     swing_w: float
+    coming_w_per_s: float
     refresh_s: float
     detune: float
     fell_w: float

@@ -59,6 +59,28 @@ def lowest(limits: Limits, state: State) -> float:
     return min(least_w, state.reference_w)
 
 
+def leave(limits: Limits, state: State, way_w: float, ahead_s: float, up: bool) -> float:
+    """What the present envelope's windows leave of a way that the reference would go evenly in so many seconds, W.
+
+    Where they hold it, it goes on when what holds it is older than the window.
+    """
+    for w in range(limits.site.windows):
+        if limits.window_envelope[w] != state.envelope or state.window_at[w] == 0:
+            continue
+        slot_ns = limits.window_ns[w] // (WINDOW_SLOTS - 1)
+        room_w = limits.window_up_w[w] if up else limits.window_down_w[w]
+        pace_w_per_s = way_w / ahead_s
+        moved_w = 0.0
+        for back in range(WINDOW_SLOTS):
+            at = state.window_at[w] - back
+            k = w * WINDOW_SLOTS + at % WINDOW_SLOTS
+            by_w = state.reference_w - state.window_low_w[k] if up else state.window_high_w[k] - state.reference_w
+            moved_w = max(moved_w, by_w)
+            after_s = max(0.0, ahead_s - ((at + WINDOW_SLOTS) * slot_ns - state.now_ns) * 1e-9)
+            way_w = min(way_w, max(0.0, room_w - moved_w) + pace_w_per_s * after_s)
+    return way_w
+
+
 def noise(state: State, residual_w: float, beside_w: float, now_ns: int) -> None:
     """Takes what the model does not explain into its peak to peak of fifteen seconds, and the most beside the racks.
 

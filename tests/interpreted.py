@@ -37,6 +37,7 @@ KERNELS: Final = (
     "model",
     "ramp",
     "swing",
+    "foresee",
     "move",
     "thermal",
     "firm",
@@ -82,6 +83,7 @@ bridge = _LOADED["bridge"]
 crash = _LOADED["crash"]
 failsafe = _LOADED["failsafe"]
 firm = _LOADED["firm"]
+foresee = _LOADED["foresee"]
 grid = _LOADED["grid"]
 guard = _LOADED["guard"]
 ladder = _LOADED["ladder"]

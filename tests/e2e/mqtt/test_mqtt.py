@@ -23,6 +23,7 @@ STATE_KEYS = {
     "max_w", "firm_down_5s_w", "firm_up_5s_w", "firm_down_60s_w", "firm_up_60s_w", "firm_down_600s_w", "firm_up_600s_w",
     "in_flight", "compliant", "best_effort", "failsafe", "binding", "racks",
     "channel", "control", "source", "meter_refresh_hz", "swing_5s_w", "oscillation_w", "feedback_slowed",
+    "slope_15s_w_per_s",
     "regulation_id", "regulation_w", "response_w",
 }  # fmt: skip
 QUALITIES = {"good", "stale", "never", "sentinel", "range", "refused"}
