@@ -193,3 +193,26 @@ def test_what_is_foreseen_is_what_the_reference_does(row: dict[str, Any]) -> Non
     assert abs(seen[-1] - seen[0]) >= 50e3
     for k in range(0, len(seen) - ahead, 5):
         assert said[k] == pytest.approx(seen[k + ahead] - seen[k], abs=0.01 * abs(seen[-1] - from_kw * 1e3)), k * DT
+
+
+def test_no_rise_is_foreseen_without_a_meter() -> None:
+    """Nor does a slow rack begin with one: the reference stays where it is."""
+    made = hall(heading=800.0)
+    state = made.state
+    state.goal_w, state.meter_good, state.blind_ns = 800e3, 0, made.now_ns
+    made.command(codes.TRACK, 900e3, rate_w_per_s=10e3)
+    interpreted.ramp.follow(made.inputs, made.limits, state, made.now_ns, DT)
+    assert (state.reference_w, state.heading_w, state.pace_w) == (800e3, 900e3, 0.0)
+    assert foreseen(made) == 0.0
+
+
+def test_a_lost_meter_leads_to_the_default() -> None:
+    made = hall(heading=800.0)
+    state = made.state
+    made.limits.site.default_w = 770e3
+    state.goal_w, state.meter_good, state.blind_ns = 800e3, 0, made.now_ns
+    made.command(codes.TRACK, 900e3)
+    made.now_s += 90.0
+    interpreted.ramp.follow(made.inputs, made.limits, state, made.now_ns, DT)
+    assert state.heading_w == 770e3
+    assert foreseen(made) == pytest.approx(-2.0)

@@ -177,6 +177,7 @@ def play(seed: str, wild: bool) -> None:
         racks = made.limits.site.racks
         assert out.setpoint_w[:racks] == state.applied_w[:racks] or wild
         assert (out.tick, out.verb, out.site_why) == (state.tick, state.verb, state.site_why)
+        assert math.isfinite(out.coming_w_per_s)
 
 
 @pytest.mark.parametrize("seed", range(40 * SEEDS))
