@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 def travelled(limits: Limits, state: State, ticks: int) -> float:
-    """How far the reference will have gone in so many ticks; W, never beyond its goal."""
-    return min(abs(state.goal_w - state.reference_w), state.pace_w * ticks)
+    """How far the reference will have gone in so many ticks; W, never beyond where it is heading."""
+    return min(abs(state.heading_w - state.reference_w), state.pace_w * ticks)
 
 
 def pressed(limits: Limits, state: State, i: int) -> bool:
@@ -44,7 +44,7 @@ def ahead(limits: Limits, state: State, cap_w: float) -> None:
         if state.slow[i]:
             longest = max(longest, max(state.dead_up[i], state.dead_down[i]))
     span_w = travelled(limits, state, longest)
-    end_w = state.reference_w + (span_w if state.goal_w > state.reference_w else -span_w)
+    end_w = state.reference_w + (span_w if state.heading_w > state.reference_w else -span_w)
     total_w = (end_w + given(limits, state, end_w) - state.calm_w) / state.through + state.idle_w
     total_w = max(0.0, min(total_w, cap_w))
     allocate(limits, state, state.lo_w, state.hi_w, total_w, state.ahead_w)
@@ -215,7 +215,7 @@ def come_back(limits: Limits, state: State, fair_w: float, stopping: bool) -> No
     linger(limits, state, stride, falls)
     for k in range(LOOKS):
         way_w = travelled(limits, state, (k + 1) * stride) / state.through
-        need_w = fair_w + (way_w if state.goal_w > state.reference_w else -way_w) - coming_w[k]
+        need_w = fair_w + (way_w if state.heading_w > state.reference_w else -way_w) - coming_w[k]
         # A rack that was told to fall may be dead: for so little of it the others do not stay.
         need_w -= 0.002 * limits.site.max_w if falls else 0.0
         coming_w[k] = max(0.0, min((need_w - end_w) / (share_w - end_w), 1.0))

@@ -249,7 +249,8 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
     step_w = stride(inputs, limits, state, most, dt_s)
     if lost:
         step_w = max(step_w, min(most * dt_s, state.reference_w - limits.site.default_w))
-    state.heading_w = goal_w
+    # Where nobody may rise, fast racks that made room for slow ones that begin early could not come back.
+    state.heading_w = state.reference_w if lost else goal_w
     # Without a meter the reference does not rise.
     state.pace_w = 0.0 if up and not state.meter_good else step_w
     if not up:

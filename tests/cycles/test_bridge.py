@@ -19,7 +19,7 @@ def hall(*racks: Rack, at_kw: float = 50.0) -> World:
     made = world(list(racks), max_w=most_w, import_w=2 * most_w)
     state = made.state
     state.tick = 200
-    state.reference_w = state.goal_w = at_kw * 1e3 * len(racks)
+    state.reference_w = state.heading_w = at_kw * 1e3 * len(racks)
     for i, rack in enumerate(racks):
         state.lo_w[i], state.hi_w[i] = 0.0, rack.max_w
         state.floor_w[i], state.reach_w[i] = 0.0, rack.max_w
@@ -43,22 +43,23 @@ def test_in_steady_state_everyone_has_the_fair_share() -> None:
 
 def test_a_slow_rack_is_given_what_the_reference_will_be_when_it_answers() -> None:
     made = hall(SLOW, FAST)
-    made.state.goal_w, made.state.pace_w = 20e3, 1e3
+    made.state.heading_w, made.state.pace_w = 20e3, 1e3
     # In its three seconds and a tick the reference falls by 61 of 80 kW: 39 kW for the two of them.
     interpreted.step.share(made.limits, made.state, 100e3)
     assert given(made) == [19.5, 50.0]
 
 
-def test_no_further_than_the_goal() -> None:
+def test_no_further_than_where_it_is_heading() -> None:
     made = hall(SLOW, FAST)
-    made.state.goal_w, made.state.pace_w = 60e3, 1e3
+    made.state.goal_w = 20e3
+    made.state.heading_w, made.state.pace_w = 60e3, 1e3
     interpreted.step.share(made.limits, made.state, 100e3)
     assert given(made) == [30.0, 50.0]
 
 
 def test_the_response_there_is_what_the_sites_least_leaves_of_it() -> None:
     made = hall(SLOW, FAST)
-    made.state.goal_w, made.state.pace_w = 60e3, 1e3
+    made.state.heading_w, made.state.pace_w = 60e3, 1e3
     made.state.droop_w, made.limits.site.min_w = -30e3, 50e3
     # 30 kW less are owed at the goal as well, and only ten of them may be given.
     interpreted.step.share(made.limits, made.state, 100e3)
@@ -67,7 +68,7 @@ def test_the_response_there_is_what_the_sites_least_leaves_of_it() -> None:
 
 def test_fast_racks_make_up_for_what_slow_ones_still_draw() -> None:
     made = hall(SLOW, FAST)
-    made.state.goal_w = made.state.reference_w = 60e3
+    made.state.heading_w = made.state.reference_w = 60e3
     # The slow one draws its 50 kW for three seconds more.
     interpreted.step.share(made.limits, made.state, 60e3)
     assert given(made) == [30.0, 10.0]
@@ -76,7 +77,7 @@ def test_fast_racks_make_up_for_what_slow_ones_still_draw() -> None:
 def test_and_are_given_back_as_those_arrive() -> None:
     made = hall(SLOW, FAST)
     state = made.state
-    state.goal_w = state.reference_w = 60e3
+    state.heading_w = state.reference_w = 60e3
     ticks = made.limits.dead_down[0] - made.limits.site.bridge_ticks
     row = (state.tick - ticks) % made.limits.site.history
     # It was told to go to 30 kW long enough ago for half a second from now.
@@ -87,7 +88,7 @@ def test_and_are_given_back_as_those_arrive() -> None:
 
 def test_what_bridging_cannot_give_is_left_open() -> None:
     made = hall(SLOW, SLOW, FAST)
-    made.state.goal_w = made.state.reference_w = 60e3
+    made.state.heading_w = made.state.reference_w = 60e3
     interpreted.step.share(made.limits, made.state, 60e3)
     assert given(made) == [20.0, 20.0, 0.0]
 

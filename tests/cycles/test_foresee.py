@@ -206,7 +206,8 @@ def test_no_rise_is_foreseen_without_a_meter() -> None:
     assert foreseen(made) == 0.0
 
 
-def test_a_lost_meter_leads_to_the_default() -> None:
+def test_without_a_meter_for_long_nobody_begins_before_its_time() -> None:
+    """On the way to the default the reference leads: who makes room for slow racks could not rise again."""
     made = hall(heading=800.0)
     state = made.state
     made.limits.site.default_w = 770e3
@@ -214,5 +215,6 @@ def test_a_lost_meter_leads_to_the_default() -> None:
     made.command(codes.TRACK, 900e3)
     made.now_s += 90.0
     interpreted.ramp.follow(made.inputs, made.limits, state, made.now_ns, DT)
-    assert state.heading_w == 770e3
-    assert foreseen(made) == pytest.approx(-2.0)
+    assert 770e3 < state.reference_w < 800e3
+    assert state.heading_w == 800e3
+    assert foreseen(made) == pytest.approx(0.0, abs=1e-3)
