@@ -3,7 +3,8 @@
 The core reads slots of its own; before each hand-over of the image they get the readings of the meter that counts, with
 their own time and quality: power, and what both meters tell of the grid. That changes before the core would miss a
 reading, and back once the first was read for a while. The core finds a meter frozen or implausible by the racks. One
-that it has found so counts no more, however well it answers, until it has proven itself beside the other.
+that it has found so counts no more, however well it answers, until it has proven itself beside the other; or, where
+that one cannot be read or is doubted as well, beside the racks and what the rest drew last.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ PATIENCE: Final = 0.75  # of the time after which a reading is stale: then the o
 BACK_NS: Final = 10_000_000_000
 CLEAR_NS: Final = 15_000_000_000
 """After a change: what the core held against the other meter has ended by then."""
+RACKS_PART: Final = 0.04  # of the site's most: what the rest draws may have changed by as much
 DOUBTS: Final = 1 << codes.R_METER_FROZEN | 1 << codes.R_METER_IMPLAUSIBLE
 
 
@@ -55,6 +57,8 @@ class Standby:
     site: dict[str, int]
     wait_ns: int
     twins: Twins
+    racks: Twins  # the meter that does not count beside the racks, while the other is not fit
+    loss_ratio: float
     on_second: bool = False
     why: str = ""
     _changed_ns: int = -CLEAR_NS
@@ -63,12 +67,14 @@ class Standby:
     def of(cls, composed: Composed, inputs: views.Inputs) -> Standby | None:
         """Of a site that has a second meter."""
         control, site = composed.config.control, composed.config.site
+        max_w = site.max_mw * 1e6
         if site.second_meter is None:
             return None
         shared = {name: slot for name, slot in composed.read.items() if slot != composed.meter.slots[name]}
         return cls(
             inputs, Meter.of(composed.meter, shared), Meter.of(composed.by_id[site.second_meter], shared), shared,
-            round(PATIENCE * control.meter_stale_s * 1e9), Twins(site.max_mw * 1e6),
+            round(PATIENCE * control.meter_stale_s * 1e9), Twins(max_w), Twins(max_w, RACKS_PART),
+            site.losses_percent / 100,
         )  # fmt: skip
 
     @property
@@ -105,14 +111,30 @@ class Standby:
         before = counts.doubted
         if now_ns - self._changed_ns >= CLEAR_NS:
             counts.doubted = bool(out.zone_reasons[0] & DOUBTS)
-        if not (counts.read_ns and other.read_ns) or counts.doubted != before:
-            self.twins.part(now_ns)
-            return
-        values = [self.inputs.value[meter.slots["power_w"]] for meter in (self.first, self.second)]
-        self.twins.look(values[0], values[1], now_ns)
-        if other.doubted and not counts.doubted and self.twins.proven(now_ns):
+        self._compare(out, counts.doubted != before, now_ns)
+        if other.doubted and (beside := self._proven(now_ns)):
             other.doubted = False
-            log.info("meter %s has gone along with %s again: it is believed", other.name, counts.name)
+            log.info("meter %s has gone along with %s again: it is believed", other.name, beside)
+
+    def _compare(self, out: views.Outputs, turned: bool, now_ns: int) -> None:
+        """Holds the two against each other, and the other against the racks while the one that counts is not fit."""
+        counts, other = self.counts, self.other
+        first_w, second_w = (self.inputs.value[meter.slots["power_w"]] for meter in (self.first, self.second))
+        if counts.read_ns and other.read_ns and not turned:
+            self.twins.look(first_w, second_w, now_ns)
+        else:
+            self.twins.part(now_ns)
+        if other.read_ns and not counts.fit and out.started:
+            racks_w = (1.0 + self.loss_ratio) * out.model_w + out.disturbance_w
+            self.racks.look(first_w if self.on_second else second_w, racks_w, now_ns)
+        else:
+            self.racks.part(now_ns)
+
+    def _proven(self, now_ns: int) -> str:
+        """What the meter that does not count has proven itself beside, empty: nothing."""
+        if not self.counts.doubted and self.twins.proven(0 if self.on_second else 1, now_ns):
+            return self.counts.name
+        return "the racks" if self.racks.proven(0, now_ns) else ""
 
     def _read(self, slot: int, now_ns: int) -> bool:
         inputs = self.inputs
