@@ -125,6 +125,26 @@ def test_the_rate_of_a_command_holds_on_its_way_only(
     assert follow(made, ticks=len(expected)) == expected
 
 
+@pytest.mark.parametrize("envelope", [codes.NORMAL, codes.DISPATCHED])
+@pytest.mark.parametrize(("return_kw_per_s", "kw_per_s"), [(5.0, 5.0), (10.0, 10.0), (15.0, 10.0)])
+def test_on_the_way_back_the_slower_of_restore_and_normal_holds(
+    envelope: int, return_kw_per_s: float, kw_per_s: float
+) -> None:
+    """A command that holds says where to, not how fast: an emergency was nothing that it asked for."""
+    made = hall(return_up=return_kw_per_s * 1e3)
+    made.command(codes.TRACK, 800e3, ramp_s=5.0, envelope=envelope)
+    follow(made)
+    made.state.reference_w = 700e3
+    made.state.returning, made.state.return_cap_w = 1, 1e6
+    assert follow(made, ticks=3) == pytest.approx([700.0 + kw_per_s * k for k in (1, 2, 3)])
+    # A fresh one ends it, and its own rate holds.
+    made.meter(730e3)
+    made.command(codes.TRACK, 800e3, rate_w_per_s=25e3)
+    first = follow(made)[0]
+    assert made.state.returning == 0
+    assert follow(made) == pytest.approx([first + 25.0])
+
+
 def test_the_same_number_is_the_same_command() -> None:
     made = hall()
     made.command(codes.TRACK, 700e3, rate_w_per_s=10e3)

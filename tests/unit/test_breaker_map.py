@@ -1,4 +1,4 @@
-"""The contact of the main breaker, by a map of the site's own: which words the core takes for open, and where it reads."""
+"""The contact of the main breaker, by a map of the site's own: which words are open, and that the core reads it."""
 
 from __future__ import annotations
 
