@@ -8,7 +8,9 @@ from rampd.ext.window cimport slope
 
 cdef double droop(const image.Limits *limits, double away_hz) noexcept nogil
 cdef double bounded(double by_w, double at_w, double least_w, double most_w) noexcept nogil
+cdef double highest(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef double regulable(const image.Limits *limits, const image.State *state, double by_w, double at_w) noexcept nogil
+cdef double unmet(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef double given(const image.Limits *limits, const image.State *state, double at_w) noexcept nogil
 @cython.locals(dispatched=bint)
 cdef double quickest(const image.Limits *limits, const image.State *state) noexcept nogil

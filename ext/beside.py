@@ -55,16 +55,25 @@ def bounded(by_w: float, at_w: float, least_w: float, most_w: float) -> float:
     return min(max(by_w, min(0.0, least_w - at_w)), max(0.0, most_w - at_w))
 
 
-def regulable(limits: Limits, state: State, by_w: float, at_w: float) -> float:
-    """What the site's least and most, and the racks', leave of regulation beside a reference; W.
+def highest(limits: Limits, state: State) -> float:
+    """How high regulation may lead; W. A little above the racks' most: what they want is found out by giving it.
 
-    Upward a little more: what racks want is found out by giving it. Racks that were not looked at yet bound nothing.
+    Racks that were not looked at yet bound nothing.
     """
-    site = limits.site
-    most_w = site.max_w
-    if state.most_w != 0.0:
-        most_w = min(most_w, state.most_w + 0.0025 * site.max_w)
-    return bounded(by_w, at_w, max(site.min_w, state.least_w), most_w)
+    if state.most_w == 0.0:
+        return limits.site.max_w
+    return min(limits.site.max_w, state.most_w + 0.0025 * limits.site.max_w)
+
+
+def regulable(limits: Limits, state: State, by_w: float, at_w: float) -> float:
+    """What the site's least and most, and the racks', leave of regulation beside a reference; W."""
+    return bounded(by_w, at_w, max(limits.site.min_w, state.least_w), highest(limits, state))
+
+
+def unmet(limits: Limits, state: State) -> float:
+    """How far the purchase stays from where the signal wants it; W. What racks keep back of the set point counts."""
+    want_w = state.reference_w + state.signal_w
+    return want_w - min(max(want_w, limits.site.min_w, state.least_w), highest(limits, state))
 
 
 def given(limits: Limits, state: State, at_w: float) -> float:
@@ -141,7 +150,7 @@ def stand_beside(inputs: Inputs, limits: Limits, state: State, moved_w: float, n
         state.site_why = SITE_CHANNEL
     wanted_w = regulate(limits, state, moved_w, dt_s)
     if state.regulating:
-        state.unmet_w = state.signal_w - regulable(limits, state, state.signal_w, state.reference_w)
+        state.unmet_w = unmet(limits, state)
     if not state.fault_hold:
         state.regulation_w = regulable(limits, state, wanted_w, state.reference_w)
     state.response_w = bounded(state.droop_w, state.reference_w + state.regulation_w, site.min_w, site.import_w)

@@ -41,6 +41,7 @@ cdef void gather(const image.Limits *limits, image.State *state, int64_t at) noe
 @cython.locals(up=bint, counts_any=bint, ago=int64_t, past=int64_t)
 cdef void conclude(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                    int64_t at) noexcept nogil
+cdef double free(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(v=int64_t, i=int64_t)
 cdef void span(const image.Limits *limits, image.State *state) noexcept nogil
 cdef double carried(const image.Limits *limits, image.State *state) noexcept nogil

@@ -332,11 +332,19 @@ def conclude(inputs: Inputs, limits: Limits, state: State, at: int) -> None:
     state.firm_w[at] = max(0.0, found_w) if counts_any else 0.0
 
 
+def free(limits: Limits, state: State, i: int) -> float:
+    """The most that a rack would take if no reason barred it."""
+    if state.action[i] >= ACT_NO_RAISE and state.ours[i]:
+        return max(state.hi_w[i], min(limits.max_w[i], state.demand_w[i]))
+    return state.hi_w[i]
+
+
 def span(limits: Limits, state: State) -> None:
     """What the meter could be brought to, given time: by the racks' bounds, upward by what nodes and loops carry."""
     for v in range(limits.site.nodes):
         state.used_w[v] = 0.0
         state.flow_w[v] = 0.0
+    free_w = 0.0
     for back in range(limits.site.nodes):
         v = limits.site.nodes - 1 - back
         least_w = state.used_w[v]
@@ -344,6 +352,7 @@ def span(limits: Limits, state: State) -> None:
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
             least_w += state.lo_w[i]
             most_w += bounded(limits, state, i)
+            free_w += free(limits, state, i)
         carries_w = limits.node_w[v] - state.taken_w[v] - state.reserve_w[v] + state.late_w[v]
         most_w = min(most_w, max(least_w, carries_w))
         state.used_w[v] = least_w
@@ -354,6 +363,7 @@ def span(limits: Limits, state: State) -> None:
     gain = state.through
     state.least_w = gain * (state.used_w[0] - state.idle_w) + state.disturbance_w
     most_w = carried(limits, state) if state.tight else state.flow_w[0]
+    state.kept_w = max(0.0, free_w - most_w)
     state.most_w = min(gain * (most_w - state.idle_w) + state.disturbance_w, limits.site.import_w - state.surge_w)
 
 

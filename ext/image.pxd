@@ -296,6 +296,9 @@ cdef struct State:              # the step's own memory
     double least_w              # what the meter could be brought to, given time
     double most_w
     double loss_p               # how likely a call is held to find a node's racks lost together
+    double kept_w              # what reasons, nodes and loops keep the racks from
+    double owed_w              # and what they were kept from of the target: given back along the normal ramp
+    double led_w               # the reference when that was told last
     double grain_w              # step that only stepped racks could take
     double fell_w               # what racks fell by that have fallen by themselves, in sum
     double *asked_w             # [racks] set points of this tick, before the guard

@@ -132,6 +132,9 @@ class State(ctypes.Structure):
     idle_w: float
     least_w: float
     most_w: float
+    kept_w: float
+    owed_w: float
+    led_w: float
     loss_p: float
     grain_w: float
     fell_w: float

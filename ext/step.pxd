@@ -7,9 +7,9 @@ from rampd.ext.beside cimport quickest, stand_beside
 from rampd.ext.bounds cimport bounds
 from rampd.ext.bridge cimport ahead, come_back, expect, make_up
 from rampd.ext.codes cimport (
-    ACT_NO_RAISE, ACT_SAFE, ACT_TRIP, AVAILABLE, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SECOND_NS, SITE_ESTOP,
-    SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_COOLING, WHY_DEMAND,
-    WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_TRIP)
+    ACT_NO_RAISE, ACT_SAFE, ACT_TRIP, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SECOND_NS,
+    SITE_ESTOP, SITE_FAULT, SITE_FLOOR, SITE_IMPORT, SITE_METER, SITE_RATE, SITE_REFERENCE, SITE_ROOM, WHY_COOLING,
+    WHY_DEMAND, WHY_MAX, WHY_MIN, WHY_NODE, WHY_RATE, WHY_SHARE, WHY_SHED, WHY_STALE, WHY_TRIP)
 from rampd.ext.failsafe cimport judge
 from rampd.ext.firm cimport firm, span
 from rampd.ext.foresee cimport foresee
@@ -27,6 +27,7 @@ from rampd.ext.swing cimport swing
 from rampd.ext.thermal cimport allow, caps
 
 cdef double room(const image.Limits *limits, const image.State *state) noexcept nogil
+cdef double owe(const image.Limits *limits, image.State *state, double want_w, double dt_s) noexcept nogil
 cdef double target(const image.Limits *limits, image.State *state, double dt_s) noexcept nogil
 @cython.locals(why=int64_t, crowded=bint)
 cdef void explain(const image.Limits *limits, image.State *state, int64_t i) noexcept nogil

@@ -23,6 +23,7 @@ if not cython.compiled:
         ACT_SAFE,
         ACT_TRIP,
         AVAILABLE,
+        DISPATCHED,
         ENDLESS,
         ESTOP,
         FAULT_CLOCK,
@@ -77,6 +78,29 @@ def room(limits: Limits, state: State) -> float:
     return (import_w - rest_w) / state.through + state.idle_w
 
 
+def owe(limits: Limits, state: State, want_w: float, dt_s: float) -> float:
+    """What is wanted of the racks, less what they are owed of it: what something kept them from, and does no longer.
+
+    The reference has gone on meanwhile; where nobody has dispatched us they come after it along the normal ramp, and
+    regulation beside it gives no leave for more. What they have already is not taken from them. What the
+    reference has given up meanwhile is not owed.
+    """
+    site = limits.site
+    up = site.normal_up
+    if state.returning or state.climbing:
+        up = min(up, site.return_up)
+    beyond_w = 0.0
+    # Racks that were not looked at yet are kept from nothing.
+    if state.most_w != 0.0:
+        beyond_w = want_w - ((state.most_w - state.disturbance_w) / state.through + state.idle_w)
+    owed_w = state.owed_w - up * dt_s - max(0.0, state.led_w - state.reference_w) / state.through
+    state.led_w = state.reference_w
+    state.owed_w = max(0.0, owed_w, min(beyond_w, state.kept_w))
+    if state.envelope == DISPATCHED:
+        return want_w
+    return min(want_w, max(state.total_w, want_w - state.owed_w))
+
+
 def target(limits: Limits, state: State, dt_s: float) -> float:
     """What the racks must be given in sum so that the meter shows the reference, within import limit and envelope."""
     site = limits.site
@@ -90,6 +114,10 @@ def target(limits: Limits, state: State, dt_s: float) -> float:
     if state.fault_hold:
         state.site_why = SITE_FAULT
         return min(ENDLESS, max(0.0, cap_w))
+    given_w = owe(limits, state, want_w, dt_s)
+    if given_w < want_w:
+        state.site_why = SITE_RATE
+        want_w = given_w
     # The feedback moves a little faster than the envelope, so that the meter can stay on the reference.
     up = quickest(limits, state)
     # The racks follow within one move or by one step; a target that ran ahead of them would come back as a jump.

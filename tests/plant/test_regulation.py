@@ -99,6 +99,85 @@ def test_above_what_racks_may_have_nothing_winds_up(loop: ClosedLoop) -> None:
     assert stands(loop) == pytest.approx(0.87, abs=0.01)
 
 
+class Barred(ClosedLoop):
+    """A hall whose racks may not rise while it is so: its loops are too warm, or its main node is full."""
+
+    by = ""
+    clear_s = 0.0  # how long nothing rises after that
+
+    def bar(self, by: str) -> None:
+        if by == "full":
+            self.free_w = self.limits.node_w[0]
+            self.limits.node_w[0] = sum(self.setpoint_w) * 1.02
+        self.by, self.clear_s = by, 9.0 if by == "warm" else 0.0
+
+    def lift(self) -> None:
+        if self.by == "full":
+            self.limits.node_w[0] = self.free_w
+        self.by = ""
+
+    def _put(self, slot: int, value: float, at_ns: int, quality: int = codes.GOOD) -> None:
+        for k in range(self.limits.site.loops if self.by == "warm" else 0):
+            if slot == self.limits.supply_slot[k]:
+                value = self.limits.warn_c[k] + 0.5
+        super()._put(slot, value, at_ns, quality)
+
+
+@pytest.fixture(params=["warm", "full"])
+def barred(loop: ClosedLoop, request: pytest.FixtureRequest) -> Barred:
+    """As the other, under a schedule that has gone on to 85 % while nothing could rise from 60."""
+    made = Barred(loop.config, noise=0.0)
+    made.run(15.0)
+    made.command(part(made, 0.6), ramp_s=5.0)
+    made.run(40.0)
+    made.bar(request.param)
+    made.run(3.0)
+    made.command(part(made, 0.85), lease_s=3600.0, envelope=codes.NORMAL)
+    made.run(40.0)
+    assert stands(made) == pytest.approx(0.6, abs=0.02)
+    return made
+
+
+@pytest.mark.parametrize("signal", [-0.02, 0.0, 0.02, 0.2])
+def test_what_barred_racks_cannot_give_of_a_signal_is_told(barred: Barred, signal: float) -> None:
+    for _ in range(4):
+        barred.signal(part(barred, signal), LEASE_S)
+        out = barred.run(4.0)
+    asked = 0.85 + signal
+    assert out.unmet_w == pytest.approx(part(barred, asked - stands(barred)), abs=part(barred, 0.006))
+    assert max(out.regulation_w, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("signals", [None, (0.0, 0.0), (-0.02, -0.02), (0.2, 0.02), (0.05, -0.05)])
+def test_once_nothing_bars_them_the_set_point_comes_back_along_the_normal_ramp(
+    barred: Barred, signals: tuple[float, float] | None
+) -> None:
+    """A signal has leave for what it moves itself, and for nothing of what the schedule owes."""
+
+    def goes_on(k: int) -> None:
+        if signals is not None:
+            barred.signal(part(barred, signals[k % 2]), LEASE_S)
+        barred.run(4.0)
+
+    for k in range(4):
+        goes_on(k)
+    first = stands(barred)
+    began = len(barred.poi_w)
+    barred.lift()
+    for k in range(20):
+        goes_on(k)
+    moved = 0.0 if signals is None else max(0.0, *signals)
+    second = round(1 / barred.dt_s)
+    for at in range(began + second, len(barred.poi_w), second):
+        mean = sum(barred.poi_w[at - second : at]) / second / part(barred, 1.0)
+        since_s = max(0.0, (at - began) * barred.dt_s - barred.clear_s)
+        ramp = NORMAL_MW_PER_MIN * 1e6 / 60 * since_s / part(barred, 1.0)
+        assert mean <= first + ramp + moved + 0.01
+    expected = 0.85 + (0.0 if signals is None else signals[1])
+    assert stands(barred) == pytest.approx(expected, abs=0.01)
+    assert barred.vetoes() == 0
+
+
 def test_the_set_point_moves_under_it(loop: ClosedLoop) -> None:
     """A signal every four seconds while the schedule goes up by 6 % in a minute of its ramp."""
     loop.command(part(loop, 0.66), lease_s=3600.0, envelope=codes.NORMAL)
