@@ -340,6 +340,8 @@ class Desk:
             self.keep(remote.left_ns * 1e-9, lost_s=(now_ns - lost_ns) * 1e-9 if lost_ns else 0.0)
             self.answers.note(id=remote.id, message="channel lost" if lost_ns else "channel back")
         self.regulation.tick(out, self.channel, now_ns)
+        if out.started and (found := self.regulation.record(time.time(), now_ns)) != self.journal.rest.get("held"):
+            self.journal.stand(held=found)
         self._begin_due()
         self._heed_plan()
         self._tell_of_racks(self.hands.tick(out, self.inputs, time.time()))

@@ -3,16 +3,17 @@
 It replaces nobody: the default, the schedule and remote commands go on below it. It lives for a few seconds, and a
 signal that does not come ends it: the core brings the purchase back along the normal ramp, where the channel was heard
 since. Where it was lost, what regulation has moved stays until a fresh signal or command, and for no longer than
-the site waits for a channel where it is a rise. A day has 21,600 signals: each is answered, and the audit trail has
-their begin and their end.
+the site waits for a channel where it is a rise; over a restart as well. A day has 21,600 signals: each is answered, and
+the audit trail has their begin and their end.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from rampd.daemon.answers import Answers, Sender
 from rampd.daemon.arbitrate import Source
@@ -46,6 +47,7 @@ class Regulation:
     _stands_w: float = 0.0
     _blind: bool = False
     _faulty: bool = False
+    _kept: dict[str, Any] | None = None  # what a restart must know of what is held
 
     def take(self, signal: Signal, sender: Sender, now_ns: int) -> None:
         """The newest signal holds from here on. Raises Rejected."""
@@ -165,3 +167,40 @@ class Regulation:
             "regulation", ended, "ended", self._sender, source=Source.REGULATION, code=code,
             message=f"{self._count} signals",
         )  # fmt: skip
+
+    # Over a restart.
+
+    def record(self, now_s: float, now_ns: int) -> dict[str, Any] | None:
+        """What it has moved and a lost channel holds, by the wall clock and no finer than is short; None: nothing."""
+        if not self.held:
+            self._kept = None
+            return None
+        waits = self._lost_ns > 0
+        kept, slack_w = self._kept, SHORT_PART * self.grid.regulation_mw * 1e6
+        same = kept is not None and (kept["lost_at"] is not None) == waits
+        if kept is None or not same or abs(kept["power_w"] - self._stands_w) > slack_w:
+            lost_at = round(now_s - (now_ns - self._lost_ns) * 1e-9, 1) if waits else None
+            lost_at = kept["lost_at"] if kept is not None and same else lost_at
+            self._kept = {"power_w": round(self._stands_w, 1), "lost_at": lost_at}
+        return self._kept
+
+    def restore(self, found: Any, now_s: float, now_ns: int) -> float:
+        """What was held stands where it was, W; a wait for the channel has no new beginning. 0: nothing was.
+
+        What cannot be read, or the site does not offer any more, goes back as slowly as after an emergency.
+        """
+        if found is None:
+            return 0.0
+        try:
+            power_w = float(found["power_w"])
+            lost_s = None if found["lost_at"] is None else max(0.0, now_s - float(found["lost_at"]))
+            if not abs(power_w) <= self.grid.regulation_mw * 1e6 or not math.isfinite(lost_s or 0.0):
+                raise ValueError(f"{power_w:g} W is not what the site offers")
+        except (KeyError, TypeError, ValueError) as error:
+            log.error("what regulation was held at is not usable in the journal: %s", error)
+            return 0.0
+        self._lost_ns = 0 if lost_s is None else max(1, now_ns - round(lost_s * 1e9))
+        self.slot.regulation_after = codes.AFTER_LOWER if lost_s is None else codes.AFTER_HELD
+        self._stands_w = power_w
+        log.warning("regulation is held where a lost channel has left it before the restart, %+.3f MW", power_w / 1e6)
+        return power_w

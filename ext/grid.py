@@ -225,7 +225,7 @@ def recover(limits: Limits, state: State, now_ns: int) -> None:
 
 
 def resume(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
-    """At the first tick: the step, the return and the mean before them that a restart has interrupted.
+    """At the first tick: the step, the return, the mean before them and the regulation that a restart has interrupted.
 
     Nobody has seen the frequency above the step yet.
     """
@@ -236,6 +236,8 @@ def resume(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.returning = inputs.returning
     state.return_ns = inputs.return_ns
     state.climbing = inputs.regulated
+    state.regulation_w = inputs.held_w
+    state.beside_w = inputs.held_w
     if inputs.shedding and limits.site.under_steps > 0:
         state.shedding = 1
         state.shed_tier = inputs.shed_tier

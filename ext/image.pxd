@@ -28,6 +28,7 @@ cdef struct Inputs:
     int64_t return_ns
     int64_t regulated           # the purchase was below its set point by regulation
     double return_cap_w         # 0: not known
+    double held_w               # regulation where a lost channel held it
     double *value               # [slots]
     int64_t *at_ns              # [slots] when the request was sent
     uint8_t *quality            # [slots]
@@ -295,10 +296,10 @@ cdef struct State:              # the step's own memory
     double idle_w               # what racks draw less than their least set point
     double least_w              # what the meter could be brought to, given time
     double most_w
-    double loss_p               # how likely a call is held to find a node's racks lost together
     double kept_w              # what reasons, nodes and loops keep the racks from
     double owed_w              # and what they were kept from of the target: given back along the normal ramp
     double led_w               # the reference when that was told last
+    double loss_p               # how likely a call is held to find a node's racks lost together
     double grain_w              # step that only stepped racks could take
     double fell_w               # what racks fell by that have fallen by themselves, in sum
     double *asked_w             # [racks] set points of this tick, before the guard

@@ -104,10 +104,13 @@ def excess(limits: Limits, state: State, ago: int, rest_w: float) -> float:
 
 
 def start(limits: Limits, state: State, found_w: float) -> None:
-    """Starts from the present: reference and goal are what is purchased, what the racks do not draw is the rest."""
+    """Starts from the present: reference and goal are what is purchased, what the racks do not draw is the rest.
+
+    Regulation that was held before a restart goes on to stand beside the reference.
+    """
     state.started = 1
-    state.reference_w = found_w
-    state.goal_w = found_w
+    state.reference_w = found_w - state.beside_w
+    state.goal_w = state.reference_w
     state.meter_w = found_w
     state.disturbance_w = found_w - (1.0 + limits.site.loss_ratio) * state.model_w
     state.calm_w = state.disturbance_w

@@ -169,7 +169,7 @@ def settle(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
         else:
             rest(limits, state, limits.site.raise_after != 0 and inputs.command.lost_ns == 0)
     elif state.seq == 0:
-        rest(limits, state, limits.site.raise_after != 0)
+        rest(limits, state, limits.site.raise_after != 0 and inputs.command.lost_ns == 0)
 
 
 def held(inputs: Inputs, limits: Limits, state: State) -> bool:

@@ -45,6 +45,7 @@ class Inputs(ctypes.Structure):
     return_ns: int
     regulated: int
     return_cap_w: float
+    held_w: float
     value: Doubles
     at_ns: Longs
     quality: Bytes

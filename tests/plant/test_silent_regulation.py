@@ -147,6 +147,83 @@ def test_below_whatever_holds_it_stays(site: Site, base: Callable[[Site], None])
     assert max(site.loop.since(began_s)) <= stood_w + SLACK_W
 
 
+@pytest.mark.parametrize("part", [-1.0, 1.0], ids=["down", "up"])
+@pytest.mark.parametrize("base", [None, interval, released])
+def test_a_restart_in_the_silence_holds_it_where_it_is(
+    site: Site, base: Callable[[Site], None] | None, part: float
+) -> None:
+    """Whatever holds below it; the wait for the channel has no new beginning."""
+    if base is not None:
+        base(site)
+    stood_w = regulated(site, part)
+    site.silent = True
+    site.let(0.4 * HOLD_S)
+    for _ in range(2):
+        site.crash()
+        began_s = site.loop.now_s
+        site.let(0.15 * HOLD_S)
+        assert max(abs(w - stood_w) for w in site.loop.since(began_s)) <= SLACK_W
+    began_s = site.loop.now_s
+    site.let(HOLD_S + 40.0)
+    assert max(site.loop.since(began_s)) <= stood_w + SLACK_W
+    # What it had raised has gone back.
+    if part > 0:
+        assert site.loop.mean_w(1.0) == pytest.approx(SET * MAX_W, abs=SLACK_W)
+    site.crash()
+    began_s = site.loop.now_s
+    site.let(20.0)
+    assert max(site.loop.since(began_s)) <= min(stood_w, SET * MAX_W) + SLACK_W
+    # A fresh command moves it.
+    site.silent = False
+    site.send("setpoint", percent=80, ramp_s=5, lease_s=900)
+    site.let(20.0)
+    assert site.loop.mean_w(1.0) == pytest.approx(0.8 * MAX_W, abs=SLACK_W)
+    assert site.desk.journal.rest.get("held") is None
+    assert site.loop.vetoes() == 0
+
+
+def test_a_signal_moves_what_a_restart_has_held(site: Site) -> None:
+    stood_w = regulated(site, -1.0)
+    site.silent = True
+    site.let(20.0)
+    site.crash()
+    site.silent = False
+    site.let(10.0)
+    assert site.loop.mean_w(1.0) == pytest.approx(stood_w, abs=SLACK_W)
+    regulated(site, 0.5)
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_restart_after_the_longest_hold_raises_nothing(site: Site, raises: bool) -> None:
+    """Where a lease that ends is a reason to raise as well."""
+    site.loop.limits.site.raise_after = raises
+    site.silent = True
+    site.let(HOLD_S + 20.0)
+    stood_w = site.loop.mean_w(1.0)
+    for _ in range(2):
+        site.crash()
+        began_s = site.loop.now_s
+        site.let(20.0)
+        site.silent = not site.silent
+        site.let(20.0)
+        assert max(site.loop.since(began_s)) <= stood_w + SLACK_W
+        assert site.desk.channel_state == ("lost" if site.silent else "fresh_command")
+    site.silent = False
+    site.send("setpoint", percent=90, ramp_s=5, lease_s=900)
+    site.let(20.0)
+    assert site.loop.mean_w(1.0) == pytest.approx(0.9 * MAX_W, abs=SLACK_W)
+
+
+@pytest.mark.parametrize(
+    "spoiled", [{"power_w": 1e9}, {"power_w": float("nan"), "lost_at": 0.0}, {"power_w": 1e9, "lost_at": None}, [], "x"]
+)
+def test_what_cannot_be_read_of_it_goes_back_slowly(
+    site: Site, spoiled: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert site.desk.regulation.restore(spoiled, 0.0, 1) == 0.0
+    assert "is not usable in the journal" in caplog.text
+
+
 def test_a_restart_while_regulated_down_comes_back_as_slowly_as_after_an_emergency(site: Site) -> None:
     stood_w = regulated(site, -1.0)
     for _ in range(2):

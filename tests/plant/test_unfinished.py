@@ -47,7 +47,8 @@ class Site(DeskLoop):
         """As `run.Daemon` does it at its start."""
         self.open(Journal.open(self.path))
         # The image of a new process knows of no signal.
-        self.loop.inputs.command.regulation_ns = 0
+        command = self.loop.inputs.command
+        command.regulation_ns = command.lost_ns = command.regulation_after = 0
         restart.resume(self.desk)
         self.unfinished = Unfinished(self.loop.composed, self.desk.journal)
         self.unfinished.restore(self.loop.inputs, self.time(), self.monotonic_ns())

@@ -131,6 +131,7 @@ def remind(random: Random, made: World) -> None:
     inputs.shedding, inputs.shed_tier = random.randint(0, 1), random.randint(0, 3)
     inputs.returning, inputs.return_ns = random.randint(0, 1), now_ns - random.choice([0, 1, 3590, 3600]) * NS
     inputs.return_cap_w = random.choice([0.0, 1.0, 0.5, 1.1]) * made.limits.site.max_w
+    inputs.regulated, inputs.held_w = random.randint(0, 1), random.choice([0.0, -0.1, 0.2]) * made.limits.site.max_w
     site = made.limits.site
     for zone in range(site.zones - site.nodes, site.zones):
         inputs.latched[zone] = random.choice([0, 0, 0, 1 << codes.R_OVERLOAD])
