@@ -81,9 +81,9 @@ def room(limits: Limits, state: State) -> float:
 def owe(limits: Limits, state: State, want_w: float, dt_s: float) -> float:
     """What is wanted of the racks, less what they are owed of it: what something kept them from, and does no longer.
 
-    The reference has gone on meanwhile; where nobody has dispatched us they come after it along the normal ramp, and
-    regulation beside it gives no leave for more. What they have already is not taken from them. What the
-    reference has given up meanwhile is not owed.
+    The reference has gone on meanwhile; where nobody has asked for a faster change they come after it along the normal
+    ramp, and regulation beside it gives no leave for more. What they have already is not taken from them, and what the
+    reference has given up is not owed.
     """
     site = limits.site
     up = site.normal_up
@@ -96,7 +96,7 @@ def owe(limits: Limits, state: State, want_w: float, dt_s: float) -> float:
     owed_w = state.owed_w - up * dt_s - max(0.0, state.led_w - state.reference_w) / state.through
     state.led_w = state.reference_w
     state.owed_w = max(0.0, owed_w, min(beyond_w, state.kept_w))
-    if state.envelope == DISPATCHED:
+    if state.envelope == DISPATCHED and state.rate_w_per_s > site.normal_up:
         return want_w
     return min(want_w, max(state.total_w, want_w - state.owed_w))
 

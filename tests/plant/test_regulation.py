@@ -178,6 +178,26 @@ def test_once_nothing_bars_them_the_set_point_comes_back_along_the_normal_ramp(
     assert barred.vetoes() == 0
 
 
+@pytest.mark.parametrize(("ramp_s", "wait_s", "fast"), [(5.0, 10.0, True), (600.0, 400.0, False)])
+def test_a_dispatched_set_point_has_leave_for_its_own_pace(
+    barred: Barred, ramp_s: float, wait_s: float, fast: bool
+) -> None:
+    """One of ten minutes is no reason to come after in seconds; nor is it slower than what nobody has dispatched."""
+    barred.command(part(barred, 0.6), ramp_s=5.0)
+    barred.run(10.0)
+    barred.command(part(barred, 0.86), ramp_s=ramp_s)
+    out = barred.run(wait_s)
+    assert out.reference_w >= part(barred, 0.75)
+    first, began = stands(barred), len(barred.poi_w)
+    barred.lift()
+    barred.run(barred.clear_s + 9.0)
+    ramp = NORMAL_MW_PER_MIN * 1e6 / 60 * 9.0 / part(barred, 1.0)
+    assert (stands(barred) > first + 1.5 * ramp) == fast
+    assert fast or max(barred.poi_w[began:]) <= part(barred, first + ramp + 0.01)
+    out = barred.run(30.0)
+    assert stands(barred) == pytest.approx(out.reference_w / part(barred, 1.0), abs=0.01)
+
+
 def test_the_set_point_moves_under_it(loop: ClosedLoop) -> None:
     """A signal every four seconds while the schedule goes up by 6 % in a minute of its ramp."""
     loop.command(part(loop, 0.66), lease_s=3600.0, envelope=codes.NORMAL)
