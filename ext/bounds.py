@@ -135,7 +135,7 @@ def wake(limits: Limits, state: State, i: int, room_w: float) -> float:
     Half of the room will do where the others can go down by as much as is missing: its least is a step like others.
     """
     lo_w = state.lo_w[i]
-    may = state.hi_w[i] > lo_w and state.action[i] < ACT_NO_RAISE
+    may = state.hi_w[i] > lo_w and state.action[i] < ACT_NO_RAISE and not shut(limits, state, i)
     need_w = lo_w
     # What the hall can go down to is 0 until it was looked at.
     if state.least_w != 0.0:
@@ -202,6 +202,8 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
             wake_w = wake(limits, state, i, wake_w)
         if not state.usual[i] and state.action[i] >= ACT_NO_RAISE:
             state.reach_w[i] = max(state.applied_w[i], state.lo_w[i])
+    if limits.site.measured:
+        stay(limits, state)
     gather(limits, state)
     if limits.site.resting:
         rests(limits, state)
@@ -233,11 +235,29 @@ def live(inputs: Inputs, state: State, i: int) -> bool:
     return state.known[i] != 0 and inputs.rack_state[i] == AVAILABLE and not state.stale[i]
 
 
-def broken(limits: Limits, state: State, i: int) -> bool:
-    """Whether a node above a rack may be drawing more than its limit already: nothing rises below it."""
+def shut(limits: Limits, state: State, i: int) -> bool:
+    """Whether the meter of a node above a rack shows more than its limit."""
     v = limits.node[i]
     while v >= 0:
-        if state.worst_w[v] > (limits.node_w[v] - state.taken_w[v]) * (1.0 + 1e-9):
+        if state.over[v]:
+            return True
+        v = limits.node_parent[v]
+    return False
+
+
+def stay(limits: Limits, state: State) -> None:
+    """Racks below a node whose meter shows more than its limit do not rise: what they cannot have goes to others."""
+    for v in range(limits.site.nodes):
+        if state.over[v]:
+            for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):
+                state.reach_w[i] = min(state.reach_w[i], max(state.applied_w[i], state.lo_w[i]))
+
+
+def broken(limits: Limits, state: State, i: int) -> bool:
+    """Whether a node above a rack draws more than its limit already, or may: nothing rises below it."""
+    v = limits.node[i]
+    while v >= 0:
+        if state.over[v] or state.worst_w[v] > (limits.node_w[v] - state.taken_w[v]) * (1.0 + 1e-9):
             return True
         v = limits.node_parent[v]
     return False

@@ -438,6 +438,8 @@ cdef struct State:              # the step's own memory
     int64_t *span_at_ns         # [nodes] since when what the racks below read is looked at, see limits
     double *most_below_w        # [2 nodes] the most that they may have drawn since then, and in the span before
     double *least_below_w       # [2 nodes] and the least
+    int64_t *told_ns            # [nodes] when its meter first showed that it is above or below its limit, as it does now
+    double *told_w              # [nodes] and what it showed then
     int64_t *read_ns            # [nodes] the time of the node's last reading
     double *read_w              # [nodes] and what it showed
     int64_t *weighed_ns         # [nodes] the one that was held against its racks last
@@ -448,6 +450,8 @@ cdef struct State:              # the step's own memory
     double *phase_w             # [nodes] and what is believed to be
     double *other_w             # [nodes] what draws at a node and below beside racks
     double *taken_w             # [nodes] what of its limit is not for racks: that, and what its fullest phase takes
+    uint8_t *above              # [nodes] its last reading is above its limit
+    uint8_t *over               # [nodes] two in a row are: nothing below it rises
     uint8_t *node_lost          # [nodes] most of its racks went at once
     uint8_t *bound_why          # [racks] what set its upper bound in this tick
     uint8_t *why                # [racks] as of its last turn
@@ -482,6 +486,8 @@ cdef struct Watch:              # the guard's own memory
     int64_t *span_at_ns         # [nodes] since when what the racks below read is looked at, see limits
     double *most_below_w        # [2 nodes] the most that they may have drawn since then, and in the span before
     double *least_below_w       # [2 nodes] and the least
+    int64_t *told_ns            # [nodes] when its meter first showed that it is above or below its limit, as it does now
+    double *told_w              # [nodes] and what it showed then
     int64_t *read_ns            # [nodes] the time of the node's last reading
     double *read_w              # [nodes] and what it showed
     double *read_before_w       # [nodes] and what the one before it showed
@@ -493,6 +499,9 @@ cdef struct Watch:              # the guard's own memory
     double *phase_w             # [nodes] and what is believed to be
     double *other_w             # [nodes] what draws at a node and below beside racks
     double *taken_w             # [nodes] what of its limit is not for racks: that, and what its fullest phase takes
+    uint8_t *above              # [nodes] its last reading is above its limit
+    uint8_t *over               # [nodes] two in a row are
+    uint8_t *shut               # [nodes] so nothing below it rises, nor below a node above which that is so
     uint8_t *known              # [racks]
     uint8_t *breach             # [nodes]
     uint8_t *tripped            # [nodes] its racks are off until a reset

@@ -274,6 +274,8 @@ class State(ctypes.Structure):
     span_at_ns: Longs
     most_below_w: Doubles
     least_below_w: Doubles
+    told_ns: Longs
+    told_w: Doubles
     read_ns: Longs
     read_w: Doubles
     weighed_ns: Longs
@@ -284,6 +286,8 @@ class State(ctypes.Structure):
     phase_w: Doubles
     other_w: Doubles
     taken_w: Doubles
+    above: Bytes
+    over: Bytes
     node_lost: Bytes
     bound_why: Bytes
     why: Bytes
@@ -322,6 +326,8 @@ class Watch(ctypes.Structure):
     span_at_ns: Longs
     most_below_w: Doubles
     least_below_w: Doubles
+    told_ns: Longs
+    told_w: Doubles
     read_ns: Longs
     read_w: Doubles
     read_before_w: Doubles
@@ -333,6 +339,9 @@ class Watch(ctypes.Structure):
     phase_w: Doubles
     other_w: Doubles
     taken_w: Doubles
+    above: Bytes
+    over: Bytes
+    shut: Bytes
     known: Bytes
     breach: Bytes
     tripped: Bytes

@@ -15,6 +15,9 @@ cdef double approach(const image.State *state, double believed_w, double least_w
 @cython.locals(slot=int64_t, since_ns=int64_t)
 cdef void read(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t v,
                int64_t now_ns) noexcept nogil
+@cython.locals(slot=int64_t, above=bint)
+cdef void notice(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t v,
+                 int64_t now_ns) noexcept nogil
 @cython.locals(before=int64_t)
 cdef void compare(const image.Limits *limits, image.State *state, int64_t v) noexcept nogil
 cdef void recall(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil

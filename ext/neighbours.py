@@ -102,6 +102,28 @@ def read(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) -> N
     state.read_w[v] = drawn_w
 
 
+def notice(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) -> None:
+    """Whether a node draws more than its limit, by two readings in a row: until two show less nothing below it rises.
+
+    The same value within a second is no second reading, what cannot be is none. Unread it is known by its other load.
+    """
+    slot = limits.draw_slot[v]
+    if not fresh(inputs, slot, limits.node_stale_ns[v], now_ns):
+        state.above[v] = 0
+        state.over[v] = 0
+        return
+    drawn_w = inputs.value[slot]
+    if not 0.0 <= drawn_w <= 2.0 * limits.rating_w[v]:
+        return
+    above = drawn_w > limits.node_w[v] - state.phase_w[v]
+    if above != state.above[v]:
+        state.above[v] = above
+        state.told_w[v] = drawn_w
+        state.told_ns[v] = inputs.at_ns[slot]
+    elif drawn_w != state.told_w[v] or inputs.at_ns[slot] - state.told_ns[v] >= SECOND_NS:
+        state.over[v] = above
+
+
 def compare(limits: Limits, state: State, v: int) -> None:
     """Holds a reading against the racks of its time: what must draw there beside them, and what may."""
     before = limits.site.nodes + v
@@ -133,6 +155,7 @@ def tell_apart(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> Non
         state.other_w[v] = 0.0
         if limits.draw_slot[v] >= 0:
             oldest_ns = enclose(inputs, limits, state, v, now_ns)
+            notice(inputs, limits, state, v, now_ns)
             if state.weighed_ns[v] == state.read_ns[v]:
                 read(inputs, limits, state, v, now_ns)
             # What shows a rack's power may lag by a second.

@@ -4,7 +4,7 @@ from rampd.ext cimport image
 from rampd.ext.allocate cimport fill, give_way
 from rampd.ext.ballast cimport standing
 from rampd.ext.beside cimport quickest, stand_beside
-from rampd.ext.bounds cimport bounds
+from rampd.ext.bounds cimport bounds, shut
 from rampd.ext.bridge cimport ahead, come_back, expect, make_up
 from rampd.ext.codes cimport (
     ACT_NO_RAISE, ACT_SAFE, ACT_TRIP, AVAILABLE, DISPATCHED, ENDLESS, ESTOP, FAULT_CLOCK, FAULT_NONE, SECOND_NS,

@@ -41,11 +41,14 @@ def total(limits: Limits, watch: Watch, out_w: Doubles) -> None:
 
 
 def nodes(limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
-    """Withdraws raises below every broken node; after `breach_ns` above its limit its racks go to their least."""
+    """Withdraws raises below every broken node; after `breach_ns` above its limit its racks go to their least.
+
+    Raises only, where by its own meter alone it is above.
+    """
     total(limits, watch, out_w)
     withdrawn = False
     for v in range(limits.site.nodes):
-        if watch.breach[v] == 0:
+        if watch.breach[v] == 0 and watch.shut[v] == 0:
             continue
         for i in range(limits.rack_first[v], limits.rack_first[v + 1]):
             if watch.known[i] and out_w[i] > watch.last_w[i]:

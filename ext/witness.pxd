@@ -29,6 +29,9 @@ cdef double fullest(const image.Inputs *inputs, const image.Limits *limits, int6
 @cython.locals(slot=int64_t)
 cdef void gauge(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t v,
                 int64_t now_ns) noexcept nogil
+@cython.locals(slot=int64_t, above=bint)
+cdef void heed(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t v,
+               int64_t now_ns) noexcept nogil
 @cython.locals(nodes=int64_t)
 cdef void weigh(const image.Limits *limits, image.Watch *watch, int64_t v) noexcept nogil
 @cython.locals(oldest_ns=int64_t)

@@ -211,6 +211,28 @@ def gauge(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> 
     watch.read_ns[v] = inputs.at_ns[slot]
 
 
+def heed(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> None:
+    """Keeps whether a node's meter shows more than its limit, in two readings in a row, or does so no more.
+
+    A value that shows again within a second was read again, no more. A meter that is not read shows nothing.
+    """
+    slot = limits.draw_slot[v]
+    if not good(inputs, slot, limits.node_stale_ns[v], now_ns):
+        watch.above[v] = 0
+        watch.over[v] = 0
+        return
+    drawn_w = inputs.value[slot]
+    if drawn_w < 0.0 or drawn_w > 2.0 * limits.rating_w[v]:
+        return
+    above = drawn_w > limits.node_w[v] - watch.phase_w[v]
+    if above != watch.above[v]:
+        watch.above[v] = above
+        watch.told_w[v] = drawn_w
+        watch.told_ns[v] = inputs.at_ns[slot]
+    elif drawn_w != watch.told_w[v] or inputs.at_ns[slot] - watch.told_ns[v] >= SECOND_NS:
+        watch.over[v] = above
+
+
 def weigh(limits: Limits, watch: Watch, v: int) -> None:
     """Holds a node's reading against the racks of its time: what draws there beside them, by two readings in a row."""
     nodes = limits.site.nodes
@@ -230,6 +252,7 @@ def survey(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
         if limits.draw_slot[v] < 0:
             continue
         oldest_ns = below(inputs, limits, watch, v, now_ns)
+        heed(inputs, limits, watch, v, now_ns)
         if watch.weighed_ns[v] == watch.read_ns[v]:
             gauge(inputs, limits, watch, v, now_ns)
         elif oldest_ns >= watch.read_ns[v] + SECOND_NS:
@@ -241,3 +264,6 @@ def survey(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
     watch.other_w[0] = max(watch.other_w[0], watch.learnt_w[0])
     for v in range(limits.site.nodes):
         watch.taken_w[v] = watch.other_w[v] + watch.phase_w[v]
+        watch.shut[v] = watch.over[v]
+        if v > 0:
+            watch.shut[v] |= watch.shut[limits.node_parent[v]]

@@ -230,7 +230,7 @@ class World:
             "used_w", "flow_w", "slope_w", "full_w", "fill", "worst_w", "reserve_w", "late_w", "sum_w", "over_ns",
             "hot_ns", "breach", "tripped", "node_in", "node_out", "node_lost", "served_w",
             "span_at_ns", "read_ns", "read_w", "read_before_w", "weighed_ns", "low_other_w", "high_other_w", "learnt_w",
-            "lean_w", "phase_w", "other_w", "taken_w",
+            "lean_w", "phase_w", "other_w", "taken_w", "told_ns", "told_w", "above", "over", "shut",
         ]  # fmt: skip
         loops = [
             "loop_w", "loop_cap_w", "loop_load_w", "loop_more", "loop_flow_w", "loop_slope_w",

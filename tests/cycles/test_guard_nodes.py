@@ -289,6 +289,85 @@ def test_nor_the_phase_by_one_reading() -> None:
     assert made.watch.phase_w[PDU] == 0.0
 
 
+# A reading is held against the racks a second later: until two were, what draws beside them is not known.
+ABOVE = {
+    # name: phases -> whether a rack may rise
+    "one reading is above":               ((P(0.5, 210.0),), True),
+    "the same at once":                   ((P(1.0, 210.0),), True),
+    "the same a second later":            ((P(1.5, 210.0),), False),
+    "another":                            ((P(0.5, 210.0), P(0.5, 211.0)), False),
+    "at its limit":                       ((P(0.5, 199.0), P(0.5, 198.0), P(0.5, 200.0)), True),
+    "one of two":                         ((P(0.5, 190.0), P(0.5, 210.0)), True),
+    "one below does not free it":         ((P(0.5, 210.0), P(0.5, 211.0), P(0.5, 190.0)), False),
+    "nor the same at once":               ((P(0.5, 210.0), P(0.5, 211.0), P(1.0, 120.0)), False),
+    "two do":                             ((P(0.5, 210.0), P(0.5, 211.0), P(0.5, 120.0), P(0.5, 121.0)), True),
+    "and two more, one after the other":  ((P(0.5, 210.0), P(0.5, 190.0), P(0.5, 211.0), P(0.5, 191.0)), True),
+    "more than can be is none":           ((P(0.5, 600.0), P(0.5, 601.0)), True),
+    "and comes between two":              ((P(0.5, 210.0), P(0.5, 500.001), P(0.5, 211.0)), False),
+    "less than nothing is none either":   ((P(0.5, 210.0), P(0.5, 211.0), P(0.5, -0.001), P(0.5, -0.002)), False),
+    "nothing is":                         ((P(0.5, 210.0), P(0.5, 211.0), P(0.5, 0.001), P(0.5, 0.0)), True),
+    "the most that can be":               ((P(0.5, 499.0), P(0.5, 500.0)), False),
+    "its quality is bad":                 ((P(1.5, 210.0, good=codes.RANGE),), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("phases", "may"), ABOVE.values(), ids=ABOVE.keys())
+def test_above_its_limit_nothing_rises(phases: tuple[Phase, ...], may: bool) -> None:
+    made = hall()
+    go(made, phases)
+    assert made.watch.taken_w[PDU] == 0.0
+    out = made.guard(65e3, 60e3, 45e3)
+    # Elsewhere it may, and to fall everywhere.
+    assert out == [65e3 if may else 60e3, 60e3, 45e3]
+    assert made.vetoes() == ({} if may else {"NODE": 1})
+    assert made.guard(60e3, 50e3, 45e3) == [60e3, 50e3, 45e3]
+
+
+@pytest.mark.parametrize(("silent_s", "may"), [(5.0, False), (5.5, True)])
+def test_a_meter_that_is_not_read_bars_nothing(silent_s: float, may: bool) -> None:
+    made = hall()
+    go(made, [P(0.5, 210.0), P(0.5, 211.0)])
+    # By their sum alone the racks are far below.
+    made.limits.node_w[PDU] = 1e6
+    go(made, [P(silent_s, None)])
+    assert made.watch.last_w[:3] == [60e3, 60e3, 40e3]
+    assert made.guard(65e3, 60e3, 40e3)[0] == (65e3 if may else 60e3)
+
+
+def test_after_a_silence_it_takes_two_readings_again() -> None:
+    made = hall()
+    made.limits.node_w[PDU] = 1e6
+    go(made, [P(1.5, 1001.0 / 5.0), P(0.5, 120.0)])
+    made.limits.node_w[PDU] = 200e3
+    go(made, [P(0.5, 210.0), P(5.5, None)])
+    made.limits.node_w[PDU] = 205e3
+    go(made, [P(0.5, 210.0, (60.0, 60.0, 40.0))])
+    assert made.watch.over[PDU] == 0
+    go(made, [P(0.5, 211.0)])
+    assert made.watch.over[PDU] == 1
+
+
+@pytest.mark.parametrize("main", (False, True))
+def test_a_node_above_bars_what_is_below(main: bool) -> None:
+    made = hall(main=True, other=True)
+    for k in range(2):
+        made.feed(MAIN, 1050e3 + k if main else 990e3)
+        made.feed(OTHER, 1050e3 + k)
+        go(made, [P(STEP_S, 120.0)])
+    out = made.guard(65e3, 60e3, 45e3)
+    assert out == [60e3 if main else 65e3, 60e3, 40e3]
+
+
+@pytest.mark.parametrize(("kw", "may"), [(180.0, True), (181.0, False)])
+def test_above_what_its_fullest_phase_leaves(kw: float, may: bool) -> None:
+    made = hall(phase_a=300.0)
+    go(made, [P(2.0, 120.0, amps=A200)])
+    assert made.watch.phase_w[PDU] == pytest.approx(20e3)
+    # Of so little current nothing is told.
+    go(made, [P(0.5, kw, amps=(1.0, 1.0, 1.0)), P(0.5, kw - 0.1, amps=(1.0, 1.0, 1.0))])
+    assert (made.guard(61e3, 60e3, 40e3)[0] == 61e3) == may
+
+
 HIGH = (80.0, 80.0, 40.0)
 DOWN = (20.0, 20.0, 40.0)
 

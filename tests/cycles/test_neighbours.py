@@ -136,3 +136,48 @@ def test_what_a_fault_switches_off_comes_back() -> None:
         go(made, [P(1.0, 0.0 if 20 <= second < 32 else 30.0)])
         if second > 10:
             assert made.state.other_w[PDU] == pytest.approx(30e3, abs=500.0)
+
+
+def above(phases: Iterable[Phase]) -> tuple[World, list[float]]:
+    """What the racks get in sum after each phase, while the site is to rise by 50 kW/s."""
+    made = hall()
+    made.command(codes.TRACK, 460e3, ramp_s=1.0)
+    go(made, [P(10.0, 0.0)])
+    found = []
+    for phase in phases:
+        made.command(codes.TRACK, views.outputs(made.out).power_w + 50e3 * phase.seconds, ramp_s=phase.seconds)
+        found.append(sum(go(made, [phase]).setpoint_w[:2]))
+    return made, found
+
+
+def test_above_its_limit_nothing_rises_before_what_others_draw_is_known() -> None:
+    made, found = above((P(1.0, 112.0), P(1.0, 113.0), P(1.0, 114.0)))
+    assert found == [40e3, 40e3, 40e3]
+    assert {codes.Why(views.outputs(made.out).why[i]) for i in range(2)} == {codes.Why.WHY_NODE}
+    assert made.vetoes() == {}
+
+
+def test_one_reading_above_it_holds_nobody() -> None:
+    _, found = above((P(0.5, 0.0), P(0.5, 0.0, 160e3), P(0.5, 0.0, 160e3), P(0.5, 0.0)))
+    assert found[0] + 10e3 < found[1] < found[2] - 10e3 < found[3] - 10e3
+
+
+def test_below_it_they_rise_again() -> None:
+    _, found = above((P(1.0, 112.0), P(1.0, 113.0), P(2.0, 0.0), *(P(1.0, 0.0),) * 60))
+    assert found[1] == 40e3
+    assert found[-1] == pytest.approx(LIMIT_W, rel=2e-2)
+
+
+def test_a_rack_that_is_off_stays_off_above_its_limit() -> None:
+    """As if what others draw were not known yet."""
+    made = hall()
+    made.command(codes.TRACK, 480e3, ramp_s=1.0)
+    out = go(made, [P(10.0, 0.0), P(20.0, 115.0)])
+    off = [out.setpoint_w[i] for i in range(2)].index(0.0)
+    for k, target_w in enumerate((480e3, 480e3, 480e3, 800e3, 800e3)):
+        made.command(codes.TRACK, target_w, ramp_s=1.0)
+        for name in ("learnt_w", "low_other_w", "high_other_w"):
+            getattr(made.state, name)[PDU] = getattr(made.watch, name)[PDU] = 0.0
+        out = go(made, [P(1.0, 140.0 + k)])
+        assert (out.setpoint_w[off], made.state.other_w[PDU]) == (0.0, 0.0)
+    assert made.vetoes() == {}
