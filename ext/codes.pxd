@@ -73,7 +73,9 @@ cdef enum:
     R_SWING = 27
     R_OVERLOAD = 28
     R_BREAKER = 29
-    REASONS = 30
+    R_NODE_FROZEN = 30
+    R_NODE_IMPLAUSIBLE = 31
+    REASONS = 32
 
 cdef enum:
     WHY_SHARE = 0

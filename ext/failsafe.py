@@ -340,10 +340,10 @@ def beset(limits: Limits, state: State) -> None:
         action[i] = of_zones
     first = limits.site.zones - limits.site.nodes
     for v in range(limits.site.nodes):
-        # What was tripped is the worst there is.
-        if state.zone_action[first + v] > 0:
+        of_node = state.zone_action[first + v]
+        if of_node > 0:
             for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):
-                action[i] = state.zone_action[first + v]
+                action[i] = max(action[i], of_node)
 
 
 def judge(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:

@@ -15,6 +15,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.codes import (
         DISPATCHED,
+        ENDLESS,
         ESTOP,
         GOOD,
         R_OVERLOAD,
@@ -194,6 +195,9 @@ def wake(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
     first = limits.site.zones - limits.site.nodes
     for v in range(limits.site.nodes):
         watch.tripped[v] = inputs.latched[first + v] & (1 << R_OVERLOAD) != 0
+        watch.same_w[v] = ENDLESS
+        watch.steady_w[v] = ENDLESS
+        watch.doubts[v] = 8 if inputs.learnt_w[v] > 0.0 else 0
         watch.learnt_w[v] = inputs.learnt_w[v]
         watch.low_other_w[v] = inputs.learnt_w[v]
         watch.high_other_w[v] = inputs.learnt_w[v]
@@ -216,7 +220,7 @@ def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w:
         watch.trust_ns = now_ns
     listen(inputs, limits, watch, now_ns)
     if limits.site.measured:
-        survey(inputs, limits, watch, now_ns)
+        survey(inputs, limits, watch, fault, now_ns)
     # Pointers of its own let the compiler clear and copy in one piece.
     vetoed = watch.vetoed
     last_w = watch.last_w

@@ -33,7 +33,7 @@ cdef struct Inputs:
     int64_t *at_ns              # [slots] when the request was sent
     uint8_t *quality            # [slots]
     uint8_t *rack_state         # [racks]
-    int32_t *latched            # [zones] reasons that were latched before a restart
+    int64_t *latched            # [zones] reasons that were latched before a restart
     int64_t *free_ns            # [racks] before this time it does not change
     int64_t *worn_ns            # [racks] when its budget of changes will be whole again
     double *learnt_w            # [nodes] what was believed to draw there beside racks
@@ -138,6 +138,7 @@ cdef struct Limits:             # configuration; written once, read by step and 
     int32_t *draw_slot          # [nodes] what a node draws; -1: not measured
     int32_t *amps_slot          # [3 nodes] and its phases
     int64_t *node_stale_ns      # [nodes]
+    double *pretend_w           # [nodes] what one of its racks could pretend, or two that are all, and its meter round
     int64_t *span_ns            # [nodes] its racks are all read within this time, however late they show it
     int32_t *voltage_slot       # [3] of the phases, -1: none
     int64_t *window_ns          # [windows]
@@ -428,8 +429,8 @@ cdef struct State:              # the step's own memory
     uint8_t *usual              # [racks] adopted, fresh, in our hands, and nothing keeps it from rising
     uint8_t *loop_action        # [loops] of the loop's own reasons
     uint8_t *zone_action        # [zones] what its reasons do to its racks
-    int32_t *zone_reasons       # [zones] bits of the reasons that act
-    int32_t *zone_latched       # [zones] those of them that need a reset
+    int64_t *zone_reasons       # [zones] bits of the reasons that act
+    int64_t *zone_latched       # [zones] those of them that need a reset
     int64_t *zone_until_ns      # [zones * REASONS] before this time one does not end
     int32_t *zone_lost          # [zones] known racks of a feeder or link that are stale
     int32_t *zone_burst         # [zones] that became so within a short time
@@ -438,7 +439,19 @@ cdef struct State:              # the step's own memory
     int64_t *span_at_ns         # [nodes] since when what the racks below read is looked at, see limits
     double *most_below_w        # [2 nodes] the most that they may have drawn since then, and in the span before
     double *least_below_w       # [2 nodes] and the least
-    int64_t *told_ns            # [nodes] when its meter first showed that it is above or below its limit, as it does now
+    int64_t *drawn_ns           # [nodes] the time of what its meter showed last, be that what it may
+    double *drawn_w             # [nodes] and what it was
+    double *same_w              # [nodes] what it shows, ENDLESS: it was not read
+    double *same_least_w        # [nodes] the most of what its racks drew at least in any reading that shows it
+    double *same_most_w         # [nodes] the least of what they drew at most
+    int64_t *same_ns            # [nodes] since when that is more than they could pretend, 0: it is not
+    int64_t *false_ns           # [nodes] since when it shows what cannot be, 0: it does not
+    double *steady_w            # [nodes] what the racks drew when they last stood, ENDLESS: they did not yet
+    double *steady_drawn_w      # [nodes] and what its meter showed then
+    double *ratio               # [nodes] how many times that moved by what they did, where it was not once
+    uint8_t *strange            # [nodes] in so many moves in a row
+    uint8_t *doubts             # [nodes] 1: it is frozen, 2: it cannot be, 4: wrong in scale; 8: not seen to move yet
+    int64_t *told_ns            # [nodes] since when its meter shows that it is above its limit, or is not
     double *told_w              # [nodes] and what it showed then
     int64_t *read_ns            # [nodes] the time of the node's last reading
     double *read_w              # [nodes] and what it showed
@@ -486,7 +499,20 @@ cdef struct Watch:              # the guard's own memory
     int64_t *span_at_ns         # [nodes] since when what the racks below read is looked at, see limits
     double *most_below_w        # [2 nodes] the most that they may have drawn since then, and in the span before
     double *least_below_w       # [2 nodes] and the least
-    int64_t *told_ns            # [nodes] when its meter first showed that it is above or below its limit, as it does now
+    int64_t *drawn_ns           # [nodes] the time of what its meter showed last, be that what it may
+    double *drawn_w             # [nodes] and what it was
+    double *same_w              # [nodes] what it shows, ENDLESS: it was not read
+    double *same_least_w        # [nodes] the most of what its racks drew at least in any reading that shows it
+    double *same_most_w         # [nodes] the least of what they drew at most
+    int64_t *same_ns            # [nodes] since when that is more than they could pretend, 0: it is not
+    int64_t *false_ns           # [nodes] since when it shows what cannot be, 0: it does not
+    double *steady_w            # [nodes] what the racks drew when they last stood, ENDLESS: they did not yet
+    double *steady_drawn_w      # [nodes] and what its meter showed then
+    double *ratio               # [nodes] how many times that moved by what they did, where it was not once
+    uint8_t *strange            # [nodes] in so many moves in a row
+    uint8_t *doubts             # [nodes] 1: it is frozen, 2: it cannot be, 4: wrong in scale; 8: not seen to move yet
+    int64_t *until_ns           # [nodes] before this time its meter is doubted
+    int64_t *told_ns            # [nodes] since when its meter shows that it is above its limit, or is not
     double *told_w              # [nodes] and what it showed then
     int64_t *read_ns            # [nodes] the time of the node's last reading
     double *read_w              # [nodes] and what it showed
@@ -572,8 +598,8 @@ cdef struct Outputs:            # the read-only snapshot
     double *learnt_w
     double *phase_w
     uint8_t *loop_action
-    int32_t *zone_reasons       # [zones]
-    int32_t *zone_latched
+    int64_t *zone_reasons       # [zones]
+    int64_t *zone_latched
     int32_t *zone_lost
     int64_t *reason_racks       # [REASONS]
 

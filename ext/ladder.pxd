@@ -10,5 +10,5 @@ cdef bint hold(const image.Limits *limits, image.State *state, int64_t zone, int
 cdef bint acts(const image.State *state, int64_t zone, int64_t reason) noexcept nogil
 @cython.locals(action=int64_t, reason=int64_t)
 cdef int64_t worst(const image.Limits *limits, int64_t reasons) noexcept nogil
-@cython.locals(first=int64_t)
+@cython.locals(first=int64_t, others=int64_t)
 cdef void heed(const image.Limits *limits, image.State *state, const uint8_t *tripped) noexcept nogil

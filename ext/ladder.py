@@ -35,7 +35,8 @@ def hold(limits: Limits, state: State, zone: int, reason: int, is_so: bool, now_
     It begins at once. Its clear time starts over with every tick in which the condition holds: it drains at once and
     refills as fast as time goes. One that latches needs a reset besides, given when the condition no longer holds.
     """
-    bit = 1 << reason
+    bit = 1
+    bit <<= reason
     at = zone * REASONS + reason
     if is_so:
         state.zone_reasons[zone] |= bit
@@ -55,7 +56,7 @@ def hold(limits: Limits, state: State, zone: int, reason: int, is_so: bool, now_
 
 def acts(state: State, zone: int, reason: int) -> bool:
     """Whether a reason acts for a zone."""
-    return state.zone_reasons[zone] & (1 << reason) != 0
+    return (state.zone_reasons[zone] >> reason) & 1 != 0
 
 
 def worst(limits: Limits, reasons: int) -> int:
@@ -71,8 +72,9 @@ def worst(limits: Limits, reasons: int) -> int:
 
 
 def heed(limits: Limits, state: State, tripped: Bytes) -> None:
-    """Takes over which nodes the guard has tripped. There they begin and end; nothing else acts for a node."""
+    """Takes over which nodes the guard has tripped: that begins and ends there, and nothing else of a node latches."""
     first = limits.site.zones - limits.site.nodes
     for v in range(limits.site.nodes):
         state.zone_latched[first + v] = (1 << R_OVERLOAD) if tripped[v] else 0
-        state.zone_reasons[first + v] = state.zone_latched[first + v]
+        others = state.zone_reasons[first + v] & ~(1 << R_OVERLOAD)
+        state.zone_reasons[first + v] = others | state.zone_latched[first + v]

@@ -14,6 +14,8 @@ from typing import Final
 from rampd.ext import reasons
 from rampd.ext.views import Limits
 
+ROUND: Final = 0.02
+"""No meter of a node rounds by so much of its rating."""
 Group = tuple[int, int, float]
 FINE: Final = 0.005
 """Steps of at most this part of a rack's most are no steps."""
@@ -37,6 +39,9 @@ def arrange(limits: Limits) -> None:
     _tree(limits)
     for v in range(site.nodes + 1):
         limits.rack_first[v] = bisect_left(places, v)
+    for v in nodes:
+        most_w = [limits.max_w[i] for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]])]
+        limits.pretend_w[v] = max(ROUND * limits.rating_w[v], min(1.5 * max(most_w, default=0.0), 0.5 * sum(most_w)))
     found = groups([(limits.tier[i], limits.node[i], limits.weight[i]) for i in racks])
     index = {group: g for g, group in enumerate(found)}
     for i in racks:

@@ -264,8 +264,8 @@ class State(ctypes.Structure):
     usual: Bytes
     loop_action: Bytes
     zone_action: Bytes
-    zone_reasons: Ints
-    zone_latched: Ints
+    zone_reasons: Longs
+    zone_latched: Longs
     zone_until_ns: Longs
     zone_lost: Ints
     zone_burst: Ints
@@ -274,6 +274,18 @@ class State(ctypes.Structure):
     span_at_ns: Longs
     most_below_w: Doubles
     least_below_w: Doubles
+    drawn_ns: Longs
+    drawn_w: Doubles
+    same_w: Doubles
+    same_least_w: Doubles
+    same_most_w: Doubles
+    same_ns: Longs
+    false_ns: Longs
+    steady_w: Doubles
+    steady_drawn_w: Doubles
+    ratio: Doubles
+    strange: Bytes
+    doubts: Bytes
     told_ns: Longs
     told_w: Doubles
     read_ns: Longs
@@ -326,6 +338,19 @@ class Watch(ctypes.Structure):
     span_at_ns: Longs
     most_below_w: Doubles
     least_below_w: Doubles
+    drawn_ns: Longs
+    drawn_w: Doubles
+    same_w: Doubles
+    same_least_w: Doubles
+    same_most_w: Doubles
+    same_ns: Longs
+    false_ns: Longs
+    steady_w: Doubles
+    steady_drawn_w: Doubles
+    ratio: Doubles
+    strange: Bytes
+    doubts: Bytes
+    until_ns: Longs
     told_ns: Longs
     told_w: Doubles
     read_ns: Longs

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import SECOND_NS
+    from rampd.ext.codes import ENDLESS, R_NODE_FROZEN, R_NODE_IMPLAUSIBLE, SECOND_NS
     from rampd.ext.failsafe import fresh
+    from rampd.ext.ladder import hold
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
 
@@ -88,9 +89,11 @@ def read(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) -> N
     if not fresh(inputs, slot, limits.node_stale_ns[v], now_ns):
         return
     drawn_w = inputs.value[slot]
-    since_ns = inputs.at_ns[slot] - state.read_ns[v]
-    if since_ns <= 0:
+    if inputs.at_ns[slot] <= state.drawn_ns[v]:
         return
+    state.drawn_ns[v] = inputs.at_ns[slot]
+    state.drawn_w[v] = drawn_w
+    since_ns = inputs.at_ns[slot] - state.read_ns[v]
     least_w = max(0.0, state.least_below_w[v] - 0.1 * limits.node_w[v])
     if not least_w <= drawn_w <= 2.0 * limits.rating_w[v]:
         return
@@ -115,7 +118,7 @@ def notice(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) ->
     drawn_w = inputs.value[slot]
     if not 0.0 <= drawn_w <= 2.0 * limits.rating_w[v]:
         return
-    above = drawn_w > limits.node_w[v] - state.phase_w[v]
+    above = drawn_w > limits.node_w[v] - state.phase_w[v] and state.doubts[v] & 1 == 0
     if above != state.above[v]:
         state.above[v] = above
         state.told_w[v] = drawn_w
@@ -124,22 +127,123 @@ def notice(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) ->
         state.over[v] = above
 
 
+def still(limits: Limits, state: State, v: int, below_least_w: float, below_most_w: float) -> bool:
+    """Whether a meter shows the same to the last bit although its racks moved: such a reading teaches nothing.
+
+    By more than they could pretend, and for three times as long as a reading counts: it is frozen, until it moves.
+    """
+    if state.drawn_w[v] != state.same_w[v]:
+        if state.same_w[v] < ENDLESS:
+            state.doubts[v] &= ~8
+        state.doubts[v] &= ~1
+        state.same_w[v] = state.drawn_w[v]
+        state.same_least_w[v] = below_least_w
+        state.same_most_w[v] = below_most_w
+        state.same_ns[v] = 0
+    state.same_least_w[v] = max(state.same_least_w[v], below_least_w)
+    state.same_most_w[v] = min(state.same_most_w[v], below_most_w)
+    moved_w = state.same_least_w[v] - state.same_most_w[v]
+    if moved_w > limits.pretend_w[v]:
+        if state.same_ns[v] == 0:
+            state.same_ns[v] = state.drawn_ns[v]
+        elif state.drawn_ns[v] - state.same_ns[v] >= 3 * limits.node_stale_ns[v]:
+            state.doubts[v] |= 1
+    return moved_w > 0.1 * limits.pretend_w[v]
+
+
+def possible(limits: Limits, state: State, v: int, below_least_w: float) -> None:
+    """Doubts a meter that for long shows less than its racks read and could pretend, or more than can be.
+
+    Until it shows what they draw, and that is enough to tell.
+    """
+    short_w = below_least_w - state.drawn_w[v]
+    slack_w = max(limits.pretend_w[v], 0.1 * limits.node_w[v])
+    if short_w <= slack_w and -0.1 * limits.node_w[v] <= state.drawn_w[v] <= 2.0 * limits.rating_w[v]:
+        state.false_ns[v] = 0
+        if state.drawn_w[v] >= 0.95 * below_least_w > 0.1 * limits.node_w[v]:
+            state.doubts[v] &= ~2
+    elif state.false_ns[v] == 0:
+        state.false_ns[v] = state.drawn_ns[v]
+    elif state.drawn_ns[v] - state.false_ns[v] >= 3 * limits.node_stale_ns[v]:
+        state.doubts[v] |= 2
+
+
+def scale(limits: Limits, state: State, v: int, below_least_w: float, below_most_w: float) -> None:
+    """Doubts a meter that moves by another part of what its racks do, and always by the same.
+
+    From one power at which they stood to another clearly apart. Where it hardly moves, others may have made up for
+    them, or they for others; up to half as much again draws what cools them.
+    """
+    clear_w = max(0.2 * limits.pretend_w[v], 0.04 * limits.node_w[v])
+    if below_most_w - below_least_w > 0.2 * clear_w:
+        return
+    level_w = 0.5 * (below_least_w + below_most_w)
+    moved_w = level_w - state.steady_w[v]
+    if abs(moved_w) >= clear_w:
+        ratio = (state.drawn_w[v] - state.steady_drawn_w[v]) / moved_w
+        if 0.7 <= ratio <= 1.5:
+            state.strange[v] = 0
+            state.doubts[v] &= ~4
+        elif ratio > 1.6 or 0.3 < ratio < 0.6:
+            again = abs(ratio - state.ratio[v]) <= 0.1 * ratio
+            state.strange[v] = min(state.strange[v] + 1, 4) if again else 1
+            state.ratio[v] = ratio
+            if state.strange[v] == 4:
+                state.doubts[v] |= 4
+    state.steady_w[v] = level_w
+    state.steady_drawn_w[v] = state.drawn_w[v]
+
+
 def compare(limits: Limits, state: State, v: int) -> None:
-    """Holds a reading against the racks of its time: what must draw there beside them, and what may."""
+    """Holds a reading against the racks of its time: what must draw there beside them, and what may.
+
+    By a meter that is doubted nothing becomes less. In a fault nothing can be told of it.
+    """
     before = limits.site.nodes + v
-    low_w = max(0.0, state.read_w[v] - max(state.most_below_w[v], state.most_below_w[before]))
-    high_w = max(0.0, state.read_w[v] - min(state.least_below_w[v], state.least_below_w[before]))
+    since_ns = state.drawn_ns[v] - state.weighed_ns[v]
+    state.weighed_ns[v] = state.drawn_ns[v]
+    below_most_w = max(state.most_below_w[v], state.most_below_w[before])
+    below_least_w = min(state.least_below_w[v], state.least_below_w[before])
+    if not state.fault_hold:
+        possible(limits, state, v, below_least_w)
+        scale(limits, state, v, below_least_w, below_most_w)
+        if still(limits, state, v, below_least_w, below_most_w):
+            return
+    if state.read_ns[v] != state.drawn_ns[v]:
+        return
+    low_w = max(0.0, state.read_w[v] - below_most_w)
+    high_w = max(0.0, state.read_w[v] - below_least_w)
     least_w = min(low_w, state.low_other_w[v])
     most_w = max(high_w, state.high_other_w[v])
-    state.learnt_w[v] = approach(state, state.learnt_w[v], least_w, most_w, state.read_ns[v] - state.weighed_ns[v])
+    if state.doubts[v] != 0 or doubted(limits, state, v):
+        most_w = max(most_w, state.learnt_w[v])
+    state.learnt_w[v] = approach(state, state.learnt_w[v], least_w, most_w, since_ns)
     state.low_other_w[v] = low_w
     state.high_other_w[v] = high_w
-    state.weighed_ns[v] = state.read_ns[v]
+
+
+def doubted(limits: Limits, state: State, v: int) -> bool:
+    """Whether a node's meter is said to be wrong, or was until just now."""
+    reasons = state.zone_reasons[limits.site.zones - limits.site.nodes + v]
+    return (reasons >> R_NODE_FROZEN) & 3 != 0
+
+
+def say(limits: Limits, state: State, v: int, now_ns: int) -> None:
+    """The reasons of a node's meter; of most there is nothing to say."""
+    if state.doubts[v] == 0 and not doubted(limits, state, v):
+        return
+    zone = limits.site.zones - limits.site.nodes + v
+    hold(limits, state, zone, R_NODE_FROZEN, state.doubts[v] & 1 != 0, now_ns)
+    hold(limits, state, zone, R_NODE_IMPLAUSIBLE, state.doubts[v] & 6 != 0, now_ns)
 
 
 def recall(inputs: Inputs, limits: Limits, state: State) -> None:
     """At the first tick: what was so before a restart."""
     for v in range(limits.site.nodes):
+        state.same_w[v] = ENDLESS
+        state.steady_w[v] = ENDLESS
+        # One that froze before it: until it moves it takes nothing back.
+        state.doubts[v] = 8 if inputs.learnt_w[v] > 0.0 else 0
         state.learnt_w[v] = inputs.learnt_w[v]
         state.low_other_w[v] = inputs.learnt_w[v]
         state.high_other_w[v] = inputs.learnt_w[v]
@@ -156,11 +260,12 @@ def tell_apart(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> Non
         if limits.draw_slot[v] >= 0:
             oldest_ns = enclose(inputs, limits, state, v, now_ns)
             notice(inputs, limits, state, v, now_ns)
-            if state.weighed_ns[v] == state.read_ns[v]:
+            if state.weighed_ns[v] == state.drawn_ns[v]:
                 read(inputs, limits, state, v, now_ns)
             # What shows a rack's power may lag by a second.
-            elif oldest_ns >= state.read_ns[v] + SECOND_NS:
+            elif oldest_ns >= state.drawn_ns[v] + SECOND_NS:
                 compare(limits, state, v)
+            say(limits, state, v, now_ns)
     for back in range(limits.site.nodes):
         v = limits.site.nodes - 1 - back
         state.other_w[v] = max(state.other_w[v], state.learnt_w[v])

@@ -137,6 +137,16 @@ TABLE: Final = (
         "it cannot be read any more counts as it was",
         "an emergency: racks go down at once to what is generated behind the meter, without ramp limit, and the load "
         "comes back slowly", clear_s=10.0),
+    Line(Reason.R_NODE_FROZEN, "node_meter_frozen", "node", WARN,
+        "the node's own meter shows the same to the last bit, for three times as long as a reading counts since by "
+        "their own readings the racks below moved by more than one of them could pretend",
+        "as if it were not read: what draws there beside the racks counts as it last did, and no less", clear_s=11.0),
+    Line(Reason.R_NODE_IMPLAUSIBLE, "node_meter_implausible", "node", WARN,
+        "for three times as long as a reading counts the node's own meter shows less than the racks below read in sum "
+        "and one could pretend, or more than twice its rating; or in four clear moves of theirs in a row it moved by "
+        "the same other part, or by as many times, of what they did: a wrong scale",
+        "what draws there beside the racks counts at the most that it was or is found to be, and a trip does not go by "
+        "that meter", clear_s=11.0),
 )  # fmt: skip
 
 

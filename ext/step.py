@@ -154,7 +154,8 @@ def explain(limits: Limits, state: State, i: int) -> None:
         # What bounds it from above does not bind.
         why = WHY_MIN if share_w <= state.lo_w[i] else WHY_SHARE
     if share_w > max(state.reach_w[i], state.lo_w[i]) or share_w < min(state.floor_w[i], state.hi_w[i]):
-        why = state.bound_why[i] if state.action[i] >= ACT_NO_RAISE else WHY_NODE if shut(limits, state, i) else WHY_RATE
+        why = WHY_NODE if shut(limits, state, i) else WHY_RATE
+        why = state.bound_why[i] if state.action[i] >= ACT_NO_RAISE else why
     if state.hi_w[i] == 0.0 and limits.min_w[i] > 0.0 and state.known[i] and state.ours[i]:
         why = WHY_TRIP if state.action[i] == ACT_TRIP else WHY_SHED
     state.why[i] = why

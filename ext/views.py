@@ -50,7 +50,7 @@ class Inputs(ctypes.Structure):
     at_ns: Longs
     quality: Bytes
     rack_state: Bytes
-    latched: Ints
+    latched: Longs
     free_ns: Longs
     worn_ns: Longs
     learnt_w: Doubles
@@ -163,6 +163,7 @@ class Limits(ctypes.Structure):
     draw_slot: Ints
     amps_slot: Ints
     node_stale_ns: Longs
+    pretend_w: Doubles
     span_ns: Longs
     voltage_slot: Ints
     window_ns: Longs
@@ -268,8 +269,8 @@ class Outputs(ctypes.Structure):
     learnt_w: Doubles
     phase_w: Doubles
     loop_action: Bytes
-    zone_reasons: Ints
-    zone_latched: Ints
+    zone_reasons: Longs
+    zone_latched: Longs
     zone_lost: Ints
     reason_racks: Longs
 

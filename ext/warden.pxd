@@ -8,6 +8,7 @@ cdef void veto(image.Watch *watch, int64_t i, int64_t why) noexcept nogil
 cdef void total(const image.Limits *limits, image.Watch *watch, const double *out_w) noexcept nogil
 @cython.locals(withdrawn=bint)
 cdef void nodes(const image.Limits *limits, image.Watch *watch, double *out_w, int64_t now_ns) noexcept nogil
+@cython.locals(read=bint)
 cdef double load(const image.Limits *limits, const image.Watch *watch, int64_t v, int64_t now_ns) noexcept nogil
 @cython.locals(reset=bint, sent=bint)
 cdef void trips(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, double *out_w,

@@ -72,12 +72,13 @@ def nodes(limits: Limits, watch: Watch, out_w: Doubles, now_ns: int) -> None:
 
 
 def load(limits: Limits, watch: Watch, v: int, now_ns: int) -> float:
-    """What a node draws by the lesser of its own last readings, where they are fresh; W.
+    """What a node draws by the lesser of its own last readings, where they are fresh and its meter not doubted; W.
 
     Else what the racks below it draw by theirs, and what draws there beside them. What is silent, or never was read,
     draws as it did.
     """
-    if limits.draw_slot[v] >= 0 and now_ns - watch.read_ns[v] <= limits.node_stale_ns[v]:
+    read = limits.draw_slot[v] >= 0 and now_ns - watch.read_ns[v] <= limits.node_stale_ns[v]
+    if read and now_ns >= watch.until_ns[v]:
         return min(watch.read_w[v], watch.read_before_w[v])
     sum_w = watch.other_w[v]
     for i in range(limits.rack_first[v], limits.rack_first[limits.node_end[v]]):

@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport AVAILABLE, GOOD, SECOND_NS
+from rampd.ext.codes cimport AVAILABLE, ENDLESS, GOOD, SECOND_NS
 
 cdef bint good(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
 @cython.locals(at_ns=int64_t)
@@ -32,8 +32,14 @@ cdef void gauge(const image.Inputs *inputs, const image.Limits *limits, image.Wa
 @cython.locals(slot=int64_t, above=bint)
 cdef void heed(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t v,
                int64_t now_ns) noexcept nogil
+cdef bint stuck(const image.Limits *limits, image.Watch *watch, int64_t v, double least_w,
+                double most_w) noexcept nogil
+@cython.locals(low=bint)
+cdef void contradict(const image.Limits *limits, image.Watch *watch, int64_t v, double least_w) noexcept nogil
+cdef void gear(const image.Limits *limits, image.Watch *watch, int64_t v, double least_w,
+               double most_w) noexcept nogil
 @cython.locals(nodes=int64_t)
-cdef void weigh(const image.Limits *limits, image.Watch *watch, int64_t v) noexcept nogil
-@cython.locals(oldest_ns=int64_t)
-cdef void survey(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
+cdef void weigh(const image.Limits *limits, image.Watch *watch, int64_t v, bint fault, int64_t now_ns) noexcept nogil
+@cython.locals(oldest_ns=int64_t, parent=int64_t)
+cdef void survey(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, bint fault,
                  int64_t now_ns) noexcept nogil

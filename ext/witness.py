@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import AVAILABLE, GOOD, SECOND_NS
+    from rampd.ext.codes import AVAILABLE, ENDLESS, GOOD, SECOND_NS
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, Watch
 
@@ -192,8 +192,10 @@ def gauge(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> 
     """
     slot = limits.draw_slot[v]
     drawn_w = inputs.value[slot]
-    if inputs.at_ns[slot] <= watch.read_ns[v] or not good(inputs, slot, limits.node_stale_ns[v], now_ns):
+    if inputs.at_ns[slot] <= watch.drawn_ns[v] or not good(inputs, slot, limits.node_stale_ns[v], now_ns):
         return
+    watch.drawn_ns[v] = inputs.at_ns[slot]
+    watch.drawn_w[v] = drawn_w
     if drawn_w < max(0.0, watch.least_below_w[v] - 0.1 * limits.node_w[v]) or drawn_w > 2.0 * limits.rating_w[v]:
         return
     most_a = fullest(inputs, limits, v, now_ns)
@@ -224,7 +226,7 @@ def heed(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> N
     drawn_w = inputs.value[slot]
     if drawn_w < 0.0 or drawn_w > 2.0 * limits.rating_w[v]:
         return
-    above = drawn_w > limits.node_w[v] - watch.phase_w[v]
+    above = drawn_w > limits.node_w[v] - watch.phase_w[v] and watch.doubts[v] & 1 == 0
     if above != watch.above[v]:
         watch.above[v] = above
         watch.told_w[v] = drawn_w
@@ -233,19 +235,103 @@ def heed(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> N
         watch.over[v] = above
 
 
-def weigh(limits: Limits, watch: Watch, v: int) -> None:
-    """Holds a node's reading against the racks of its time: what draws there beside them, by two readings in a row."""
+def stuck(limits: Limits, watch: Watch, v: int, least_w: float, most_w: float) -> bool:
+    """Whether a reading is the one before to the last bit although the racks below drew something else: it is none.
+
+    A meter of which that is so by more than the racks could pretend is frozen, once readings would be old thrice.
+    """
+    drawn_w = watch.drawn_w[v]
+    if drawn_w != watch.same_w[v]:
+        # The first one after a restart has not moved.
+        watch.doubts[v] &= ~1 if watch.same_w[v] == ENDLESS else ~9
+        watch.same_w[v] = drawn_w
+        watch.same_least_w[v] = least_w
+        watch.same_most_w[v] = most_w
+        watch.same_ns[v] = 0
+    # The most of the least that they drew with this one reading, and the least of the most.
+    watch.same_least_w[v] = max(watch.same_least_w[v], least_w)
+    watch.same_most_w[v] = min(watch.same_most_w[v], most_w)
+    apart_w = watch.same_least_w[v] - watch.same_most_w[v]
+    if apart_w > limits.pretend_w[v]:
+        if watch.same_ns[v] == 0:
+            watch.same_ns[v] = watch.drawn_ns[v]
+        elif watch.drawn_ns[v] - watch.same_ns[v] >= 3 * limits.node_stale_ns[v]:
+            watch.doubts[v] |= 1
+    return apart_w > 0.1 * limits.pretend_w[v]
+
+
+def contradict(limits: Limits, watch: Watch, v: int, least_w: float) -> None:
+    """Doubts a meter that for as long as readings count shows less than the racks below, or more than can be.
+
+    Until it shows what they draw, where that is no trifle.
+    """
+    drawn_w = watch.drawn_w[v]
+    slack_w = max(limits.pretend_w[v], 0.1 * limits.node_w[v])
+    low = least_w - drawn_w > slack_w or drawn_w < -0.1 * limits.node_w[v]
+    if low or drawn_w > 2.0 * limits.rating_w[v]:
+        if watch.false_ns[v] == 0:
+            watch.false_ns[v] = watch.drawn_ns[v]
+        elif watch.drawn_ns[v] - watch.false_ns[v] >= 3 * limits.node_stale_ns[v]:
+            watch.doubts[v] |= 2
+    else:
+        watch.false_ns[v] = 0
+        if drawn_w >= 0.95 * least_w > 0.1 * limits.node_w[v]:
+            watch.doubts[v] &= ~2
+
+
+def gear(limits: Limits, watch: Watch, v: int, least_w: float, most_w: float) -> None:
+    """Doubts a meter that in four moves of its racks in a row moved by one and the same other part of what they did.
+
+    Racks that stood before and after. What hardly moved says nothing: they may have made room for others.
+    """
+    clear_w = max(0.2 * limits.pretend_w[v], 0.04 * limits.node_w[v])
+    if most_w - least_w > 0.2 * clear_w:
+        return
+    stand_w = 0.5 * (least_w + most_w)
+    moved_w = stand_w - watch.steady_w[v]
+    if abs(moved_w) >= clear_w:
+        ratio = (watch.drawn_w[v] - watch.steady_drawn_w[v]) / moved_w
+        if 0.7 <= ratio <= 1.5:
+            watch.strange[v] = 0
+            watch.doubts[v] &= ~4
+        elif ratio > 1.6 or 0.3 < ratio < 0.6:
+            if abs(ratio - watch.ratio[v]) > 0.1 * ratio:
+                watch.strange[v] = 0
+            watch.ratio[v] = ratio
+            watch.strange[v] = min(watch.strange[v] + 1, 4)
+            if watch.strange[v] == 4:
+                watch.doubts[v] |= 4
+    watch.steady_w[v] = stand_w
+    watch.steady_drawn_w[v] = watch.drawn_w[v]
+
+
+def weigh(limits: Limits, watch: Watch, v: int, fault: bool, now_ns: int) -> None:
+    """Holds a node's reading against the racks of its time: what draws there beside them, by two readings in a row.
+
+    Less does not by a meter that is doubted, or was in the last ten seconds. In a fault of the grid none is judged.
+    """
     nodes = limits.site.nodes
-    low_w = max(0.0, watch.read_w[v] - max(watch.most_below_w[v], watch.most_below_w[nodes + v]))
-    high_w = max(0.0, watch.read_w[v] - min(watch.least_below_w[v], watch.least_below_w[nodes + v]))
-    least_w = min(low_w, watch.low_other_w[v])
-    watch.learnt_w[v] = max(min(watch.learnt_w[v], max(high_w, watch.high_other_w[v])), least_w)
+    most_w = max(watch.most_below_w[v], watch.most_below_w[nodes + v])
+    least_w = min(watch.least_below_w[v], watch.least_below_w[nodes + v])
+    watch.weighed_ns[v] = watch.drawn_ns[v]
+    if not fault:
+        contradict(limits, watch, v, least_w)
+        gear(limits, watch, v, least_w, most_w)
+        if stuck(limits, watch, v, least_w, most_w):
+            return
+    if watch.read_ns[v] != watch.drawn_ns[v]:
+        return
+    low_w = max(0.0, watch.read_w[v] - most_w)
+    high_w = max(0.0, watch.read_w[v] - least_w)
+    lower_w = max(high_w, watch.high_other_w[v])
+    if watch.doubts[v] == 0 and now_ns >= watch.until_ns[v]:
+        watch.learnt_w[v] = min(watch.learnt_w[v], lower_w)
+    watch.learnt_w[v] = max(watch.learnt_w[v], min(low_w, watch.low_other_w[v]))
     watch.low_other_w[v] = low_w
     watch.high_other_w[v] = high_w
-    watch.weighed_ns[v] = watch.read_ns[v]
 
 
-def survey(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
+def survey(inputs: Inputs, limits: Limits, watch: Watch, fault: bool, now_ns: int) -> None:
     """What of each node's limit is not for racks. What is not read stays as it was."""
     for v in range(limits.site.nodes):
         watch.other_w[v] = 0.0
@@ -253,10 +339,12 @@ def survey(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
             continue
         oldest_ns = below(inputs, limits, watch, v, now_ns)
         heed(inputs, limits, watch, v, now_ns)
-        if watch.weighed_ns[v] == watch.read_ns[v]:
+        if watch.weighed_ns[v] == watch.drawn_ns[v]:
             gauge(inputs, limits, watch, v, now_ns)
-        elif oldest_ns >= watch.read_ns[v] + SECOND_NS:
-            weigh(limits, watch, v)
+        elif oldest_ns >= watch.drawn_ns[v] + SECOND_NS:
+            weigh(limits, watch, v, fault, now_ns)
+        if watch.doubts[v] & 7 != 0:
+            watch.until_ns[v] = now_ns + 10 * SECOND_NS
     for back in range(limits.site.nodes - 1):
         v = limits.site.nodes - 1 - back
         watch.other_w[v] = max(watch.other_w[v], watch.learnt_w[v])
@@ -264,6 +352,5 @@ def survey(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
     watch.other_w[0] = max(watch.other_w[0], watch.learnt_w[0])
     for v in range(limits.site.nodes):
         watch.taken_w[v] = watch.other_w[v] + watch.phase_w[v]
-        watch.shut[v] = watch.over[v]
-        if v > 0:
-            watch.shut[v] |= watch.shut[limits.node_parent[v]]
+        parent = limits.node_parent[v]
+        watch.shut[v] = watch.over[v] != 0 or (parent >= 0 and watch.shut[parent] != 0)

@@ -231,6 +231,8 @@ class World:
             "hot_ns", "breach", "tripped", "node_in", "node_out", "node_lost", "served_w",
             "span_at_ns", "read_ns", "read_w", "read_before_w", "weighed_ns", "low_other_w", "high_other_w", "learnt_w",
             "lean_w", "phase_w", "other_w", "taken_w", "told_ns", "told_w", "above", "over", "shut",
+            "drawn_ns", "drawn_w", "same_w", "same_least_w", "same_most_w", "same_ns", "false_ns", "steady_w",
+            "steady_drawn_w", "ratio", "strange", "doubts", "until_ns",
         ]  # fmt: skip
         loops = [
             "loop_w", "loop_cap_w", "loop_load_w", "loop_more", "loop_flow_w", "loop_slope_w",

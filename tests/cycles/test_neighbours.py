@@ -5,7 +5,7 @@ Two racks of 20 to 100 kW at a PDU of 150 kW, which is measured, below a main of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pytest
@@ -180,4 +180,56 @@ def test_a_rack_that_is_off_stays_off_above_its_limit() -> None:
             getattr(made.state, name)[PDU] = getattr(made.watch, name)[PDU] = 0.0
         out = go(made, [P(1.0, 140.0 + k)])
         assert (out.setpoint_w[off], made.state.other_w[PDU]) == (0.0, 0.0)
+    assert made.vetoes() == {}
+
+
+def reasons(made: World) -> list[str]:
+    return made.reasons(made.limits.site.zones - made.limits.site.nodes + PDU)
+
+
+def moved(made: World, kw: float, shows: Callable[[float], float], racks_kw: Iterable[float]) -> None:
+    """The racks stand for nine seconds each time, others draw `kw`, and the meter shows what it makes of both."""
+    for one in racks_kw:
+        made.command(codes.TRACK, 420e3 + 1e3 * (kw + one), ramp_s=1.0)
+        for _ in range(9):
+            drawn_w = sum(made.state.applied_w[i] for i in range(2)) + 1e3 * kw
+            go(made, [P(1.0, kw, shows(drawn_w))])
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What the meter shows of what is drawn, what it is said to be, and what the racks go between."""
+
+    shows: Callable[[float], float]
+    name: str
+    low_kw: float = 45.0
+    high_kw: float = 130.0
+
+
+WRONG = {
+    "it stands still": Wrong(lambda drawn_w: 107e3, "node_meter_frozen"),
+    "kilowatts": Wrong(lambda drawn_w: 1e-3 * drawn_w, "node_meter_implausible"),
+    "the double": Wrong(lambda drawn_w: 2.0 * drawn_w, "node_meter_implausible", high_kw=60.0),
+    "a half": Wrong(lambda drawn_w: 0.5 * drawn_w, "node_meter_implausible"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_a_meter_that_is_wrong_is_named_until_it_is_right(wrong: Wrong) -> None:
+    made = hall()
+    made.limits.pretend_w[PDU] = 40e3
+    ways = (wrong.high_kw, wrong.low_kw)
+    moved(made, 10.0, float, ways)
+    assert made.state.learnt_w[PDU] == pytest.approx(10e3, abs=1e3)
+    moved(made, 10.0, wrong.shows, ways * 3)
+    assert reasons(made) == [wrong.name]
+    known_w = made.state.learnt_w[PDU]
+    for way in ways * 2:
+        # It takes nothing back any more, and stays named.
+        moved(made, 10.0, wrong.shows, (way,))
+        assert made.state.learnt_w[PDU] >= known_w
+        assert reasons(made) == [wrong.name]
+    moved(made, 10.0, float, ways * 6)
+    assert reasons(made) == []
+    assert made.state.learnt_w[PDU] == pytest.approx(10e3, abs=1e3)
     assert made.vetoes() == {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rampd.daemon import sitecheck
+from rampd.daemon import ladder, sitecheck
 from rampd.daemon.config import Config
 from rampd.ext import codes, views
 from tests.closed_loop import ClosedLoop
@@ -175,6 +175,57 @@ def test_a_meter_that_shows_what_cannot_be_teaches_nothing(lie: str) -> None:
         loop.up_and_down(0.5)
         assert loop.most_w <= NEAR * LIMIT_W
     assert loop.past[-1][0] >= 0.93 * LIMIT_W
+
+
+def frozen() -> Callable[[float], float]:
+    """It repeats what it showed first."""
+    first: list[float] = []
+    return lambda drawn_w: first[0] if first else (first.append(drawn_w) or drawn_w)
+
+
+@pytest.mark.parametrize(
+    ("lie", "name", "turns"),
+    [(frozen(), "node_meter_frozen", 1), (lambda drawn_w: 1e-3 * drawn_w, "node_meter_implausible", 1),
+     (LIES["a half"], "node_meter_implausible", 3)],
+    ids=("frozen", "kilowatts", "a half"),
+)  # fmt: skip
+def test_a_meter_that_is_wrong_is_named_and_lets_no_more_through(
+    lie: Callable[[float], float], name: str, turns: int
+) -> None:
+    loop = Fed(phases_w=(60e3, 60e3, 60e3))
+    loop.run(40.0)
+    loop.shown = lie
+    for _ in range(turns):
+        loop.up_and_down()
+    named = [(one.scope, one.line.name) for one in ladder.active(loop.composed, views.outputs(loop.out))]
+    assert named == [(PDU, name)]
+    known_w = loop.taken_w()
+    for _ in range(2):
+        loop.up_and_down()
+        # Without its meter nothing would be known of the others.
+        assert loop.most_w <= NEAR * (LIMIT_W + 180e3 - known_w)
+        assert loop.taken_w() >= known_w
+    loop.shown = float
+    loop.up_and_down()
+    loop.up_and_down()
+    assert list(ladder.active(loop.composed, views.outputs(loop.out))) == []
+    loop.up_and_down()
+    assert loop.most_w <= NEAR * LIMIT_W
+    assert loop.taken_w() == pytest.approx(180e3, abs=0.02 * LIMIT_W)
+    assert loop.vetoes() == 0
+
+
+@pytest.mark.parametrize("other_w", (0.0, 180e3))
+def test_a_meter_that_is_right_is_not_doubted(other_w: float) -> None:
+    """Others come and go, and the racks make room for them: what the meter shows moves otherwise than the racks do."""
+    loop = Fed(phases_w=(other_w / 3,) * 3)
+    loop.run(30.0)
+    for turn in range(4):
+        loop.up_and_down(0.2)
+        loop.phases_w = ((other_w + 90e3 * (turn % 2)) / 3,) * 3
+        loop.run(20.0)
+        assert list(ladder.active(loop.composed, views.outputs(loop.out))) == []
+        assert views.state(loop.memory).doubts[loop.v] == views.watch(loop.memory).doubts[loop.v] == 0
 
 
 def test_a_meter_that_falls_silent_leaves_what_it_last_said() -> None:

@@ -34,6 +34,7 @@ class Core:
         self.now_ns = 1000 * NS
         self.old: set[str] = set()
         self.values: dict[tuple[str, str], float] = {}
+        self.nodes = {point.id: 360e3 for point in self.composed.node_points if point is not None}
 
     def run(self, seconds: float) -> views.Outputs:
         sane = {"power_w": 60e3, "limit_w": 60e3, "supply_c": 30.0, "return_c": 40.0, "flow_lpm": 9e3, "leak_bits": 0.0}
@@ -43,7 +44,8 @@ class Core:
                 if point.id in self.old:
                     continue
                 for name, slot in point.slots.items():
-                    self.inputs.value[slot] = self.values.get((point.id, name), sane.get(name, 0.0))
+                    usual = self.nodes.get(point.id, sane.get(name, 0.0)) if name == "power_w" else sane.get(name, 0.0)
+                    self.inputs.value[slot] = self.values.get((point.id, name), usual)
                     self.inputs.at_ns[slot] = self.now_ns
                     self.inputs.quality[slot] = codes.GOOD if name in sane else codes.NEVER
             self.inputs.value[self.composed.meter.slots["power_w"]] = 720e3 + self.now_ns % 7
