@@ -84,6 +84,15 @@ def test_after_a_restart_it_must_have_moved() -> None:
         assert made.watch.doubts[PDU] == doubts
 
 
+@pytest.mark.parametrize(("known_w", "doubts"), [(0.0, 0), (1.0, 8)])
+def test_where_others_were_known_before_it(known_w: float, doubts: int) -> None:
+    made = hall()
+    made.inputs.learnt_w[PDU] = known_w
+    made.watch.last_ns = 0
+    made.guard(60e3, 60e3)
+    assert made.watch.doubts[PDU] == doubts
+
+
 S = (1.0, 19.0, 120.0)
 FALSE = {
     # name: when, what it shows, the least that its racks draw -> doubts
