@@ -67,7 +67,9 @@ class Joint:
         lp.a_matrix_.index_ = np.concatenate(columns).astype(np.int32)
         lp.a_matrix_.value_ = np.ones(len(lp.a_matrix_.index_))
         self.highs = highspy.Highs()
-        self.highs.setOptionValue("output_flag", False)
+        # The number of threads is one for all programmes of a process.
+        for name, value in (("output_flag", False), ("threads", 1)):
+            assert self.highs.setOptionValue(name, value) == highspy.HighsStatus.kOk
         self.highs.passModel(lp)
 
     def most(self, racks: np.ndarray, row: int) -> float:
