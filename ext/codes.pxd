@@ -130,6 +130,12 @@ cdef enum:
     FAULT_CLOCK = 2
 
 cdef enum:
+    DOUBT_FROZEN = 1
+    DOUBT_FALSE = 2
+    DOUBT_SCALE = 4
+    DOUBT_BEFORE = 8
+
+cdef enum:
     EXCURSION_NONE = 0
     EXCURSION_DOWN = 1
     EXCURSION_UP = 2

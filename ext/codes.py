@@ -171,6 +171,18 @@ class Fault(IntEnum):
     FAULT_CLOCK = 2
 
 
+class Doubt(IntEnum):
+    """Bits of why a node's meter is not believed: it is frozen, shows what cannot be, or is wrong in scale.
+
+    BEFORE: something was known by it before a restart, and since then it was not seen to move.
+    """
+
+    DOUBT_FROZEN = 1
+    DOUBT_FALSE = 2
+    DOUBT_SCALE = 4
+    DOUBT_BEFORE = 8
+
+
 class Excursion(IntEnum):
     """Whether a rack's set point is on its way from rest to rest, and in which direction."""
 
@@ -224,6 +236,7 @@ ACT_NONE, ACT_WARN, ACT_NO_RAISE, ACT_HOLD, ACT_DERATE, ACT_SAFE, ACT_SHED, ACT_
     VETO_LEVEL, VETO_STALE, VETO_COOLING, VETO_RISE, VETO_FALL, VETO_NODE, VETO_SAFE, VETO_GRID, VETO_TRIP, VETOES,
 ) = Veto  # fmt: skip
 FAULT_NONE, FAULT_SETPOINT, FAULT_CLOCK = Fault
+DOUBT_FROZEN, DOUBT_FALSE, DOUBT_SCALE, DOUBT_BEFORE = Doubt
 EXCURSION_NONE, EXCURSION_DOWN, EXCURSION_UP = Excursion
 LINEAR, S_CURVE = Shape
 BASE_SLOTS, WINDOW_SLOTS, HORIZONS, FIRMS, LUMPS, LOOKS = Size

@@ -2,8 +2,8 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    DISPATCHED, ENDLESS, ESTOP, GOOD, R_OVERLOAD, STAND, VETO_COOLING, VETO_FALL, VETO_GRID, VETO_LEVEL, VETO_RISE,
-    VETO_STALE)
+    DISPATCHED, DOUBT_BEFORE, ENDLESS, ESTOP, GOOD, R_OVERLOAD, STAND, VETO_COOLING, VETO_FALL, VETO_GRID, VETO_LEVEL,
+    VETO_RISE, VETO_STALE)
 from rampd.ext.warden cimport nodes, trips, veto
 from rampd.ext.witness cimport alive, believe, faulted, good, listen, opened, survey
 

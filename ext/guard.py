@@ -15,6 +15,7 @@ import cython
 if not cython.compiled:
     from rampd.ext.codes import (
         DISPATCHED,
+        DOUBT_BEFORE,
         ENDLESS,
         ESTOP,
         GOOD,
@@ -197,7 +198,7 @@ def wake(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
         watch.tripped[v] = inputs.latched[first + v] & (1 << R_OVERLOAD) != 0
         watch.same_w[v] = ENDLESS
         watch.steady_w[v] = ENDLESS
-        watch.doubts[v] = 8 if inputs.learnt_w[v] > 0.0 else 0
+        watch.doubts[v] = DOUBT_BEFORE if inputs.learnt_w[v] > 0.0 else 0
         watch.learnt_w[v] = inputs.learnt_w[v]
         watch.low_other_w[v] = inputs.learnt_w[v]
         watch.high_other_w[v] = inputs.learnt_w[v]

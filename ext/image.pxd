@@ -450,7 +450,7 @@ cdef struct State:              # the step's own memory
     double *steady_drawn_w      # [nodes] and what its meter showed then
     double *ratio               # [nodes] how many times that moved by what they did, where it was not once
     uint8_t *strange            # [nodes] in so many moves in a row
-    uint8_t *doubts             # [nodes] 1: it is frozen, 2: it cannot be, 4: wrong in scale; 8: not seen to move yet
+    uint8_t *doubts             # [nodes] bits of `codes.Doubt`
     int64_t *told_ns            # [nodes] since when its meter shows that it is above its limit, or is not
     double *told_w              # [nodes] and what it showed then
     int64_t *read_ns            # [nodes] the time of the node's last reading
@@ -510,7 +510,7 @@ cdef struct Watch:              # the guard's own memory
     double *steady_drawn_w      # [nodes] and what its meter showed then
     double *ratio               # [nodes] how many times that moved by what they did, where it was not once
     uint8_t *strange            # [nodes] in so many moves in a row
-    uint8_t *doubts             # [nodes] 1: it is frozen, 2: it cannot be, 4: wrong in scale; 8: not seen to move yet
+    uint8_t *doubts             # [nodes] bits of `codes.Doubt`
     int64_t *until_ns           # [nodes] before this time its meter is doubted
     int64_t *told_ns            # [nodes] since when its meter shows that it is above its limit, or is not
     double *told_w              # [nodes] and what it showed then

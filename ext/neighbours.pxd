@@ -1,7 +1,8 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport ENDLESS, R_NODE_FROZEN, R_NODE_IMPLAUSIBLE, SECOND_NS
+from rampd.ext.codes cimport (
+    DOUBT_BEFORE, DOUBT_FALSE, DOUBT_FROZEN, DOUBT_SCALE, ENDLESS, R_NODE_FROZEN, R_NODE_IMPLAUSIBLE, SECOND_NS)
 from rampd.ext.failsafe cimport fresh
 from rampd.ext.ladder cimport hold
 

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import ENDLESS, R_NODE_FROZEN, R_NODE_IMPLAUSIBLE, SECOND_NS
+    from rampd.ext.codes import (
+        DOUBT_BEFORE,
+        DOUBT_FALSE,
+        DOUBT_FROZEN,
+        DOUBT_SCALE,
+        ENDLESS,
+        R_NODE_FROZEN,
+        R_NODE_IMPLAUSIBLE,
+        SECOND_NS,
+    )
     from rampd.ext.failsafe import fresh
     from rampd.ext.ladder import hold
 if TYPE_CHECKING:
@@ -118,7 +127,7 @@ def notice(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) ->
     drawn_w = inputs.value[slot]
     if not 0.0 <= drawn_w <= 2.0 * limits.rating_w[v]:
         return
-    above = drawn_w > limits.node_w[v] - state.phase_w[v] and state.doubts[v] & 1 == 0
+    above = drawn_w > limits.node_w[v] - state.phase_w[v] and state.doubts[v] & DOUBT_FROZEN == 0
     if above != state.above[v]:
         state.above[v] = above
         state.told_w[v] = drawn_w
@@ -134,8 +143,8 @@ def still(limits: Limits, state: State, v: int, below_least_w: float, below_most
     """
     if state.drawn_w[v] != state.same_w[v]:
         if state.same_w[v] < ENDLESS:
-            state.doubts[v] &= ~8
-        state.doubts[v] &= ~1
+            state.doubts[v] &= ~DOUBT_BEFORE
+        state.doubts[v] &= ~DOUBT_FROZEN
         state.same_w[v] = state.drawn_w[v]
         state.same_least_w[v] = below_least_w
         state.same_most_w[v] = below_most_w
@@ -147,7 +156,7 @@ def still(limits: Limits, state: State, v: int, below_least_w: float, below_most
         if state.same_ns[v] == 0:
             state.same_ns[v] = state.drawn_ns[v]
         elif state.drawn_ns[v] - state.same_ns[v] >= 3 * limits.node_stale_ns[v]:
-            state.doubts[v] |= 1
+            state.doubts[v] |= DOUBT_FROZEN
     return moved_w > 0.1 * limits.pretend_w[v]
 
 
@@ -161,11 +170,11 @@ def possible(limits: Limits, state: State, v: int, below_least_w: float) -> None
     if short_w <= slack_w and -0.1 * limits.node_w[v] <= state.drawn_w[v] <= 2.0 * limits.rating_w[v]:
         state.false_ns[v] = 0
         if state.drawn_w[v] >= 0.95 * below_least_w > 0.1 * limits.node_w[v]:
-            state.doubts[v] &= ~2
+            state.doubts[v] &= ~DOUBT_FALSE
     elif state.false_ns[v] == 0:
         state.false_ns[v] = state.drawn_ns[v]
     elif state.drawn_ns[v] - state.false_ns[v] >= 3 * limits.node_stale_ns[v]:
-        state.doubts[v] |= 2
+        state.doubts[v] |= DOUBT_FALSE
 
 
 def scale(limits: Limits, state: State, v: int, below_least_w: float, below_most_w: float) -> None:
@@ -183,13 +192,13 @@ def scale(limits: Limits, state: State, v: int, below_least_w: float, below_most
         ratio = (state.drawn_w[v] - state.steady_drawn_w[v]) / moved_w
         if 0.7 <= ratio <= 1.5:
             state.strange[v] = 0
-            state.doubts[v] &= ~4
+            state.doubts[v] &= ~DOUBT_SCALE
         elif ratio > 1.6 or 0.3 < ratio < 0.6:
             again = abs(ratio - state.ratio[v]) <= 0.1 * ratio
             state.strange[v] = min(state.strange[v] + 1, 4) if again else 1
             state.ratio[v] = ratio
             if state.strange[v] == 4:
-                state.doubts[v] |= 4
+                state.doubts[v] |= DOUBT_SCALE
     state.steady_w[v] = level_w
     state.steady_drawn_w[v] = state.drawn_w[v]
 
@@ -225,7 +234,7 @@ def compare(limits: Limits, state: State, v: int) -> None:
 def doubted(limits: Limits, state: State, v: int) -> bool:
     """Whether a node's meter is said to be wrong, or was until just now."""
     reasons = state.zone_reasons[limits.site.zones - limits.site.nodes + v]
-    return (reasons >> R_NODE_FROZEN) & 3 != 0
+    return (reasons >> R_NODE_FROZEN | reasons >> R_NODE_IMPLAUSIBLE) & 1 != 0
 
 
 def say(limits: Limits, state: State, v: int, now_ns: int) -> None:
@@ -233,8 +242,8 @@ def say(limits: Limits, state: State, v: int, now_ns: int) -> None:
     if state.doubts[v] == 0 and not doubted(limits, state, v):
         return
     zone = limits.site.zones - limits.site.nodes + v
-    hold(limits, state, zone, R_NODE_FROZEN, state.doubts[v] & 1 != 0, now_ns)
-    hold(limits, state, zone, R_NODE_IMPLAUSIBLE, state.doubts[v] & 6 != 0, now_ns)
+    hold(limits, state, zone, R_NODE_FROZEN, state.doubts[v] & DOUBT_FROZEN != 0, now_ns)
+    hold(limits, state, zone, R_NODE_IMPLAUSIBLE, state.doubts[v] & (DOUBT_FALSE | DOUBT_SCALE) != 0, now_ns)
 
 
 def recall(inputs: Inputs, limits: Limits, state: State) -> None:
@@ -243,7 +252,7 @@ def recall(inputs: Inputs, limits: Limits, state: State) -> None:
         state.same_w[v] = ENDLESS
         state.steady_w[v] = ENDLESS
         # One that froze before it: until it moves it takes nothing back.
-        state.doubts[v] = 8 if inputs.learnt_w[v] > 0.0 else 0
+        state.doubts[v] = DOUBT_BEFORE if inputs.learnt_w[v] > 0.0 else 0
         state.learnt_w[v] = inputs.learnt_w[v]
         state.low_other_w[v] = inputs.learnt_w[v]
         state.high_other_w[v] = inputs.learnt_w[v]

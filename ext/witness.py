@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import AVAILABLE, ENDLESS, GOOD, SECOND_NS
+    from rampd.ext.codes import (
+        AVAILABLE,
+        DOUBT_BEFORE,
+        DOUBT_FALSE,
+        DOUBT_FROZEN,
+        DOUBT_SCALE,
+        ENDLESS,
+        GOOD,
+        SECOND_NS,
+    )
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, Watch
 
@@ -226,7 +235,7 @@ def heed(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> N
     drawn_w = inputs.value[slot]
     if drawn_w < 0.0 or drawn_w > 2.0 * limits.rating_w[v]:
         return
-    above = drawn_w > limits.node_w[v] - watch.phase_w[v] and watch.doubts[v] & 1 == 0
+    above = drawn_w > limits.node_w[v] - watch.phase_w[v] and watch.doubts[v] & DOUBT_FROZEN == 0
     if above != watch.above[v]:
         watch.above[v] = above
         watch.told_w[v] = drawn_w
@@ -243,7 +252,7 @@ def stuck(limits: Limits, watch: Watch, v: int, least_w: float, most_w: float) -
     drawn_w = watch.drawn_w[v]
     if drawn_w != watch.same_w[v]:
         # The first one after a restart has not moved.
-        watch.doubts[v] &= ~1 if watch.same_w[v] == ENDLESS else ~9
+        watch.doubts[v] &= ~DOUBT_FROZEN if watch.same_w[v] == ENDLESS else ~(DOUBT_FROZEN | DOUBT_BEFORE)
         watch.same_w[v] = drawn_w
         watch.same_least_w[v] = least_w
         watch.same_most_w[v] = most_w
@@ -256,7 +265,7 @@ def stuck(limits: Limits, watch: Watch, v: int, least_w: float, most_w: float) -
         if watch.same_ns[v] == 0:
             watch.same_ns[v] = watch.drawn_ns[v]
         elif watch.drawn_ns[v] - watch.same_ns[v] >= 3 * limits.node_stale_ns[v]:
-            watch.doubts[v] |= 1
+            watch.doubts[v] |= DOUBT_FROZEN
     return apart_w > 0.1 * limits.pretend_w[v]
 
 
@@ -272,11 +281,11 @@ def contradict(limits: Limits, watch: Watch, v: int, least_w: float) -> None:
         if watch.false_ns[v] == 0:
             watch.false_ns[v] = watch.drawn_ns[v]
         elif watch.drawn_ns[v] - watch.false_ns[v] >= 3 * limits.node_stale_ns[v]:
-            watch.doubts[v] |= 2
+            watch.doubts[v] |= DOUBT_FALSE
     else:
         watch.false_ns[v] = 0
         if drawn_w >= 0.95 * least_w > 0.1 * limits.node_w[v]:
-            watch.doubts[v] &= ~2
+            watch.doubts[v] &= ~DOUBT_FALSE
 
 
 def gear(limits: Limits, watch: Watch, v: int, least_w: float, most_w: float) -> None:
@@ -293,14 +302,14 @@ def gear(limits: Limits, watch: Watch, v: int, least_w: float, most_w: float) ->
         ratio = (watch.drawn_w[v] - watch.steady_drawn_w[v]) / moved_w
         if 0.7 <= ratio <= 1.5:
             watch.strange[v] = 0
-            watch.doubts[v] &= ~4
+            watch.doubts[v] &= ~DOUBT_SCALE
         elif ratio > 1.6 or 0.3 < ratio < 0.6:
             if abs(ratio - watch.ratio[v]) > 0.1 * ratio:
                 watch.strange[v] = 0
             watch.ratio[v] = ratio
             watch.strange[v] = min(watch.strange[v] + 1, 4)
             if watch.strange[v] == 4:
-                watch.doubts[v] |= 4
+                watch.doubts[v] |= DOUBT_SCALE
     watch.steady_w[v] = stand_w
     watch.steady_drawn_w[v] = watch.drawn_w[v]
 
@@ -343,7 +352,7 @@ def survey(inputs: Inputs, limits: Limits, watch: Watch, fault: bool, now_ns: in
             gauge(inputs, limits, watch, v, now_ns)
         elif oldest_ns >= watch.drawn_ns[v] + SECOND_NS:
             weigh(limits, watch, v, fault, now_ns)
-        if watch.doubts[v] & 7 != 0:
+        if watch.doubts[v] & ~DOUBT_BEFORE != 0:
             watch.until_ns[v] = now_ns + 10 * SECOND_NS
     for back in range(limits.site.nodes - 1):
         v = limits.site.nodes - 1 - back

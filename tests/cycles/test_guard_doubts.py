@@ -84,7 +84,7 @@ def test_after_a_restart_it_must_have_moved() -> None:
         assert made.watch.doubts[PDU] == doubts
 
 
-@pytest.mark.parametrize(("known_w", "doubts"), [(0.0, 0), (1.0, 8)])
+@pytest.mark.parametrize(("known_w", "doubts"), [(0.0, 0), (1.0, codes.DOUBT_BEFORE)])
 def test_where_others_were_known_before_it(known_w: float, doubts: int) -> None:
     made = hall()
     made.inputs.learnt_w[PDU] = known_w
@@ -250,7 +250,7 @@ def go(
         made.guard(*made.watch.last_w[:2])
 
 
-@pytest.mark.parametrize("bit", (1, 2, 4, 8))
+@pytest.mark.parametrize("bit", codes.Doubt)
 def test_while_it_is_doubted_nothing_becomes_less(bit: int) -> None:
     made = hall()
     go(made, 9.0, 170.0)
@@ -266,7 +266,7 @@ def test_while_it_is_doubted_nothing_becomes_less(bit: int) -> None:
     assert made.watch.learnt_w[PDU] == pytest.approx(60e3)
 
 
-@pytest.mark.parametrize("bit", (1, 2, 4))
+@pytest.mark.parametrize("bit", (codes.DOUBT_FROZEN, codes.DOUBT_FALSE, codes.DOUBT_SCALE))
 def test_nor_in_the_ten_seconds_after(bit: int) -> None:
     made = hall()
     go(made, 9.0, 170.0)
@@ -286,9 +286,9 @@ def test_nor_in_the_ten_seconds_after(bit: int) -> None:
 
 def test_what_was_not_seen_to_move_alone_is_no_reason() -> None:
     made = hall()
-    made.watch.doubts[PDU] = 8
+    made.watch.doubts[PDU] = codes.DOUBT_BEFORE
     go(made, 3.0, 120.0)
-    assert (made.watch.doubts[PDU], made.watch.until_ns[PDU]) == (8, 0)
+    assert (made.watch.doubts[PDU], made.watch.until_ns[PDU]) == (codes.DOUBT_BEFORE, 0)
 
 
 def test_it_is_weighed_from_the_time_of_its_end_on() -> None:
@@ -303,15 +303,12 @@ def test_it_is_weighed_from_the_time_of_its_end_on() -> None:
         assert made.watch.learnt_w[PDU] == pytest.approx(learnt_kw * 1e3)
 
 
-FROZEN, SCALE = 1, 4
-
-
 def test_one_that_is_frozen_is_found_and_teaches_nothing() -> None:
     made = hall()
     go(made, 9.0, 259.0, (100.0, 100.0))
     go(made, 9.0, 260.0, (100.0, 100.0))
     go(made, 30.0, 260.0, (20.0, 20.0))
-    assert made.watch.doubts[PDU] == FROZEN
+    assert made.watch.doubts[PDU] == codes.DOUBT_FROZEN
     assert made.watch.learnt_w[PDU] == pytest.approx(60e3)
     assert made.watch.over[PDU] == 0
     go(made, 1.5, 100.0, (20.0, 20.0))
@@ -323,7 +320,7 @@ def test_one_that_is_frozen_is_found_and_teaches_nothing() -> None:
 def test_one_that_shows_kilowatts_is_found() -> None:
     made = hall()
     go(made, 19.0, 0.16, (80.0, 80.0))
-    assert made.watch.doubts[PDU] == 2
+    assert made.watch.doubts[PDU] == codes.DOUBT_FALSE
     go(made, 3.0, 160.0, (80.0, 80.0))
     assert made.watch.doubts[PDU] == 0
 
@@ -334,12 +331,12 @@ def test_one_that_shows_the_double_is_found() -> None:
         go(made, 9.0, 240.0)
         go(made, 9.0, 320.0, (80.0, 80.0))
     go(made, 9.0, 240.0)
-    assert made.watch.doubts[PDU] == SCALE
+    assert made.watch.doubts[PDU] == codes.DOUBT_SCALE
 
 
 def test_in_a_fault_none_is_judged() -> None:
     made = hall(measured=True)
-    for volts, doubts in ((4e3, 0), (8e3, 2)):
+    for volts, doubts in ((4e3, 0), (8e3, codes.DOUBT_FALSE)):
         go(made, 30.0, 0.16, (80.0, 80.0), volts)
         assert made.watch.doubts[PDU] == doubts
 
