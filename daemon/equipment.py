@@ -105,6 +105,7 @@ class Node(Section):
     What a measured node draws beside its racks is not theirs to draw, and where its map has the current of phases,
     the fullest of them draws no more than `rating_a` x `derating`: what the node draws is limited as far below its
     rating in kW as its phases are unequal. A meter that is not read, or shows what cannot be, leaves that as it was.
+    While one phase is not read and another is, that may become more and not less: the one missing may be the fullest.
     """
 
     id: Id

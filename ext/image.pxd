@@ -461,6 +461,7 @@ cdef struct State:              # the step's own memory
     double *learnt_w            # [nodes] what is believed to draw there beside racks
     double *lean_w              # [nodes] what the fullest phase took of its limit in the last reading
     double *phase_w             # [nodes] and what is believed to be
+    double *amps_per_w          # [6 nodes] what each phase drew of a node's power when last read, and the time before
     double *other_w             # [nodes] what draws at a node and below beside racks
     double *taken_w             # [nodes] what of its limit is not for racks: that, and what its fullest phase takes
     uint8_t *above              # [nodes] its last reading is above its limit
@@ -523,6 +524,7 @@ cdef struct Watch:              # the guard's own memory
     double *learnt_w            # [nodes] what is believed to draw there beside racks
     double *lean_w              # [nodes] what the fullest phase took of its limit in the last reading
     double *phase_w             # [nodes] and what is believed to be
+    double *amps_per_w          # [6 nodes] what each phase drew of a node's power when last read, and the time before
     double *other_w             # [nodes] what draws at a node and below beside racks
     double *taken_w             # [nodes] what of its limit is not for racks: that, and what its fullest phase takes
     uint8_t *above              # [nodes] its last reading is above its limit

@@ -296,6 +296,7 @@ class State(ctypes.Structure):
     learnt_w: Doubles
     lean_w: Doubles
     phase_w: Doubles
+    amps_per_w: Doubles
     other_w: Doubles
     taken_w: Doubles
     above: Bytes
@@ -362,6 +363,7 @@ class Watch(ctypes.Structure):
     learnt_w: Doubles
     lean_w: Doubles
     phase_w: Doubles
+    amps_per_w: Doubles
     other_w: Doubles
     taken_w: Doubles
     above: Bytes

@@ -9,8 +9,12 @@ from rampd.ext.ladder cimport hold
 @cython.locals(oldest_ns=int64_t, before=int64_t, slot=int64_t)
 cdef int64_t enclose(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t v,
                      int64_t now_ns) noexcept nogil
+@cython.locals(read_any=bint, slot=int64_t, before=int64_t)
+cdef double currents(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t v,
+                     double drawn_w, int64_t now_ns) noexcept nogil
 @cython.locals(slot=int64_t)
-cdef double lean(const image.Inputs *inputs, const image.Limits *limits, const image.State *state, int64_t v,
+cdef bint partly(const image.Inputs *inputs, const image.Limits *limits, int64_t v, int64_t now_ns) noexcept nogil
+cdef double lean(const image.Inputs *inputs, const image.Limits *limits, image.State *state, int64_t v,
                  double drawn_w, int64_t now_ns) noexcept nogil
 cdef double approach(const image.State *state, double believed_w, double least_w, double most_w,
                      int64_t since_ns) noexcept nogil

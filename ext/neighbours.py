@@ -58,24 +58,53 @@ def enclose(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) -
     return oldest_ns
 
 
+def currents(inputs: Inputs, limits: Limits, state: State, v: int, drawn_w: float, now_ns: int) -> float:
+    """The current of a node's fullest phase, A; nothing where none of them is read.
+
+    One that is not counts as it was last known of the node's power, by two readings, and before that for nothing.
+    """
+    most_a = 0.0
+    read_any = False
+    for k in range(3 * v, 3 * v + 3):
+        slot = limits.amps_slot[k]
+        before = 3 * limits.site.nodes + k
+        if fresh(inputs, slot, limits.node_stale_ns[v], now_ns):
+            read_any = True
+            most_a = max(most_a, max(inputs.value[slot], -inputs.value[slot]))
+            # Below a tenth of its limit that is not told.
+            if drawn_w > 0.1 * limits.node_w[v]:
+                state.amps_per_w[before] = state.amps_per_w[k]
+                state.amps_per_w[k] = max(inputs.value[slot], -inputs.value[slot]) / drawn_w
+        else:
+            most_a = max(most_a, drawn_w * min(state.amps_per_w[k], state.amps_per_w[before]))
+    return most_a if read_any else 0.0
+
+
+def partly(inputs: Inputs, limits: Limits, v: int, now_ns: int) -> bool:
+    """Whether a node's meter has a phase that is not read."""
+    for k in range(3 * v, 3 * v + 3):
+        slot = limits.amps_slot[k]
+        if slot >= 0 and not fresh(inputs, slot, limits.node_stale_ns[v], now_ns):
+            return True
+    return False
+
+
 def lean(inputs: Inputs, limits: Limits, state: State, v: int, drawn_w: float, now_ns: int) -> float:
     """What the fullest phase takes of a node's limit, W: at its own limit the node draws so much less.
 
-    By what it draws now; never the last fifth of the limit. Of little current nothing can be told. Below its limit the
-    phase is held to take all that rises; above it, to take but a third of what falls, as of racks that load all alike.
+    By what it draws now; never the last fifth of the limit. Of little current nothing can be told, -1. Below its limit
+    the phase is held to take all that rises; above it, to take but a third of what falls, as of racks that load all
+    alike. While a phase is not read it takes no less than is believed.
     """
-    most_a = 0.0
-    for k in range(3 * v, 3 * v + 3):
-        slot = limits.amps_slot[k]
-        if fresh(inputs, slot, limits.node_stale_ns[v], now_ns):
-            most_a = max(most_a, max(inputs.value[slot], -inputs.value[slot]))
+    most_a = currents(inputs, limits, state, v, drawn_w, now_ns)
     if limits.node_a[v] <= 0.0 or most_a < 0.1 * limits.node_a[v]:
-        return state.lean_w[v]
+        return -1.0
     spare_a = limits.node_a[v] - most_a
     own_w = drawn_w / most_a
     alike_w = min(3.0 * own_w, limits.node_w[v] / limits.node_a[v])
     bears_w = max(0.2 * limits.node_w[v], drawn_w + min(spare_a * own_w, spare_a * alike_w))
-    return max(0.0, limits.node_w[v] - bears_w)
+    least_w = state.phase_w[v] if partly(inputs, limits, v, now_ns) else 0.0
+    return max(least_w, limits.node_w[v] - bears_w)
 
 
 def approach(state: State, believed_w: float, least_w: float, most_w: float, since_ns: int) -> float:
@@ -107,9 +136,10 @@ def read(inputs: Inputs, limits: Limits, state: State, v: int, now_ns: int) -> N
     if not least_w <= drawn_w <= 2.0 * limits.rating_w[v]:
         return
     lean_w = lean(inputs, limits, state, v, drawn_w, now_ns)
-    before_w = state.lean_w[v]
-    state.phase_w[v] = approach(state, state.phase_w[v], min(lean_w, before_w), max(lean_w, before_w), since_ns)
-    state.lean_w[v] = lean_w
+    if lean_w >= 0.0:
+        before_w = state.lean_w[v]
+        state.phase_w[v] = approach(state, state.phase_w[v], min(lean_w, before_w), max(lean_w, before_w), since_ns)
+        state.lean_w[v] = lean_w
     state.read_ns[v] = inputs.at_ns[slot]
     state.read_w[v] = drawn_w
 

@@ -26,7 +26,11 @@ cdef bint opened(const image.Inputs *inputs, const image.Limits *limits, int64_t
 @cython.locals(oldest_ns=int64_t, slot=int64_t)
 cdef int64_t below(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t v,
                    int64_t now_ns) noexcept nogil
-cdef double fullest(const image.Inputs *inputs, const image.Limits *limits, int64_t v, int64_t now_ns) noexcept nogil
+@cython.locals(heard=int64_t, before=int64_t)
+cdef double fullest(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t v,
+                    double drawn_w, int64_t now_ns) noexcept nogil
+@cython.locals(slot=int64_t)
+cdef bint silent(const image.Inputs *inputs, const image.Limits *limits, int64_t v, int64_t now_ns) noexcept nogil
 @cython.locals(slot=int64_t)
 cdef void gauge(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t v,
                 int64_t now_ns) noexcept nogil

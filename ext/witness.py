@@ -184,20 +184,42 @@ def below(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> 
     return oldest_ns
 
 
-def fullest(inputs: Inputs, limits: Limits, v: int, now_ns: int) -> float:
-    """The current of a node's fullest phase, as far as they can be read; A."""
+def fullest(inputs: Inputs, limits: Limits, watch: Watch, v: int, drawn_w: float, now_ns: int) -> float:
+    """The current of a node's fullest phase, A; none where no phase can be read.
+
+    One that cannot be is held to draw its part of the node's power, the lesser of the last two that were read.
+    """
     most_a = 0.0
+    heard = 0
     for k in range(3 * v, 3 * v + 3):
+        before = 3 * limits.site.nodes + k
         if good(inputs, limits.amps_slot[k], limits.node_stale_ns[v], now_ns):
-            current_a = inputs.value[limits.amps_slot[k]]
-            most_a = max(most_a, max(current_a, -current_a))
-    return most_a
+            heard += 1
+            current_a = max(inputs.value[limits.amps_slot[k]], -inputs.value[limits.amps_slot[k]])
+            # Of little power no part can be told.
+            if drawn_w > 0.1 * limits.node_w[v]:
+                watch.amps_per_w[before] = watch.amps_per_w[k]
+                watch.amps_per_w[k] = current_a / drawn_w
+        else:
+            current_a = drawn_w * min(watch.amps_per_w[k], watch.amps_per_w[before])
+        most_a = max(most_a, current_a)
+    return most_a if heard > 0 else 0.0
+
+
+def silent(inputs: Inputs, limits: Limits, v: int, now_ns: int) -> bool:
+    """Whether a phase of a node, of those that its meter has, cannot be read."""
+    for k in range(3 * v, 3 * v + 3):
+        slot = limits.amps_slot[k]
+        if slot >= 0 and not good(inputs, slot, limits.node_stale_ns[v], now_ns):
+            return True
+    return False
 
 
 def gauge(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> None:
     """Takes a new reading of a node's meter, and what its fullest phase takes of its limit, by two readings in a row.
 
-    One that shows less than nothing, less than its racks, or more than can be is none.
+    One that shows less than nothing, less than its racks, or more than can be is none. While a phase of it cannot be
+    read, that may rise and does not fall.
     """
     slot = limits.draw_slot[v]
     drawn_w = inputs.value[slot]
@@ -207,7 +229,7 @@ def gauge(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> 
     watch.drawn_w[v] = drawn_w
     if drawn_w < max(0.0, watch.least_below_w[v] - 0.1 * limits.node_w[v]) or drawn_w > 2.0 * limits.rating_w[v]:
         return
-    most_a = fullest(inputs, limits, v, now_ns)
+    most_a = fullest(inputs, limits, watch, v, drawn_w, now_ns)
     if most_a >= 0.1 * limits.node_a[v] > 0.0:
         spare_a = limits.node_a[v] - most_a
         own_w = drawn_w / most_a
@@ -215,6 +237,8 @@ def gauge(inputs: Inputs, limits: Limits, watch: Watch, v: int, now_ns: int) -> 
         alike_w = min(3.0 * own_w, limits.node_w[v] / limits.node_a[v])
         bears_w = max(0.2 * limits.node_w[v], drawn_w + min(spare_a * own_w, spare_a * alike_w))
         lean_w = max(0.0, limits.node_w[v] - bears_w)
+        if silent(inputs, limits, v, now_ns):
+            lean_w = max(lean_w, watch.phase_w[v])
         watch.phase_w[v] = max(min(watch.phase_w[v], max(lean_w, watch.lean_w[v])), min(lean_w, watch.lean_w[v]))
         watch.lean_w[v] = lean_w
     watch.read_before_w[v] = watch.read_w[v]

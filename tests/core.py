@@ -257,6 +257,7 @@ class World:
             | dict.fromkeys(["noise_low_w", "noise_high_w", "crest_w"], int(codes.WINDOW_SLOTS))
             | dict.fromkeys(["swing_low_w", "swing_high_w"], int(codes.WINDOW_SLOTS))
             | dict.fromkeys(["most_below_w", "least_below_w"], 2 * site.nodes)
+            | {"amps_per_w": 6 * site.nodes}
             | dict.fromkeys(["window_low_w", "window_high_w"], site.windows * codes.WINDOW_SLOTS)
         )
 

@@ -129,6 +129,51 @@ def test_the_fullest_phase_takes_its_part(phase_a: float, amps: float, kw: float
         assert sum(out.setpoint_w[:2]) == pytest.approx(LIMIT_W - kw * 1e3, rel=2e-3)
 
 
+@dataclass(frozen=True)
+class Phases:
+    """For so long a phase draws so many A for each kW of the node, None: it is not read."""
+
+    seconds: float
+    amps: tuple[float | None, ...]
+
+
+F = Phases
+EVEN, GONE = (2.0, 2.0, 2.0), (None, 2.0, 2.0)
+# A phase may draw 300 A, two for each kW of the limit.
+UNREAD = {
+    # name: phases -> kW that the fullest phase takes of the limit
+    "the fullest": ((F(30.0, (2.5, 2.0, 2.0)), F(60.0, GONE)), 30.0),
+    "another than the fullest": ((F(30.0, (2.5, 2.0, 2.0)), F(60.0, (2.0, None, 2.0))), 30.0),
+    "two": ((F(30.0, (2.5, 2.0, 2.0)), F(60.0, (None, 2.0, None))), 30.0),
+    "all": ((F(30.0, (2.5, 2.0, 2.0)), F(60.0, (None, None, None))), 30.0),
+    "all, after one reading": ((F(10.0, EVEN), F(1.0, (2.5, 2.0, 2.0)), F(60.0, (None, None, None))), 0.0),
+    "one was wild just before": ((F(10.0, EVEN), F(1.0, (9.0, 2.0, 2.0)), F(60.0, GONE)), 0.0),
+    "another becomes the fullest": ((F(30.0, (2.5, 2.0, 2.0)), F(10.0, (None, 3.0, 2.0))), 50.0),
+    "that falls again": ((F(30.0, (2.5, 2.0, 2.0)), F(10.0, (None, 3.0, 2.0)), F(60.0, GONE)), 50.0),
+    "read again, it falls": ((F(30.0, (2.5, 2.0, 2.0)), F(10.0, GONE), F(120.0, EVEN)), 0.0),
+    "never read": ((F(30.0, (None, 2.5, 2.0)),), 30.0),
+    "never read, the others alike": ((F(30.0, GONE),), 0.0),
+}
+
+
+@pytest.mark.parametrize(("phases", "kw"), UNREAD.values(), ids=UNREAD.keys())
+def test_while_a_phase_is_not_read_its_part_does_not_fall(phases: Iterable[Phases], kw: float) -> None:
+    made = hall(phase_a=300.0)
+    made.command(codes.TRACK, 500e3, ramp_s=2.0)
+    for phase in phases:
+        for _ in range(round(phase.seconds)):
+            go(made, [P(0.9, 0.0, None)])
+            drawn_w = sum(made.state.applied_w[i] if made.state.known[i] else 40e3 for i in range(2))
+            made.feed(PDU, drawn_w, *(0.0 if one is None else one * drawn_w / 1e3 for one in phase.amps))
+            for k, one in enumerate(phase.amps):
+                if one is None:
+                    made.put(made.limits.amps_slot[3 * PDU + k], 0.0, quality=codes.SENTINEL)
+            go(made, [P(0.1, 0.0, None)])
+    assert made.state.phase_w[PDU] == pytest.approx(kw * 1e3, abs=100.0)
+    assert made.watch.phase_w[PDU] <= made.state.phase_w[PDU] + 1e-6
+    assert made.vetoes() == {}
+
+
 def test_what_a_fault_switches_off_comes_back() -> None:
     made = hall(measured=True)
     for second in range(60):

@@ -48,6 +48,8 @@ def disturb(random: Random, made: World) -> None:
             quality = random.choice([codes.GOOD] * 12 + list(codes.Quality))
             amps = [random.uniform(0.0, 700.0) for _ in range(3)]
             made.feed(v, wild * (drawn_w[v] + other_w), *amps, quality=quality)
+            if random.random() < 0.2:
+                made.inputs.quality[limits.amps_slot[3 * v + random.randrange(3)]] = codes.SENTINEL
 
 
 @pytest.mark.parametrize("seed", range(30 * SEEDS))
