@@ -18,9 +18,12 @@ MAIN, PDU = 0, 1
 STEP_S = 0.5
 
 
-def hall(rating_a: float = 300.0) -> World:
+def hall(rating_a: float = 300.0, *, others: bool = False) -> World:
     made = world(
-        [Rack(node=PDU), Rack(node=PDU)], [Node(1e6), Node(200e3, MAIN, measured=True, phase_a=rating_a)],
+        [Rack(node=PDU), Rack(node=PDU)],
+        [Node(1e6, measured=True), Node(200e3, MAIN, measured=True, phase_a=rating_a), Node(1e6, MAIN, measured=True)]
+        if others
+        else [Node(1e6), Node(200e3, MAIN, measured=True, phase_a=rating_a)],
         dispatched_up=1e6, dispatched_down=1e6, import_w=2e6, max_w=2e6,
     )  # fmt: skip
     made.limits.rating_w[PDU] = 250e3
@@ -73,6 +76,7 @@ UNREAD = {
     "of three, in any place":           ((P(9.0, 120.0, B200), P(60.0, 120.0, (99.0, None, 99.0))), 20.0),
     "the last":                         ((P(9.0, 120.0, C200), P(60.0, 120.0, (99.0, 99.0, None))), 20.0),
     "two of them":                      ((P(9.0, 120.0, A200), P(60.0, 120.0, (None, None, 100.0))), 20.0),
+    "two, and the third rises":          ((P(9.0, 120.0, A200), P(9.0, 120.0, (None, None, 240.0))), 50.0),
     "another than the fullest":         ((P(9.0, 120.0, A200), P(60.0, 120.0, (100.0, None, 100.0))), 20.0),
     "all of them":                      ((P(9.0, 120.0, A200), P(60.0, 190.0, (None, None, None))), 20.0),
     "all, after one reading":           ((P(0.5, 120.0, A200), P(60.0, 120.0, (None, None, None))), 0.0),
@@ -129,6 +133,26 @@ def test_a_meter_of_two_phases_has_no_third_to_miss() -> None:
 @pytest.mark.parametrize(("kw", "amps_per_kw"), [(20.0, 0.0), (20.001, 3.0)])
 def test_of_a_tenth_of_the_limit_its_part_is_kept(kw: float, amps_per_kw: float) -> None:
     made = hall()
-    go(made, [P(1.0, kw, (3.0 * kw, -2.0 * kw, 0.0), 10.0)])
-    kept = [1e3 * one for one in made.watch.amps_per_w[3 * PDU : 3 * PDU + 3]]
-    assert kept == pytest.approx([amps_per_kw, amps_per_kw * 2.0 / 3.0, 0.0])
+    go(made, [P(3.0, kw, (3.0 * kw, -2.0 * kw, 0.0), 10.0)])
+    kept = [0.0, 0.0, 0.0, amps_per_kw, amps_per_kw * 2.0 / 3.0, 0.0] * 2
+    assert [1e3 * one for one in made.watch.amps_per_w[:12]] == pytest.approx(kept)
+
+
+def test_the_phases_of_other_nodes_are_not_missed() -> None:
+    made = hall(others=True)
+    go(made, [P(9.0, 120.0, A200), P(9.0, 120.0, EVEN)])
+    assert made.watch.phase_w[PDU] == 0.0
+
+
+def test_the_first_slot_of_the_image_may_be_a_phase() -> None:
+    made = hall()
+    made.limits.amps_slot[3 * PDU] = 0
+    made.watch.phase_w[PDU] = made.watch.lean_w[PDU] = 20e3
+    go(made, [P(9.0, 120.0, GONE)])
+    assert made.watch.phase_w[PDU] == pytest.approx(20e3)
+
+
+def test_of_small_currents_none_is_read() -> None:
+    made = hall(3.0)
+    go(made, [P(9.0, 40.0, (None, None, None), 10.0)])
+    assert made.watch.phase_w[PDU] == 0.0
