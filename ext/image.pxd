@@ -278,6 +278,7 @@ cdef struct State:              # the step's own memory
     double wakes_w              # the least of those that are off and may come back, the largest of them
     double rise_w               # what the set points may still rise and fall in this second
     double fall_w
+    double give_w               # what racks may give way by now, that others below their node or on their loop rise
     double pace_w               # how far the reference moves in a tick now
     double heading_w            # and where to: its goal, or what a return or a lost meter leaves of it
     double disturbance_w        # meter minus model: what the racks do not explain

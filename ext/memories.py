@@ -113,6 +113,7 @@ class State(ctypes.Structure):
     wakes_w: float
     rise_w: float
     fall_w: float
+    give_w: float
     pace_w: float
     heading_w: float
     disturbance_w: float

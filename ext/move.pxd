@@ -15,7 +15,11 @@ cdef void refill(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(rises=bint)
 cdef double afford(const image.Limits *limits, image.State *state, int64_t i, double share_w, bint safe) noexcept nogil
 cdef double drawn(const image.Limits *limits, const image.State *state, int64_t i, double setpoint_w) noexcept nogil
-@cython.locals(stepped=bint, short=bint, rises_short=bint)
+@cython.locals(loop=int64_t, i=int64_t)
+cdef void load_loops(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(v=int64_t, loop=int64_t)
+cdef double too_much(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
+@cython.locals(stepped=bint, short=bint, rises_short=bint, gives=bint)
 cdef double in_step(const image.Limits *limits, const image.State *state, int64_t i, double share_w) noexcept nogil
 @cython.locals(barred=bint)
 cdef double in_hand(const image.Inputs *inputs, const image.Limits *limits, image.State *state,

@@ -54,6 +54,7 @@ def refill(limits: Limits, state: State) -> None:
     dt_s = site.period_ns * 1e-9
     state.rise_w = min(state.rise_w + 1.2 * up * dt_s, most(limits, state, True))
     state.fall_w = min(state.fall_w + 1.2 * site.dispatched_down * dt_s, most(limits, state, False))
+    state.give_w = min(state.give_w + 1.2 * up * dt_s, max(0.002 * site.max_w, 0.4 * site.grain_w))
 
 
 def afford(limits: Limits, state: State, i: int, share_w: float, safe: bool) -> float:
@@ -88,11 +89,31 @@ def drawn(limits: Limits, state: State, i: int, setpoint_w: float) -> float:
     return min(setpoint_w, max(state.demand_w[i], min(setpoint_w, limits.min_w[i])))
 
 
+def load_loops(limits: Limits, state: State) -> None:
+    """Sets `loop_load_w` to what the racks of each loop take of their set points."""
+    for loop in range(limits.site.loops):
+        state.loop_load_w[loop] = 0.0
+    for i in range(limits.site.racks):
+        state.loop_load_w[limits.loop[i]] += drawn(limits, state, i, state.applied_w[i])
+
+
+def too_much(limits: Limits, state: State, i: int) -> float:
+    """By how much the loop of a rack, or a node above it, is given more than it carries; W."""
+    loop = limits.loop[i]
+    over_w = max(0.0, state.loop_load_w[loop] - state.loop_cap_w[loop])
+    v = limits.node[i]
+    while v >= 0:
+        over_w = max(over_w, state.worst_w[v] - (limits.node_w[v] - state.taken_w[v]))
+        v = limits.node_parent[v]
+    return over_w
+
+
 def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
     """A share, or as much of the way there as the sum needs: what is dealt out anew falls here as it rises elsewhere.
 
     Falling is quick and rising has its envelope: who fell first and rose later would not be where it was told. So one
-    rises a little ahead, and the others fall as far as that. Full nodes and loops, caps and slow racks do not wait.
+    rises a little ahead, and the others fall as far as that. Full nodes, caps and slow racks do not wait; where loops
+    bind, one falls at once by what is too much, and gives way for others no faster than these may rise.
     Where the import limit leaves no room to rise ahead, the others fall ahead instead, by a whole step.
     """
     site = limits.site
@@ -104,14 +125,17 @@ def in_step(limits: Limits, state: State, i: int, share_w: float) -> float:
     if short:
         low_w = min(low_w, state.room_w - max(slack_w, site.jump_w))
         slack_w = max(0.0, state.room_w - state.total_w)
+    gives = way_w < 0.0 and state.bound_why[i] in (WHY_NODE, WHY_COOLING)
     if way_w < 0.0:
-        if state.hi_w[i] < now_w or state.bound_why[i] in (WHY_NODE, WHY_COOLING):
+        if state.hi_w[i] < now_w or (gives and not state.tight):
             return share_w
         # What was told to rise counts once it has; what is told beyond the slack is too much in any case.
         model_w = state.model_w * ((1.0 + limits.site.loss_ratio) / state.through)
         room_w = max(0.0, max(state.stand_w - slack_w, min(state.stand_w, model_w)) - low_w)
     else:
         room_w = max(0.0, state.total_w + slack_w - state.stand_w)
+    if gives:
+        room_w = max(room_w, state.give_w, too_much(limits, state, i))
     if state.slow_count:
         # One that bridged comes back before the sum shows it.
         room_w = max(room_w, abs(state.back_w[i] - state.applied_w[i]))
@@ -261,8 +285,12 @@ def take_turn(inputs: Inputs, limits: Limits, state: State, i: int, turn: bool, 
     if share_w > state.applied_w[i]:
         share_w = fit(inputs, limits, state, i, share_w)
     state.asked_w[i] = afford(limits, state, i, share_w, safe)
+    moved_w = drawn(limits, state, i, state.asked_w[i]) - drawn(limits, state, i, state.applied_w[i])
+    if state.tight and moved_w < 0.0:
+        state.loop_load_w[limits.loop[i]] += moved_w
+        state.give_w -= min(state.give_w, -moved_w)
     if not state.slow[i]:
-        state.stand_w += drawn(limits, state, i, state.asked_w[i]) - drawn(limits, state, i, state.applied_w[i])
+        state.stand_w += moved_w
 
 
 def move(inputs: Inputs, limits: Limits, state: State) -> int:
@@ -274,6 +302,8 @@ def move(inputs: Inputs, limits: Limits, state: State) -> int:
     phases = limits.site.phases
     refill(limits, state)
     state.left_w = 0.0
+    if state.tight:
+        load_loops(limits, state)
     for i in range(limits.site.racks):
         state.asked_w[i] = state.applied_w[i]
     begun = state.taken_tick == state.tick and state.slow_count > 0

@@ -1,0 +1,59 @@
+"""Nodes and loops bind: racks that give way for others below their node or on their loop, in closed loop.
+
+Racks are given as (PDU, loop, tier).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rampd.daemon import sitecheck
+from rampd.daemon.closed import ClosedLoop
+from rampd.daemon.config import Config
+from rampd.daemon.equipment import Rack
+from rampd.ext import codes
+
+BENCH: Final = Path(__file__).resolve().parents[2] / "examples/bench-12/site.toml"
+MOST_MW: Final = 1.7
+RACK: Final = {
+    "kind": "gpu", "min_kw": 40.0, "max_kw": 132.0, "quantum_kw": 0.0, "up_kw_per_s": 330.0, "down_kw_per_s": 330.0,
+    "dead_up_s": 0.2, "dead_down_s": 0.2, "fallback_kw": None,
+}  # fmt: skip
+
+
+def hall(racks: str, pdus_kw: tuple[float, float], loops: int) -> Config:
+    """The bench of twelve with these racks on this tree, whose PDUs carry so much."""
+    config = sitecheck.load(BENCH)
+    made = []
+    for rack, text in zip(config.racks, racks.split(), strict=True):
+        place = {"node": f"pdu-00{text[0]}", "loop": f"loop-{text[1]}", "tier": int(text[2])}
+        made.append(Rack.model_validate(rack.model_dump() | RACK | place))
+    carries_kw = {"pdu-001": pdus_kw[0], "pdu-002": pdus_kw[1]}
+    nodes = [
+        node.model_copy(update={"rating_kw": carries_kw.get(node.id, 2400.0) / node.derating}) for node in config.nodes
+    ]
+    cooled = [
+        config.loops[0].model_copy(update={"id": f"loop-{k}", "address": f"127.22.0.{1 + k}:1502", "min_flow_lpm": 5.0})
+        for k in range(loops)
+    ]
+    site = config.site.model_copy(update={"max_mw": MOST_MW, "import_limit_mw": 1.9, "default_mw": MOST_MW})
+    return config.model_copy(update={"site": site, "racks": tuple(made), "nodes": tuple(nodes), "loops": tuple(cooled)})
+
+
+def test_what_makes_room_for_others_falls_no_faster_than_they_rise() -> None:
+    """More flow on a loop: others give way for the racks on it, which rise slowly in the normal envelope."""
+    loop = ClosedLoop(hall("103 101 212 212 213 102 111 213 201 111 112 103", (520.7, 571.1), 2))
+    for cooling, pumps in zip(loop.fleet.loops, (0.2278, 0.1541), strict=True):
+        cooling.pumps = pumps
+    loop.run(12.0)
+    loop.command(MOST_MW * 1e6, lease_s=900.0, envelope=codes.NORMAL)
+    loop.run(75.0)
+    stood_w, since = np.mean(loop.poi_w[-100:]), len(loop.poi_w)
+    loop.fleet.loops[1].pumps *= 1.3
+    loop.run(40.0)
+    assert np.mean(loop.poi_w[-100:]) > stood_w
+    assert np.convolve(loop.poi_w[since:], np.ones(10) / 10, "valid").min() > stood_w - 0.02 * MOST_MW * 1e6
+    assert loop.vetoes() == 0
