@@ -286,6 +286,7 @@ def keep_free(limits: Limits, state: State) -> None:
             state.flow_w[parent] += state.flow_w[v]
             state.used_w[parent] += state.used_w[v]
         room_w = limits.node_w[v] - state.taken_w[v] - state.reserve_w[v] - state.used_w[v]
-        state.late_w[v] = min(state.flow_w[v], max(0.0, room_w))
+        # Where loops bind it bars raises (see `fit`), not shares: who makes room would take it back on the way.
+        state.late_w[v] = 0.0 if state.tight else min(state.flow_w[v], max(0.0, room_w))
     for v in range(limits.site.nodes):
         state.reserve_w[v] += state.late_w[v]

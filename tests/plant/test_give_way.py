@@ -1,14 +1,16 @@
 """Nodes and loops bind: racks that give way for others below their node or on their loop, in closed loop.
 
-Racks are given as (PDU, loop, tier).
+Racks are given as (PDU, loop, tier), an S: with steps at 0, 50 and 109 kW.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pytest
 
 from rampd.daemon import sitecheck
 from rampd.daemon.closed import ClosedLoop
@@ -22,6 +24,7 @@ RACK: Final = {
     "kind": "gpu", "min_kw": 40.0, "max_kw": 132.0, "quantum_kw": 0.0, "up_kw_per_s": 330.0, "down_kw_per_s": 330.0,
     "dead_up_s": 0.2, "dead_down_s": 0.2, "fallback_kw": None,
 }  # fmt: skip
+STEPS: Final = {"min_kw": 0.0, "max_kw": 109.0, "levels_kw": (0.0, 50.0, 109.0)}
 
 
 def hall(racks: str, pdus_kw: tuple[float, float], loops: int) -> Config:
@@ -30,7 +33,7 @@ def hall(racks: str, pdus_kw: tuple[float, float], loops: int) -> Config:
     made = []
     for rack, text in zip(config.racks, racks.split(), strict=True):
         place = {"node": f"pdu-00{text[0]}", "loop": f"loop-{text[1]}", "tier": int(text[2])}
-        made.append(Rack.model_validate(rack.model_dump() | RACK | place))
+        made.append(Rack.model_validate(rack.model_dump() | RACK | place | (STEPS if "S" in text else {})))
     carries_kw = {"pdu-001": pdus_kw[0], "pdu-002": pdus_kw[1]}
     nodes = [
         node.model_copy(update={"rating_kw": carries_kw.get(node.id, 2400.0) / node.derating}) for node in config.nodes
@@ -56,4 +59,31 @@ def test_what_makes_room_for_others_falls_no_faster_than_they_rise() -> None:
     loop.run(40.0)
     assert np.mean(loop.poi_w[-100:]) > stood_w
     assert np.convolve(loop.poi_w[since:], np.ones(10) / 10, "valid").min() > stood_w - 0.02 * MOST_MW * 1e6
+    assert loop.vetoes() == 0
+
+
+STEPPED: Final = {
+    # racks, what the PDUs carry in kW, the share of the loops' pumps that work
+    "two below the PDU that is left": ("222S 211S 113 102 113S 201 201S 102 113S 213 102S 103", (464.2, 420.5),
+                                       (0.1935, 0.2584, 0.1965)),
+    "three on the last loop":         ("122S 123S 223S 202S 102 221 111 122S 223 201 112S 113S", (490.1, 385.8),
+                                       (0.2399, 0.196, 0.2207)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", STEPPED.values(), ids=STEPPED.keys())
+def test_what_is_still_to_fall_turns_nobody_back(row: tuple[str, tuple[float, float], tuple[float, ...]]) -> None:
+    """Room for a step is made by one that moves freely: on its way there it is no reason to give the step up again."""
+    racks, pdus_kw, pumps = row
+    loop = ClosedLoop(hall(racks, pdus_kw, 3))
+    for cooling, part in zip(loop.fleet.loops, pumps, strict=True):
+        cooling.pumps = part
+    loop.run(12.0)
+    loop.command(MOST_MW * 1e6, lease_s=900.0)
+    loop.run(40.0)
+    given_w = [loop.setpoint_w]
+    for _ in range(600):
+        loop.run(loop.dt_s)
+        given_w.append(loop.setpoint_w)
+    assert sum(np.abs(after - before).sum() for before, after in pairwise(given_w)) < 0.02 * MOST_MW * 1e6
     assert loop.vetoes() == 0
