@@ -61,7 +61,7 @@ def usual(limits: Limits, state: State) -> None:
 
 
 def apart(inputs: Inputs, limits: Limits, state: State) -> int:
-    """Lists the racks that need a look of their own: not as usual, above their set point, or below their least.
+    """Lists the racks that need a look of their own: not as usual, above their set point or their least, or on the way.
 
     Returns how many, in their order.
     """
@@ -70,11 +70,12 @@ def apart(inputs: Inputs, limits: Limits, state: State) -> int:
     as_usual = state.usual
     applied_w = state.applied_w
     lo_w = state.lo_w
+    pending_w = state.pending_w
     odd = state.odd
     count = 0
     for i in range(limits.site.racks):
         odd[count] = i
-        count += (as_usual[i] == 0) | (max(lo_w[i], value[slot[i]]) > applied_w[i])
+        count += (as_usual[i] == 0) | (max(max(lo_w[i], pending_w[i]), value[slot[i]]) > applied_w[i])
     return count
 
 
@@ -177,6 +178,10 @@ def look(inputs: Inputs, limits: Limits, state: State, i: int) -> None:
                     back_w = min(max(0.0, late_w + state.ahead_w[i] - drawn_w), late_w)
                 state.used_w[v] += back_w
                 state.flow_w[v] += late_w - back_w
+    if state.tick < state.pending_tick[i]:
+        draws_w = max(draws_w, state.pending_w[i])
+    else:
+        state.pending_w[i] = 0.0
     state.reserve_w[v] += reserve_w
     state.worst_w[v] += draws_w - applied_w
 

@@ -24,6 +24,8 @@ cdef inline double due(const image.Limits *limits, const image.State *state, int
 cdef void acting(const image.Limits *limits, image.State *state, int64_t first, int64_t end) noexcept nogil
 @cython.locals(farther=bint, age=int64_t)
 cdef void turn(image.State *state, int64_t i) noexcept nogil
+@cython.locals(on_its_way=bint)
+cdef void pend(const image.Limits *limits, image.State *state, int64_t i, double before_w) noexcept nogil
 @cython.locals(up=int64_t, down=int64_t)
 cdef double arriving(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 @cython.locals(late=int64_t, acts=bint)

@@ -131,6 +131,17 @@ def turn(state: State, i: int) -> None:
         state.edge_tick[i] = state.tick
 
 
+def pend(limits: Limits, state: State, i: int, before_w: float) -> None:
+    """Remembers from where a rack was lowered that had not arrived there: it rises there until its fall acts.
+
+    A second more for its readings to show it. The highest counts; while it wanders below that it is not kept longer.
+    """
+    on_its_way = state.applied_w[i] < before_w and state.cap_w[i] < before_w
+    if on_its_way and (before_w >= state.pending_w[i] or state.tick >= state.pending_tick[i]):
+        state.pending_w[i] = before_w
+        state.pending_tick[i] = state.tick + state.dead_down[i] + 1_000_000_000 // limits.site.period_ns
+
+
 def arriving(limits: Limits, state: State, i: int) -> float:
     """What a slow rack will draw `bridge_ticks` from now, by the set points that it was given."""
     cap_w = state.cap_w[i]

@@ -309,6 +309,8 @@ cdef struct State:              # the step's own memory
     double *cap_w               # [racks] the cap as it must be acting now
     double *edge_w              # [racks] where it was sent last in the direction that it answers quicker to
     int64_t *edge_tick          # [racks] and when; before the first tick: never
+    double *pending_w           # [racks] the set point that one was lowered from on its way up; 0: none
+    int64_t *pending_tick       # [racks] until when it may still go there
     double *acts_w              # [racks] the set point that acts now
     double *power_w             # [racks] model power
     double *demand_w

@@ -155,6 +155,8 @@ cdef size_t lay_state(State *x, char *base, const Site *site) noexcept:
     x.applied_w = <double *>take(base, &o, racks)
     x.cap_w = <double *>take(base, &o, racks)
     x.edge_tick = <int64_t *>take(base, &o, racks)
+    x.pending_w = <double *>take(base, &o, racks)
+    x.pending_tick = <int64_t *>take(base, &o, racks)
     x.acts_w = <double *>take(base, &o, racks)
     x.power_w = <double *>take(base, &o, racks)
     x.demand_w = <double *>take(base, &o, racks)

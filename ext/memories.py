@@ -144,6 +144,8 @@ class State(ctypes.Structure):
     cap_w: Doubles
     edge_w: Doubles
     edge_tick: Longs
+    pending_w: Doubles
+    pending_tick: Longs
     acts_w: Doubles
     power_w: Doubles
     demand_w: Doubles

@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.ballast cimport watch
-from rampd.ext.bridge cimport acting, arriving, look_back, turn
+from rampd.ext.bridge cimport acting, arriving, look_back, pend, turn
 from rampd.ext.codes cimport AVAILABLE, SECOND_NS
 from rampd.ext.crash cimport age, heed
 from rampd.ext.identify cimport longest, moved, take, weigh

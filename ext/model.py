@@ -14,7 +14,7 @@ import cython
 
 if not cython.compiled:
     from rampd.ext.ballast import watch
-    from rampd.ext.bridge import acting, arriving, look_back, turn
+    from rampd.ext.bridge import acting, arriving, look_back, pend, turn
     from rampd.ext.codes import AVAILABLE, SECOND_NS
     from rampd.ext.crash import age, heed
     from rampd.ext.identify import longest, moved, take, weigh
@@ -291,6 +291,7 @@ def record(limits: Limits, state: State) -> None:
     for i in range(racks):
         if applied_w[i] != past_w[before + i] and state.known[i] and state.tick > 1:
             moved(limits, state, i, past_w[before + i])
+            pend(limits, state, i, past_w[before + i])
             state.lately_w[i] = min(state.lately_w[i], applied_w[i])
             if (applied_w[i] < past_w[before + i]) == (state.dead_down[i] < state.dead_up[i]):
                 turn(state, i)

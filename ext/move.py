@@ -241,7 +241,7 @@ def fit(inputs: Inputs, limits: Limits, state: State, i: int, share_w: float) ->
     if broken(limits, state, i):
         return applied_w
     # Up to what it draws it counts already.
-    stands_w = max(applied_w, min(inputs.value[limits.power_slot[i]], limits.max_w[i]))
+    stands_w = max(applied_w, min(inputs.value[limits.power_slot[i]], limits.max_w[i]), state.pending_w[i])
     fits_w = share_w
     v = limits.node[i]
     while v >= 0:

@@ -212,7 +212,8 @@ class World:
         site = self.limits.site
         vertices = site.nodes + site.loops + 1
         racks = [
-            "asked_w", "applied_w", "cap_w", "edge_w", "edge_tick", "acts_w", "power_w", "demand_w", "lo_w", "hi_w",
+            "asked_w", "applied_w", "cap_w", "edge_w", "edge_tick", "pending_w", "pending_tick",
+            "acts_w", "power_w", "demand_w", "lo_w", "hi_w",
             "share_w", "head_w", "floor_w", "reach_w", "ahead_w", "back_w", "end_w", "near_w", "far_w", "low_w",
             "held_w", "lately_w", "held_ns", "bound_ns", "slack_ns", "swings", "odd",
             "news", "next_w", "free_ns", "worn_ns", "seen_ns", "seen_w", "rising", "known", "ours", "fresh", "stale",

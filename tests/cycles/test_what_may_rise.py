@@ -261,3 +261,33 @@ def test_a_rack_comes_back_from_off(row: tuple[float, float, bool], quantum_w: f
         assert sum(stands) == pytest.approx(target_kw, abs=2.1)
     assert most_kw <= target_kw + 2.1
     assert made.vetoes() == {}
+
+
+def test_who_is_lowered_on_the_way_up_keeps_the_room_that_it_still_rises_into() -> None:
+    """The loop of a protected rack cools while a slow one below the same node has not begun to rise yet."""
+    slow = Rack(node=1, tier=1, dead_up_s=4.0, dead_down_s=2.0, slow=True)
+    made = world(
+        [slow, Rack(node=1, loop=1)], [Node(1e6), Node(130e3, 0)], [Cooling(), Cooling()], max_w=200e3, import_w=300e3,
+        default_w=60e3,
+    )  # fmt: skip
+    told_w = [[30e3] * 80, [30e3] * 80]
+    most_w = 0.0
+    for t in range(round(25 / 0.05)):
+        made.cool(0)
+        # Ten seconds later its racks may rise again.
+        made.cool(1, supply_c=39.0 if t < 100 else 32.0)
+        if t == 240:
+            made.command(codes.TRACK, 200e3)
+        # A fall passes a rise that has not arrived yet.
+        power_w = [min(told_w[0][-40], told_w[0][-80]), told_w[1][-1]]
+        for i in (0, 1):
+            made.rack(i, power_w[i], told_w[i][-1])
+        made.meter(sum(power_w))
+        made.tick()
+        for i in (0, 1):
+            told_w[i].append(made.state.applied_w[i])
+        most_w = max(most_w, sum(power_w))
+    assert max(told_w[0]) > 90e3
+    assert [told_w[i][-1] for i in (0, 1)] == pytest.approx([30e3, 100e3])
+    assert most_w <= 130e3 * 1.001
+    assert made.vetoes() == {}
