@@ -1,4 +1,4 @@
-"""What step and guard remember from tick to tick: the structs of `rampd.ext.image`, the same memory."""
+"""What step and guard remember from tick to tick: the structs of memories.pxd, the same memory."""
 
 from __future__ import annotations
 

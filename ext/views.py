@@ -1,4 +1,4 @@
-"""The structs of `rampd.ext.image`, the same memory. Arrays are C pointers: every index is from the composition."""
+"""The structs of image.pxd, the same memory. Arrays are C pointers: every index is from the composition."""
 
 from __future__ import annotations
 

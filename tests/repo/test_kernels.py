@@ -26,10 +26,11 @@ PYTHON = re.compile(r"\b(__Pyx_)?Py(Object|Err|Number|Float|Long|List|Dict|Tuple
 
 
 def structs() -> dict[str, list[tuple[str, str]]]:
-    """Fields of every struct of image.pxd, in order, with the names of `views`' types."""
+    """Fields of every struct of image.pxd and memories.pxd, in order, with the names of `views`' types."""
     found: dict[str, list[tuple[str, str]]] = {}
     fields: list[tuple[str, str]] = []
-    for line in (EXT / "image.pxd").read_text(encoding="utf-8").splitlines():
+    text = "\n".join((EXT / name).read_text(encoding="utf-8") for name in ("image.pxd", "memories.pxd"))
+    for line in text.splitlines():
         code = line.split("#")[0].rstrip()
         if start := re.match(r"cdef struct (\w+):", code):
             fields = found.setdefault(start[1], [])
