@@ -31,7 +31,8 @@ from rich.live import Live
 
 from rampd.daemon import chart, client, halls, judge, sitecheck
 from rampd.daemon.config import Config
-from rampd.daemon.mqtt import connect
+from rampd.daemon.heed import cancels, heed
+from rampd.daemon.mqtt import connect, publish
 
 SHORTEST_S: Final = 60.0
 BASELINE_S: Final = 5.0
@@ -161,13 +162,16 @@ class Dispatch:
         meter = next(m for m in self.config.meters if m.id == self.config.site.meter)
         host, _, port = meter.address.partition(":")
         modbus = AsyncModbusTcpClient(host, port=int(port), timeout=1.0, retries=0)
-        if not await modbus.connect():
-            raise DemoError(f"the simulated meter at {meter.address} does not answer")
+        before = cancels()
         try:
+            if not await modbus.connect():
+                raise DemoError(f"the simulated meter at {meter.address} does not answer")
+            heed(before)
             due_s = time.monotonic()
             while True:
                 answer = await modbus.read_holding_registers(JANITZA_POWER, count=2, device_id=meter.unit)
                 watts = float(modbus.convert_from_registers(answer.registers, modbus.DATATYPE.FLOAT32))  # type: ignore[arg-type]
+                heed(before)
                 self.samples.append((time.monotonic(), watts))
                 due_s = max(due_s + READ_S, time.monotonic())
                 await asyncio.sleep(due_s - time.monotonic())
@@ -198,7 +202,7 @@ class Dispatch:
         self.say(f"command   {percent:g} % in 5 s")
         command = client.envelope("demo") | {"percent": percent, "ramp_s": 5.0}
         begun_s = time.monotonic()
-        await bus.publish(f"{root}/cmd/setpoint", json.dumps(command), qos=1)
+        await publish(bus, f"{root}/cmd/setpoint", json.dumps(command), qos=1)
         await asyncio.sleep(seconds)
         found = judge.score(self.samples, begun_s, from_w, target_w)
         settled = "did not settle" if found.t_s is None else f"settled in {found.t_s:.1f} s"
@@ -306,7 +310,9 @@ async def _dispatch(
     config = dispatch.config
     root = f"{config.mqtt.prefix}/{config.site.id}"
     async with connect(config.mqtt, name=f"rampd-demo-{os.getpid()}") as (bus, _):
+        before = cancels()
         await bus.subscribe([(f"{root}/state", 1), (f"{root}/ack/#", 1)])
+        heed(before)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(dispatch.read_meter()),

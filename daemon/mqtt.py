@@ -33,6 +33,7 @@ from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
 from rampd.daemon.config import Mqtt
 from rampd.daemon.events import Events
+from rampd.daemon.heed import cancels, heed
 from rampd.daemon.messages import ID, LARGEST, stamp
 from rampd.daemon.show import Show
 from rampd.ext import views
@@ -89,6 +90,7 @@ async def connect(
 ) -> AsyncIterator[tuple[aiomqtt.Client, bool]]:
     """A client and whether it speaks MQTT 5: 5 where the broker has it, else 3.1.1."""
     versions = {"5": [5], "3.1.1": [4], "auto": [5, 4]}[mqtt.version]
+    before = cancels()
     for version in versions:
         client = aiomqtt.Client(
             mqtt.host, mqtt.port, identifier=name, username=mqtt.username, password=secret(mqtt.password_file),
@@ -110,6 +112,7 @@ async def connect(
         # A loss that no work of the session waits for would be an error that nobody retrieved. It has no public name.
         client._disconnected.add_done_callback(_retrieved)
         try:
+            heed(before)
             yield client, version == 5
         finally:
             # A stop must not become a broker's error on the way out.
@@ -122,16 +125,10 @@ async def publish(
     client: aiomqtt.Client, topic: str, payload: str | bytes, *, qos: int = 0, retain: bool = False,
     properties: Properties | None = None,
 ) -> None:  # fmt: skip
-    """Publishes, and ends a task that was cancelled meanwhile.
-
-    Until Python 3.12 `asyncio.wait_for`, in aiomqtt, loses a cancellation that comes together with what it waits for.
-    What was cancelled before stays counted in a task whose TaskGroup failed: it is no reason to end the next session.
-    """
-    task = asyncio.current_task()
-    before = 0 if task is None else task.cancelling()
+    """Publishes, and ends a task that was cancelled meanwhile."""
+    before = cancels()
     await client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
+    heed(before)
 
 
 @dataclass(slots=True)
@@ -267,6 +264,7 @@ class Bus:
         self._denied = {topic: until_s for topic, until_s in self._denied.items() if until_s > now_s}
 
     async def _serve(self, client: aiomqtt.Client) -> None:
+        before = cancels()
         topics = [(f"{self.root}/cmd/#", 1), (f"{self.root}/ask/why", 1), (f"{self.root}/selftest/{self.session}", 0)]
         if self._modern:
             # Else the broker hides from a standing subscription that a command was retained.
@@ -274,6 +272,7 @@ class Bus:
             granted = await client.subscribe(options)
         else:
             granted = await client.subscribe(topics)
+        heed(before)
         if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
             raise BrokerError(f"the broker refused the subscription to {self.root}/cmd/#")
         await publish(client, f"{self.root}/status", self._status("online"), qos=1, retain=True)
