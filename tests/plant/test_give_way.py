@@ -16,10 +16,12 @@ from rampd.daemon import sitecheck
 from rampd.daemon.closed import ClosedLoop
 from rampd.daemon.config import Config
 from rampd.daemon.equipment import Rack
-from rampd.ext import codes
+from rampd.ext import codes, views
 
 BENCH: Final = Path(__file__).resolve().parents[2] / "examples/bench-12/site.toml"
 MOST_MW: Final = 1.7
+# Of what a loop is designed for, all its chillers together.
+MOST_HEAT: Final = 1.2
 RACK: Final = {
     "kind": "gpu", "min_kw": 40.0, "max_kw": 132.0, "quantum_kw": 0.0, "up_kw_per_s": 330.0, "down_kw_per_s": 330.0,
     "dead_up_s": 0.2, "dead_down_s": 0.2, "fallback_kw": None,
@@ -82,8 +84,34 @@ def test_what_is_still_to_fall_turns_nobody_back(row: tuple[str, tuple[float, fl
     loop.command(MOST_MW * 1e6, lease_s=900.0)
     loop.run(40.0)
     given_w = [loop.setpoint_w]
-    for _ in range(600):
+    for _ in range(500):
         loop.run(loop.dt_s)
         given_w.append(loop.setpoint_w)
     assert sum(np.abs(after - before).sum() for before, after in pairwise(given_w)) < 0.02 * MOST_MW * 1e6
+    assert loop.vetoes() == 0
+
+
+def test_a_loop_that_others_make_room_for_rests_at_what_its_chillers_take() -> None:
+    """Half of them fail: it is filled until its water is warm, derated, and rests where it would without exchanges."""
+    loop = ClosedLoop(hall("121 211 211 212 122 111 102 111 221 221 111 111", (570.0, 529.0), 3))
+    for cooling, part in zip(loop.fleet.loops, (0.243, 0.173, 1.0), strict=True):
+        cooling.pumps = part
+    loop.run(12.0)
+    loop.command(MOST_MW * 1e6, lease_s=3000.0)
+    loop.run(120.0)
+    assert views.state(loop.memory).exchanged
+    before_w = np.bincount(loop.fleet.loop_of, loop.fleet.power_w)
+    warm = loop.fleet.loops[2]
+    warm.chillers = 0.491
+    removes_w = warm.chillers * MOST_HEAT * warm.spec.heat_w
+    assert before_w[2] > 1.25 * removes_w
+    supply_c = []
+    for _ in range(500):
+        loop.run(1.0)
+        supply_c.append(warm.supply_c)
+    after_w = np.bincount(loop.fleet.loop_of, loop.fleet.power_w)
+    assert after_w[2] == pytest.approx(removes_w, rel=0.005)
+    assert after_w[0] >= 0.99 * before_w[0]
+    assert after_w[1] >= 0.99 * before_w[1]
+    assert loop.config.loops[2].derate_c < max(supply_c) < supply_c[-1] + 0.1
     assert loop.vetoes() == 0
