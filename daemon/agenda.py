@@ -79,13 +79,18 @@ class Agenda:
         """What held before a restart is over: the interval that is now raises nothing."""
         self._before = ANY
 
-    def begin(self, plan: Plan, k: int) -> Order:
-        """What an interval that begins asks of the core, under the lid, which does not go up again."""
+    def begin(self, plan: Plan, k: int, stands_w: float) -> Order:
+        """What an interval that begins asks of the core, under the lid, which does not go up again.
+
+        One that only a fresh command lifts is no higher than where the site stands: what lies between intervals, and
+        racks that fell while rampd was away, have lowered it as well.
+        """
         if self.lid is not None and self.lid.interval not in (ANY, k):
             self._cover(None)
         order = plan.order(k, self.site)
         if self.lid is not None:
-            order = replace(order, target_w=min(order.target_w, self.lid.power_w))
+            most_w = min(self.lid.power_w, stands_w) if self.fixed else self.lid.power_w
+            order = replace(order, target_w=min(order.target_w, most_w))
             self._cover(replace(self.lid, power_w=order.target_w))
         self.journal.stand(interval=k)
         return order

@@ -227,7 +227,8 @@ class Desk:
     ) -> Live:  # fmt: skip
         """Puts an order into the image, as a command that begins now; `resumed`: it held before a restart."""
         now_ns = time.monotonic_ns()
-        seq = order.put(self.inputs.command, now_ns + round(lease_s * 1e9), resumed=resumed)
+        expires_ns = now_ns + round(lease_s * 1e9)
+        seq = order.put(self.inputs.command, expires_ns, resumed=resumed, outlived=self.agenda.fixed)
         takes_s = order.takes_s(self.composed.config, self._span_w(order))
         deadline_ns = now_ns + round(max(2.0 * takes_s, takes_s + 30.0) * 1e9)
         return Live(command_id, seq, order, self.purchase.led_w, now_ns, deadline_ns, source)
@@ -314,7 +315,7 @@ class Desk:
         k = self.agenda.present(now_s, self.purchase.reference_w)
         if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
             return
-        order = self.agenda.begin(plan, k)
+        order = self.agenda.begin(plan, k, self.purchase.reference_w)
         if self.holder is not Source.SCHEDULE:
             self._end("released")
         self.live = self.follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s), resumed=back)

@@ -35,8 +35,11 @@ class Order:
             command.ramp_w_per_s or 0.0, SHAPES[command.shape],
         )  # fmt: skip
 
-    def put(self, slot: views.Command, expires_ns: int, *, resumed: bool = False) -> int:
-        """Into the image, under the next number, which is returned. `resumed`: it held before a restart."""
+    def put(self, slot: views.Command, expires_ns: int, *, resumed: bool = False, outlived: bool = False) -> int:
+        """Into the image, under the next number, which is returned. `resumed`: it held before a restart.
+
+        `outlived`: it is no fresh command after one whose channel was lost for too long.
+        """
         slot.seq += 1
         slot.verb = self.verb
         slot.envelope = self.envelope
@@ -44,6 +47,7 @@ class Order:
         slot.shape = self.shape
         slot.lost_ns = 0
         slot.resumed = resumed
+        slot.outlived = outlived
         slot.target_w = self.target_w
         slot.ramp_s = self.ramp_s
         slot.rate_w_per_s = self.rate_w_per_s

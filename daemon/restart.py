@@ -34,7 +34,7 @@ def resume(desk: Desk) -> None:
     desk.agenda.restore(rest)
     if desk.agenda.fixed:
         # What was held for a lost channel has ended, and no fresh command came: silence raises nothing now either.
-        desk.inputs.command.lost_ns = max(1, now_ns - desk.channel.hold_max_ns)
+        desk.inputs.command.outlived = 1
     desk.waiting.restore(rest.get("waiting"), time.time())
     desk.hands.restore(rest.get("racks"), time.time(), desk.composed.config.lease.max_s)
     if desk.journal.live is not None:

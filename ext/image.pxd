@@ -12,6 +12,7 @@ cdef struct Command:            # the one arbitrated command
     int64_t lost_ns             # since when its channel is silent; 0: it lives, or there is none
     int64_t resets              # the operator's resets so far
     int64_t resumed             # it held before a restart: no fresh one
+    int64_t outlived            # a channel was lost for too long and none fresh came since: no end raises
     int64_t regulation_seq      # a new number is a new regulation signal
     int64_t regulation_ns       # end of its lease
     int64_t regulation_after    # what follows that: AFTER_FLAT until more is known

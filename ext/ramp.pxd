@@ -11,11 +11,12 @@ cdef bint live(const image.Inputs *inputs, const image.Limits *limits, int64_t n
 cdef double goal(const image.Limits *limits, double asked_w) noexcept nogil
 cdef double envelope(const image.Limits *limits, const image.State *state, double noise_w, bint up) noexcept nogil
 cdef double pace(const image.Inputs *inputs, const image.Limits *limits, const image.State *state) noexcept nogil
-cdef void rest(const image.Limits *limits, image.State *state, bint may_raise) noexcept nogil
+cdef void rest(const image.Limits *limits, image.State *state, bint up) noexcept nogil
 @cython.locals(stopped=bint)
 cdef void take(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                int64_t now_ns) noexcept nogil
 cdef double advance_curve(image.State *state, double dt_s) noexcept nogil
+cdef bint may_raise(const image.Inputs *inputs, const image.Limits *limits) noexcept nogil
 cdef void settle(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                  int64_t now_ns) noexcept nogil
 cdef double land(double step_w, double rest_w, double dt_s) noexcept nogil

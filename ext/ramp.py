@@ -80,11 +80,11 @@ def pace(inputs: Inputs, limits: Limits, state: State) -> float:
     return ENDLESS
 
 
-def rest(limits: Limits, state: State, may_raise: bool) -> None:
+def rest(limits: Limits, state: State, up: bool) -> None:
     """Towards the default under the normal envelope; upward only where that is allowed."""
     state.envelope = NORMAL
     state.goal_w = limits.site.default_w
-    if state.goal_w > state.reference_w and not may_raise:
+    if state.goal_w > state.reference_w and not up:
         state.goal_w = state.reference_w
 
 
@@ -157,6 +157,11 @@ def advance_curve(state: State, dt_s: float) -> float:
     return abs(state.goal_w - state.from_w) * rise
 
 
+def may_raise(inputs: Inputs, limits: Limits) -> bool:
+    """Whether the end of a command is a reason to rise: where the site says so, and never for a lost channel."""
+    return limits.site.raise_after != 0 and inputs.command.lost_ns == 0 and not inputs.command.outlived
+
+
 def settle(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """What holds when no new command came: the live one, its end, or the default."""
     if state.verb != STAND and not live(inputs, limits, now_ns):
@@ -167,9 +172,9 @@ def settle(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
             state.envelope = NORMAL
             state.goal_w = state.reference_w
         else:
-            rest(limits, state, limits.site.raise_after != 0 and inputs.command.lost_ns == 0)
+            rest(limits, state, may_raise(inputs, limits))
     elif state.seq == 0:
-        rest(limits, state, limits.site.raise_after != 0 and inputs.command.lost_ns == 0)
+        rest(limits, state, may_raise(inputs, limits))
 
 
 def held(inputs: Inputs, limits: Limits, state: State) -> bool:

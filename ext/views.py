@@ -24,6 +24,7 @@ class Command(ctypes.Structure):
     lost_ns: int
     resets: int
     resumed: int
+    outlived: int
     regulation_seq: int
     regulation_ns: int
     regulation_after: int

@@ -48,7 +48,7 @@ class Site(DeskLoop):
         self.open(Journal.open(self.path))
         # The image of a new process knows of no signal.
         command = self.loop.inputs.command
-        command.regulation_ns = command.lost_ns = command.regulation_after = 0
+        command.regulation_ns = command.lost_ns = command.regulation_after = command.outlived = 0
         restart.resume(self.desk)
         self.unfinished = Unfinished(self.loop.composed, self.desk.journal)
         self.unfinished.restore(self.loop.inputs, self.time(), self.monotonic_ns())

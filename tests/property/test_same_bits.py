@@ -121,6 +121,7 @@ def disturb(random: Random, made: World, wild: bool) -> None:
         made.inputs.command.shape = random.choice(list(codes.Shape))
     if random.random() < 0.05:
         made.inputs.command.lost_ns = random.choice([0, made.now_ns])
+        made.inputs.command.outlived = random.choice([0, 1])
 
 
 def remind(random: Random, made: World) -> None:
