@@ -20,6 +20,7 @@ cdef bint stranded(const image.Inputs *inputs, const image.State *state, int64_t
 cdef void hear(const image.Inputs *inputs, image.State *state, double moved_w, int64_t now_ns) noexcept nogil
 @cython.locals(up=bint)
 cdef double regulate(const image.Limits *limits, const image.State *state, double moved_w, double dt_s) noexcept nogil
+@cython.locals(stays=bint)
 cdef void stand_beside(const image.Inputs *inputs, const image.Limits *limits, image.State *state, double moved_w,
                        int64_t now_ns, double dt_s) noexcept nogil
 cdef void bind(const image.Limits *limits, image.State *state, double regulation_w, double response_w) noexcept nogil

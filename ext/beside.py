@@ -152,7 +152,10 @@ def stand_beside(inputs: Inputs, limits: Limits, state: State, moved_w: float, n
     if state.regulating:
         state.unmet_w = unmet(limits, state)
     if not state.fault_hold:
-        state.regulation_w = regulable(limits, state, wanted_w, state.reference_w)
+        # What racks cannot give for a while is no reason to give up what silence holds, and to rise after it.
+        stays = not state.regulating and inputs.command.regulation_after != AFTER_BACK
+        least_w = site.min_w if stays else max(site.min_w, state.least_w)
+        state.regulation_w = bounded(wanted_w, state.reference_w, least_w, highest(limits, state))
     state.response_w = bounded(state.droop_w, state.reference_w + state.regulation_w, site.min_w, site.import_w)
     state.beside_w = state.regulation_w + state.response_w
     bind(limits, state, state.regulation_w - wanted_w, state.response_w - state.droop_w)

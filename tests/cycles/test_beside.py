@@ -170,6 +170,12 @@ def test_silence_raises_nothing(row: tuple[int, float, float, float, int]) -> No
     if expected_kw == regulation_kw:
         # Slow racks look no further either.
         assert interpreted.beside.given(made.limits, state, state.reference_w) == 1e3 * expected_kw
+    # Racks that cannot go as low for a while come down to it again; the site's least holds.
+    made.state.least_w, made.state.regulation_w = 790e3, -40e3
+    made.inputs.command.regulation_ns = 0
+    assert beside(made).state.regulation_w == -40e3
+    made.limits.site.min_w = 790e3
+    assert beside(made).state.regulation_w == -10e3
 
 
 @pytest.mark.parametrize(("after", "begins_kw"), [(codes.AFTER_BACK, 760.0), (codes.AFTER_HELD, 800.0)])
