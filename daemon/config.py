@@ -106,7 +106,7 @@ class Restore(Section):
     """The way back after an emergency: slower than any other, one feeder `stagger_s` after the other.
 
     Below a live set point as well: that says where to, and its own rate was for a change that it had asked for. Where
-    [normal] is slower still, its rate holds. A fresh set point ends the way back and goes at its own.
+    [normal] is slower still, its rate and its windows hold. A fresh set point ends the way back and goes at its own.
     """
 
     up_mw_per_min: Annotated[float, Field(gt=0, le=2000)] = 10.0

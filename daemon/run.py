@@ -20,6 +20,7 @@ from rampd.daemon.actuate import CHECK_S, Actuation
 from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
 from rampd.daemon.config import Config
+from rampd.daemon.doubted import Doubted
 from rampd.daemon.events import Events
 from rampd.daemon.field import Field
 from rampd.daemon.happenings import Happenings
@@ -74,6 +75,7 @@ class Daemon:
         self.desk.latched = lambda: ladder.latched(self.composed, self.snapshot())
         self.ladder = ladder.Watch(self.composed, self.events)
         self.unfinished = Unfinished(self.composed, self.journal)
+        self.doubted = Doubted(self.composed, self.journal, self.field.standby)
         self.happenings = Happenings(
             self.desk, self.events, self.field.up, config.site.max_mw * 1e6, self.field.standby
         )  # fmt: skip
@@ -148,6 +150,7 @@ class Daemon:
         restart.resume(self.desk)
         ladder.restore(self.composed, self.inputs, self.journal.latched)
         self.unfinished.restore(self.inputs, time.time(), time.monotonic_ns())
+        self.doubted.restore(self.inputs)
         # The first tick finds what was latched, and what was under way.
         self.wall.publish(time.monotonic_ns())
         thread.start()
@@ -244,6 +247,7 @@ class Daemon:
         """What a restart must not forget; nothing of a hall that was only computed."""
         if not self.shadow and (out := self.snapshot()).tick:
             self.unfinished.tick(out, time.time(), time.monotonic_ns(), last=last)
+            self.doubted.tick(out)
 
     def _note(self) -> None:
         """Whose command it is, into the recording: the core knows its number only."""

@@ -10,6 +10,7 @@ that one cannot be read or is doubted as well, beside the racks and what the res
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,6 +63,9 @@ class Standby:
     on_second: bool = False
     why: str = ""
     _changed_ns: int = -CLEAR_NS
+    _before: int = 0  # the reasons for which a meter was doubted before a restart
+    _begun_ns: int = 0
+    _started: bool = False  # the core has taken the hall over
 
     @classmethod
     def of(cls, composed: Composed, inputs: views.Inputs) -> Standby | None:
@@ -87,8 +91,18 @@ class Standby:
         """The meter that does not."""
         return self.first if self.on_second else self.second
 
+    def restore(self, names: Container[str], reasons: int) -> None:
+        """Meters that were doubted before a restart, by the core for these reasons."""
+        self._before = reasons
+        for meter in (self.first, self.second):
+            meter.doubted = meter.name in names
+        self.on_second = self.first.doubted and not self.second.doubted
+        self.why = "doubted" if self.on_second else ""
+        self.inputs.doubted = reasons if self.counts.doubted else 0
+
     def look(self, now_ns: int) -> None:
         """Chooses the meter that counts, and hands its readings on, those that it does not have from the other."""
+        self._begun_ns = self._begun_ns or now_ns
         for meter in (self.first, self.second):
             slot = meter.slots["power_w"]
             if not self._read(slot, now_ns):
@@ -104,10 +118,13 @@ class Standby:
             inputs.value[site] = inputs.value[slot]
             inputs.at_ns[site] = inputs.at_ns[slot]
             inputs.quality[site] = inputs.quality[slot]
+        if not self._started:
+            inputs.doubted = self._before if counts.doubted else 0
 
     def heed(self, out: views.Outputs, now_ns: int) -> None:
         """What the core makes of the meter that counts, and what the two make of each other."""
         counts, other = self.counts, self.other
+        self._started = self._started or bool(out.started)
         before = counts.doubted
         if now_ns - self._changed_ns >= CLEAR_NS:
             counts.doubted = bool(out.zone_reasons[0] & DOUBTS)
@@ -142,7 +159,11 @@ class Standby:
 
     def _choose(self, now_ns: int) -> None:
         first, second = self.first, self.second
-        if self.on_second:
+        alone = self.other.read_ns > 0 and not self.counts.read_ns
+        if self._before and alone and not self._started and now_ns - self._begun_ns >= BACK_NS:
+            # A hall is taken over by a meter that is doubted rather than not at all.
+            self._change("unread", now_ns)
+        elif self.on_second:
             read_ns = self.inputs.at_ns[first.slots["power_w"]] - first.read_ns
             if first.fit and (not second.fit or read_ns >= BACK_NS):
                 self._change("doubted" if second.doubted else "unread" if not second.fit else "read", now_ns)

@@ -17,6 +17,8 @@ cdef double level(const image.Limits *limits, int64_t i, double asked_w) noexcep
 cdef void freeze(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef bint implausible(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                       int64_t now_ns) noexcept nogil
+cdef void remember(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
+                   int64_t now_ns) noexcept nogil
 @cython.locals(is_fresh=bint, never=bint, lost=bint, frozen=bint, false=bint, good=bint)
 cdef void meter(const image.Inputs *inputs, const image.Limits *limits, image.State *state,
                 int64_t now_ns) noexcept nogil

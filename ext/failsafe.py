@@ -120,9 +120,24 @@ def implausible(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> bo
     return min(state.racks_ns, inputs.at_ns[site.power_slot]) - state.short_ns >= site.freeze_ns
 
 
+def remember(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
+    """Until the hall is taken over: what its meter was doubted for before a restart. From then on it proves itself.
+
+    Its first reading has not moved.
+    """
+    state.shown_w = inputs.value[limits.site.power_slot]
+    state.shown_ns = inputs.at_ns[limits.site.power_slot]
+    state.own_w = 0.0
+    state.meter_frozen = (inputs.doubted >> R_METER_FROZEN) & 1
+    if (inputs.doubted >> R_METER_IMPLAUSIBLE) & 1:
+        hold(limits, state, 0, R_METER_IMPLAUSIBLE, True, now_ns)
+
+
 def meter(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """The meter is good when fresh, alive and plausible, and after a gap once that reason has ended."""
     is_fresh = fresh(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
+    if not state.started and inputs.doubted != 0:
+        remember(inputs, limits, state, now_ns)
     if is_fresh:
         freeze(inputs, limits, state)
     # What cannot be told, in a fault as well, is as it was.

@@ -5,7 +5,7 @@ from rampd.ext.codes cimport (
     DISPATCHED, DOUBT_BEFORE, ENDLESS, ESTOP, GOOD, R_OVERLOAD, STAND, VETO_COOLING, VETO_FALL, VETO_GRID, VETO_LEVEL,
     VETO_RISE, VETO_STALE)
 from rampd.ext.warden cimport nodes, trips, veto
-from rampd.ext.witness cimport alive, believe, faulted, good, listen, opened, survey
+from rampd.ext.witness cimport alive, believe, faulted, good, listen, opened, recall, survey
 
 cdef void meet(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, int64_t i,
                int64_t now_ns) noexcept nogil

@@ -29,7 +29,7 @@ if not cython.compiled:
         VETO_STALE,
     )
     from rampd.ext.warden import nodes, trips, veto
-    from rampd.ext.witness import alive, believe, faulted, good, listen, opened, survey
+    from rampd.ext.witness import alive, believe, faulted, good, listen, opened, recall, survey
 if TYPE_CHECKING:
     from rampd.ext.views import Doubles, Inputs, Limits, Watch
 
@@ -192,6 +192,7 @@ def wake(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
     """At the first tick: what was tripped before a restart, and what others drew at nodes."""
     watch.last_ns = now_ns
     watch.shown_ns = now_ns
+    watch.shown_w = ENDLESS
     watch.resets = inputs.command.resets
     first = limits.site.zones - limits.site.nodes
     for v in range(limits.site.nodes):
@@ -213,6 +214,8 @@ def check(inputs: Inputs, limits: Limits, watch: Watch, asked_w: Doubles, out_w:
     meter_good = good(inputs, limits.site.power_slot, limits.site.meter_stale_ns, now_ns)
     fault = faulted(inputs, limits, watch, now_ns)
     if meter_good:
+        if watch.shown_w == ENDLESS:
+            recall(inputs, limits, watch, now_ns)
         alive(inputs, limits, watch, fault, now_ns)
         believe(inputs, limits, watch, fault, now_ns)
         meter_good = watch.frozen == 0 and watch.implausible == 0

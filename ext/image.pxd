@@ -29,7 +29,9 @@ cdef struct Inputs:
     int64_t returning
     int64_t return_ns
     int64_t regulated           # the purchase was below its set point by regulation
+    int64_t doubted             # until it has started: reasons for which the site meter was not believed
     double return_cap_w         # 0: not known
+    double rest_w               # where it was doubted: what the rest of the site drew last
     double held_w               # regulation where a lost channel held it
     double *value               # [slots]
     int64_t *at_ns              # [slots] when the request was sent

@@ -17,6 +17,7 @@ cdef struct State:              # the step's own memory
     int64_t regulation_seq      # and this is its number
     int64_t climbing            # what a restart found regulated down comes back slowly, until a fresh command
     int64_t lapsed              # the lease of seq has ended
+    int64_t astray              # it comes back up to the way of its command, or from an emergency
     int64_t meter_at_ns
     int64_t meter_good          # fresh now
     int64_t meter_frozen        # it shows the same while the racks move, and has not moved since

@@ -25,6 +25,7 @@ class State(ctypes.Structure):
     regulation_seq: int
     climbing: int
     lapsed: int
+    astray: int
     meter_at_ns: int
     meter_good: int
     meter_frozen: int

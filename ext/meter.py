@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import SECOND_NS, WINDOW_SLOTS
+    from rampd.ext.codes import R_METER_NEVER, SECOND_NS, WINDOW_SLOTS
+    from rampd.ext.ladder import acts
     from rampd.ext.window import crest, noise, swung
 if TYPE_CHECKING:
     from rampd.ext.views import Inputs, Limits, State
@@ -140,11 +141,23 @@ def possible(limits: Limits, found_w: float) -> bool:
     return -limits.site.generation_w - slack_w <= found_w <= limits.site.import_w + slack_w
 
 
+def resume(inputs: Inputs, limits: Limits, state: State) -> None:
+    """Starts with a meter that was doubted before a restart: by the racks, and what the rest of the site drew last."""
+    for i in range(limits.site.racks):
+        if not state.known[i] and state.now_ns - state.first_ns <= limits.site.rack_stale_ns:
+            return
+    start(limits, state, (1.0 + limits.site.loss_ratio) * state.model_w + inputs.rest_w)
+    state.blind_ns = state.now_ns
+
+
 def compare(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     """Takes a new meter reading, the first one to start with; one of a meter that is not believed teaches nothing."""
     slot = limits.site.power_slot
     at_ns = inputs.at_ns[slot]
     found_w = inputs.value[slot]
+    if not state.started and inputs.doubted != 0 and not acts(state, 0, R_METER_NEVER):
+        resume(inputs, limits, state)
+        return
     # While it shows less than the racks, or does not move as they do, it teaches nothing.
     strange = state.started and (state.short or abs(state.own_w) > 0.1 * limits.site.freeze_w)
     if not state.meter_good or (state.fault_hold and state.started) or strange:

@@ -63,6 +63,8 @@ def envelope(limits: Limits, state: State, noise_w: float, up: bool) -> float:
         most = site.normal_up if up else site.normal_down
     if (state.returning or state.climbing) and up:
         most = min(most, site.return_up)
+    if state.astray:
+        most = min(most, site.normal_up, slope(limits, NORMAL, noise_w, True))
     return min(most, slope(limits, state.envelope, noise_w, up))
 
 
@@ -100,6 +102,7 @@ def take(inputs: Inputs, limits: Limits, state: State, now_ns: int) -> None:
     state.taken_tick = state.tick
     state.verb = command.verb
     state.lapsed = 0
+    state.astray = 0
     state.curve_s = 0.0
     if not command.resumed:
         state.climbing = 0
@@ -206,13 +209,12 @@ def on_its_way(state: State) -> bool:
 def stride(inputs: Inputs, limits: Limits, state: State, most: float, dt_s: float) -> float:
     """How far the reference may go in this tick, W: at the command's rate, and at `most` W/s.
 
-    What a shed or a lost meter threw off its way returns to it, upward no faster than normal.
+    What a shed or a lost meter threw off its way returns to it.
     """
     if state.verb == STAND:
         return most * dt_s
     if not on_its_way(state):
-        back = min(most, limits.site.normal_up) if state.goal_w > state.reference_w else most
-        return min(back * dt_s, abs(state.from_w - state.reference_w))
+        return min(most * dt_s, abs(state.from_w - state.reference_w))
     if state.curve_s > 0.0:
         return min(advance_curve(state, dt_s), most * dt_s)
     step_w = min(state.rate_w_per_s, most) * dt_s
@@ -250,6 +252,7 @@ def follow(inputs: Inputs, limits: Limits, state: State, now_ns: int, dt_s: floa
     if lost:
         goal_w = min(goal_w, limits.site.default_w)
     up = goal_w > state.reference_w
+    state.astray = up and (state.returning != 0 or state.climbing != 0 or not on_its_way(state))
     most = envelope(limits, state, 0.0 if lost else state.noise_w, up)
     step_w = stride(inputs, limits, state, most, dt_s)
     if lost:

@@ -45,7 +45,9 @@ class Inputs(ctypes.Structure):
     returning: int
     return_ns: int
     regulated: int
+    doubted: int
     return_cap_w: float
+    rest_w: float
     held_w: float
     value: Doubles
     at_ns: Longs

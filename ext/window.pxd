@@ -1,10 +1,11 @@
 cimport cython
 from libc.stdint cimport int64_t
 from rampd.ext cimport image
-from rampd.ext.codes cimport ENDLESS, SECOND_NS, WINDOW_SLOTS
+from rampd.ext.codes cimport ENDLESS, NORMAL, SECOND_NS, WINDOW_SLOTS
 
 @cython.locals(k=int64_t, at=int64_t, base=int64_t)
 cdef void note(const image.Limits *limits, image.State *state, int64_t now_ns) noexcept nogil
+cdef bint binds(const image.Limits *limits, const image.State *state, int64_t w) noexcept nogil
 cdef double highest(const image.Limits *limits, const image.State *state) noexcept nogil
 cdef double lowest(const image.Limits *limits, const image.State *state) noexcept nogil
 @cython.locals(slot_ns=int64_t, back=int64_t, at=int64_t, k=int64_t)

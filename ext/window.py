@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 
 if not cython.compiled:
-    from rampd.ext.codes import ENDLESS, SECOND_NS, WINDOW_SLOTS
+    from rampd.ext.codes import ENDLESS, NORMAL, SECOND_NS, WINDOW_SLOTS
 if TYPE_CHECKING:
     from rampd.ext.views import Limits, State
 
@@ -35,11 +35,21 @@ def note(limits: Limits, state: State, now_ns: int) -> None:
         state.window_high_w[k] = max(state.window_high_w[k], state.reference_w)
 
 
+def binds(limits: Limits, state: State, w: int) -> bool:
+    """Whether a window of some envelope binds: of the present one, or of the normal one where nobody asked for a rise.
+
+    What comes back after an emergency, or to a way that it was thrown off, was dispatched by no command.
+    """
+    if state.window_at[w] == 0:
+        return False
+    return limits.window_envelope[w] == state.envelope or (limits.window_envelope[w] == NORMAL and state.astray != 0)
+
+
 def highest(limits: Limits, state: State) -> float:
     """How high the present envelope's windows let the reference go now; never below where it is."""
     most_w = ENDLESS
     for w in range(limits.site.windows):
-        if limits.window_envelope[w] == state.envelope and state.window_at[w] > 0:
+        if binds(limits, state, w):
             low_w = state.window_low_w[w * WINDOW_SLOTS]
             for k in range(WINDOW_SLOTS):
                 low_w = min(low_w, state.window_low_w[w * WINDOW_SLOTS + k])
@@ -51,7 +61,7 @@ def lowest(limits: Limits, state: State) -> float:
     """How low the present envelope's windows let the reference go now; never above where it is."""
     least_w = -ENDLESS
     for w in range(limits.site.windows):
-        if limits.window_envelope[w] == state.envelope and state.window_at[w] > 0:
+        if binds(limits, state, w):
             high_w = state.window_high_w[w * WINDOW_SLOTS]
             for k in range(WINDOW_SLOTS):
                 high_w = max(high_w, state.window_high_w[w * WINDOW_SLOTS + k])
@@ -65,7 +75,7 @@ def leave(limits: Limits, state: State, way_w: float, ahead_s: float, up: bool) 
     Where they hold it, it goes on when what holds it is older than the window.
     """
     for w in range(limits.site.windows):
-        if limits.window_envelope[w] != state.envelope or state.window_at[w] == 0:
+        if not binds(limits, state, w):
             continue
         slot_ns = limits.window_ns[w] // (WINDOW_SLOTS - 1)
         room_w = limits.window_up_w[w] if up else limits.window_down_w[w]

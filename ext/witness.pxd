@@ -2,9 +2,12 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from rampd.ext cimport image
 from rampd.ext.codes cimport (
-    AVAILABLE, DOUBT_BEFORE, DOUBT_FALSE, DOUBT_FROZEN, DOUBT_SCALE, ENDLESS, GOOD, SECOND_NS)
+    AVAILABLE, DOUBT_BEFORE, DOUBT_FALSE, DOUBT_FROZEN, DOUBT_SCALE, ENDLESS, GOOD, R_METER_FROZEN,
+    R_METER_IMPLAUSIBLE, SECOND_NS)
 
 cdef bint good(const image.Inputs *inputs, int64_t slot, int64_t stale_ns, int64_t now_ns) noexcept nogil
+cdef void recall(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch,
+                 int64_t now_ns) noexcept nogil
 @cython.locals(at_ns=int64_t)
 cdef void alive(const image.Inputs *inputs, const image.Limits *limits, image.Watch *watch, bint fault,
                 int64_t now_ns) noexcept nogil

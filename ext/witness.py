@@ -17,6 +17,8 @@ if not cython.compiled:
         DOUBT_SCALE,
         ENDLESS,
         GOOD,
+        R_METER_FROZEN,
+        R_METER_IMPLAUSIBLE,
         SECOND_NS,
     )
 if TYPE_CHECKING:
@@ -28,6 +30,16 @@ def good(inputs: Inputs, slot: int, stale_ns: int, now_ns: int) -> bool:
     if slot < 0 or inputs.quality[slot] != GOOD or now_ns - inputs.at_ns[slot] > stale_ns:
         return False
     return inputs.value[slot] * 0.0 == 0.0
+
+
+def recall(inputs: Inputs, limits: Limits, watch: Watch, now_ns: int) -> None:
+    """At its first reading: what a meter was doubted for before a restart. That reading has not moved."""
+    watch.shown_w = inputs.value[limits.site.power_slot]
+    watch.shown_ns = inputs.at_ns[limits.site.power_slot]
+    watch.own_w = 0.0
+    watch.frozen = (inputs.doubted >> R_METER_FROZEN) & 1
+    watch.implausible = (inputs.doubted >> R_METER_IMPLAUSIBLE) & 1
+    watch.trust_ns = now_ns
 
 
 def alive(inputs: Inputs, limits: Limits, watch: Watch, fault: bool, now_ns: int) -> None:

@@ -79,7 +79,8 @@ class ClosedLoop:
         self.inputs.command.verb = codes.STAND
         self.inputs.command.seq = 0
         self.inputs.shedding = self.inputs.returning = 0
-        self.inputs.return_cap_w = self.inputs.held_w = 0.0
+        self.inputs.return_cap_w = self.inputs.held_w = self.inputs.rest_w = 0.0
+        self.inputs.doubted = 0
         for i in range(len(self.composed.racks)):
             self.inputs.free_ns[i] = self.inputs.worn_ns[i] = 0
         for v in range(len(self.composed.nodes)):

@@ -276,3 +276,37 @@ def test_a_set_point_behind_an_open_breaker_does_not_end_the_return(
     assert follow(made, ticks=2) == [800.0, 800.0]
     assert (made.state.seq == made.inputs.command.seq, made.state.returning) == (taken, 1)
     assert made.state.goal_w == (950e3 if taken else 800e3)
+
+
+NORMAL_WINDOW, OWN_WINDOW = (15.0, codes.NORMAL, 60e3, 60e3), (15.0, codes.DISPATCHED, 150e3, 150e3)
+BACK = {
+    # windows, kW thrown to, returning, noise kW -> reference in the next seconds below a dispatched 800 kW, 10 kW/s
+    # 0.9 x 60 kW in 15 s are 3.6 kW/s.
+    "thrown off":          ([NORMAL_WINDOW], 700.0, 0, 0.0, [703.6, 707.2, 710.8]),
+    "after an emergency":  ([NORMAL_WINDOW], 700.0, 1, 0.0, [703.6, 707.2, 710.8]),
+    "beside noise":        ([NORMAL_WINDOW], 700.0, 1, 30.0, [701.8, 703.6]),
+    "noise takes it all":  ([NORMAL_WINDOW], 700.0, 1, 60.0, [700.0, 700.0]),
+    "both hold":           ([NORMAL_WINDOW, OWN_WINDOW], 700.0, 0, 120.0, [700.0, 700.0]),
+    "its own hold":        ([OWN_WINDOW], 700.0, 0, 120.0, [701.8, 703.6]),
+    "downwards it is its": ([NORMAL_WINDOW], 900.0, 0, 30.0, [800.0, 800.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", BACK.values(), ids=BACK.keys())
+def test_what_no_command_asked_for_keeps_the_normal_windows(
+    row: tuple[list[tuple[float, int, float, float]], float, int, float, list[float]],
+) -> None:
+    windows, thrown_kw, returning, noise_kw, expected = row
+    made = hall(windows=windows, return_up=10e3)
+    made.command(codes.TRACK, 800e3)
+    follow(made, ticks=20)
+    made.state.reference_w = thrown_kw * 1e3
+    made.state.returning, made.state.return_cap_w = returning, 1e6
+    made.state.noise_w = noise_kw * 1e3
+    assert follow(made, ticks=len(expected)) == pytest.approx(expected)
+    # A fresh one has leave for its own.
+    made.state.noise_w = 0.0
+    made.meter(made.state.reference_w / 1e3)
+    made.command(codes.TRACK, 900e3, rate_w_per_s=10e3)
+    at_kw = follow(made)[0]
+    assert follow(made) == pytest.approx([at_kw + (9.0 if OWN_WINDOW in windows else 10.0)])
