@@ -13,7 +13,7 @@ from typing import Any, Final
 from rampd.daemon.journal import Journal
 from rampd.daemon.site import Composed
 from rampd.daemon.standby import DOUBTS, Standby
-from rampd.ext import codes, reasons, views
+from rampd.ext import reasons, views
 
 log = logging.getLogger("rampd.doubted")
 
@@ -41,7 +41,8 @@ class Doubted:
             names = [meter.name for meter in (self.standby.first, self.standby.second) if meter.doubted]
         record: dict[str, Any] | None = None
         if names:
-            if not abs(out.disturbance_w - self._rest_w) <= MOVED_PART * self.composed.config.site.max_mw * 1e6:
+            moved_w = abs(out.disturbance_w - self._rest_w)
+            if not moved_w <= MOVED_PART * self.composed.config.site.max_mw * 1e6:
                 self._rest_w = round(out.disturbance_w, 1)
             record = {
                 "meters": names, "reasons": [name for name, bit in NAMES.items() if found & bit],
@@ -51,7 +52,7 @@ class Doubted:
             self.journal.stand(doubted=record)
 
     def restore(self, inputs: views.Inputs) -> None:
-        """Tells the core, before its first tick. What cannot be read of it is forgotten: a rest that nobody knows leads nowhere."""
+        """Tells the core, before its first tick. What cannot be read of it is forgotten: its rest leads nowhere."""
         record = self.journal.rest.get("doubted")
         if record is None:
             return

@@ -147,12 +147,7 @@ class Daemon:
         gc.freeze()
         self._lock()
         self.events.note("daemon", state="started", version=rampd.__version__)
-        restart.resume(self.desk)
-        ladder.restore(self.composed, self.inputs, self.journal.latched)
-        self.unfinished.restore(self.inputs, time.time(), time.monotonic_ns())
-        self.doubted.restore(self.inputs)
-        # The first tick finds what was latched, and what was under way.
-        self.wall.publish(time.monotonic_ns())
+        self._resume()
         thread.start()
         if self.recorder is not None:
             self.recorder.start()
@@ -179,6 +174,14 @@ class Daemon:
             mirror.close()
             await runner.cleanup()
             gc.unfreeze()
+
+    def _resume(self) -> None:
+        """The first tick finds what was latched, what was under way, and which meter was doubted."""
+        restart.resume(self.desk)
+        ladder.restore(self.composed, self.inputs, self.journal.latched)
+        self.unfinished.restore(self.inputs, time.time(), time.monotonic_ns())
+        self.doubted.restore(self.inputs)
+        self.wall.publish(time.monotonic_ns())
 
     def _last_words(self) -> None:
         """What a restart must know."""

@@ -120,7 +120,7 @@ def failsafe() -> str:
         "`rampd status`, `state.failsafe` on MQTT and `rampd_failsafe_active{scope,reason}` show which reasons act.\n"
         "What needs a reset stays, over a restart as well, until `rampd reset` is given while its condition is gone.\n"
         "An under-frequency step and a return go on after a restart, the step until its end was seen.\n"
-        "A site meter that was not believed is doubted on: the hall is taken over by its racks and what the rest drew.\n"
+        "A site meter that was not believed is doubted on: the hall is taken over by its racks and the last rest.\n"
         "Racks are counted, not listed; those of a common loss are counted there, and what a link explains is no\n"
         "loss of its feeder.\n",
         "| reason | acts for | when | step | what is done | clears after | reset |",
