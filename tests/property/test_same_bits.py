@@ -133,6 +133,8 @@ def remind(random: Random, made: World) -> None:
     inputs.returning, inputs.return_ns = random.randint(0, 1), now_ns - random.choice([0, 1, 3590, 3600]) * NS
     inputs.return_cap_w = random.choice([0.0, 1.0, 0.5, 1.1]) * made.limits.site.max_w
     inputs.regulated, inputs.held_w = random.randint(0, 1), random.choice([0.0, -0.1, 0.2]) * made.limits.site.max_w
+    inputs.doubted = random.choice([0, 1 << codes.R_METER_FROZEN, 1 << codes.R_METER_IMPLAUSIBLE])
+    inputs.rest_w = random.choice([0.0, 0.1]) * made.limits.site.max_w
     site = made.limits.site
     for zone in range(site.zones - site.nodes, site.zones):
         inputs.latched[zone] = random.choice([0, 0, 0, 1 << codes.R_OVERLOAD])
