@@ -33,6 +33,7 @@ SCRIPTS = {
     "there and back and there":       ((P(5, 300.0), P(15, 300.0, DOWN), P(2, 300.0), P(15, 300.0, DOWN)), 0),
     "the meter moves in between":     ((P(5, 300.0), P(15, 300.0, DOWN), P(1, 301.0), P(15, 301.0, DOWN)), 0),
     "just not enough, after a move":  ((P(5, 300.0), P(5, 301.0), P(50, 301.0, LESS)), 0),
+    "just enough, after a move":      ((P(5, 300.0), P(5, 301.0), P(22, 301.0, DOWN)), 1),
     "racks read late":                ((P(5, 300.0), P(10, 250.0, read=()), P(50, 250.0, DOWN)), 0),
     "racks read late, then as said":  ((P(5, 300.0), P(10, 250.0, read=()), P(5, 250.0, DOWN), P(22, 250.0)), 1),
     "readings that are none":         ((P(5, 300.0), P(50, 300.0, (900.0, 80.0, 40.0), bad=(0,))), 0),
