@@ -19,6 +19,8 @@ cdef void look(const image.Inputs *inputs, const image.Limits *limits, image.Sta
 @cython.locals(i=int64_t)
 cdef void bounds(const image.Inputs *inputs, const image.Limits *limits, image.State *state) noexcept nogil
 cdef void gather(const image.Limits *limits, image.State *state) noexcept nogil
+@cython.locals(i=int64_t, k=int64_t)
+cdef void overhang(const image.Limits *limits, image.State *state) noexcept nogil
 @cython.locals(v=int64_t)
 cdef bint shut(const image.Limits *limits, const image.State *state, int64_t i) noexcept nogil
 cdef void stay(const image.Limits *limits, image.State *state) noexcept nogil

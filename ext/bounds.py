@@ -210,6 +210,7 @@ def bounds(inputs: Inputs, limits: Limits, state: State) -> None:
     if limits.site.measured:
         stay(limits, state)
     gather(limits, state)
+    overhang(limits, state)
     if limits.site.resting:
         rests(limits, state)
     keep_free(limits, state)
@@ -233,6 +234,18 @@ def gather(limits: Limits, state: State) -> None:
         state.reserve_w[v] = reserve_w
         state.worst_w[v] = worst_w
         state.used_w[v] = used_w
+
+
+def overhang(limits: Limits, state: State) -> None:
+    """Nodes keep free as well by what the level of a rack in steps lies above what it wants beyond its headroom.
+
+    It stays at the level above its demand, for below it there is only one that cuts it.
+    """
+    for k in range(limits.stepped_first[limits.site.tiers]):
+        i = limits.stepped[k]
+        over_w = state.applied_w[i] - state.hi_w[i] - state.head_w[i]
+        if over_w > 0.0 and state.usual[i]:
+            state.reserve_w[limits.node[i]] += over_w
 
 
 def live(inputs: Inputs, state: State, i: int) -> bool:

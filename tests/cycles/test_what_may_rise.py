@@ -291,3 +291,18 @@ def test_who_is_lowered_on_the_way_up_keeps_the_room_that_it_still_rises_into() 
     assert [told_w[i][-1] for i in (0, 1)] == pytest.approx([30e3, 100e3])
     assert most_w <= 130e3 * 1.001
     assert made.vetoes() == {}
+
+
+def test_a_level_that_stands_above_what_its_rack_wants_is_kept_free_for_it() -> None:
+    """Taken over with all that they can have below a node that carries less; one draws 60 kW at its level of 100."""
+    racks = [Rack(node=1, min_w=0.0, levels_w=(0.0, 50e3, 100e3)), Rack(node=1, tier=1)]
+    made = world(racks, [Node(1e6), Node(180e3, 0)], max_w=200e3, import_w=300e3)
+    for t in range(200):
+        power_w = [60e3, made.state.power_w[1] if t > 0 else 100e3]
+        for i in (0, 1):
+            made.rack(i, power_w[i], made.state.applied_w[i] if t > 0 else 100e3)
+        made.cool(0)
+        made.meter(sum(power_w))
+        made.tick()
+    assert [round(w / 1e3, 1) for w in made.state.applied_w[:2]] == [100.0, 80.0]
+    assert made.vetoes() == {}
