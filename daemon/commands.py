@@ -274,6 +274,8 @@ class Desk:
             live.topic, live.correlation = sender.topic, sender.correlation
             self.keep(0.0)
         self.agenda.lift()
+        # The interval that is followed goes on as it is; what follows it is as free as the lid.
+        self.inputs.command.outlived = 0
         self._heed_plan()
         if self.live is None or self.live.id != change.id:
             self.answers.say("mode", change.id, "reached", sender)

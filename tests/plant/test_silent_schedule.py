@@ -101,3 +101,23 @@ def test_what_ends_after_a_fresh_command_raises_where_the_site_allows_it(site: S
     site.let(80.0)
     raises = site.desk.composed.config.lease.raise_after
     assert site.loop.mean_w(1.0) == pytest.approx((1.0 if raises else 0.55) * MAX_W, abs=2 * SLACK_W)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "with a restart"])
+def test_what_ends_after_the_operator_has_lifted_the_lid_raises_where_the_site_allows_it(
+    site: Site, restarts: bool
+) -> None:
+    """The interval that is followed goes on meanwhile, as low as it was."""
+    plan(site, 0.5, each_s=80.0)
+    site.let(HOLD_S + 40.0)
+    if restarts:
+        site.crash()
+    site.silent = False
+    site.let(5.0)
+    site.send("mode", mode="auto", who="operator")
+    site.let(15.0)
+    assert site.desk.channel_state == "up"
+    assert site.loop.mean_w(1.0) == pytest.approx(0.5 * MAX_W, abs=SLACK_W)
+    site.let(110.0)
+    raises = site.desk.composed.config.lease.raise_after
+    assert site.loop.mean_w(1.0) == pytest.approx((1.0 if raises else 0.5) * MAX_W, abs=2 * SLACK_W)
