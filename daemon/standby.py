@@ -92,13 +92,16 @@ class Standby:
         return self.first if self.on_second else self.second
 
     def restore(self, names: Container[str], reasons: int) -> None:
-        """Meters that were doubted before a restart, by the core for these reasons."""
-        self._before = reasons
+        """Meters that were doubted before a restart, by the core for these reasons.
+
+        Where both were, nobody knows for which of them these are: the one that counts has to disprove all.
+        """
         for meter in (self.first, self.second):
             meter.doubted = meter.name in names
+        self._before = DOUBTS if self.first.doubted and self.second.doubted else reasons
         self.on_second = self.first.doubted and not self.second.doubted
         self.why = "doubted" if self.on_second else ""
-        self.inputs.doubted = reasons if self.counts.doubted else 0
+        self.inputs.doubted = self._before if self.counts.doubted else 0
 
     def look(self, now_ns: int) -> None:
         """Chooses the meter that counts, and hands its readings on, those that it does not have from the other."""
