@@ -82,8 +82,8 @@ class Agenda:
     def begin(self, plan: Plan, k: int, stands_w: float) -> Order:
         """What an interval that begins asks of the core, under the lid, which does not go up again.
 
-        One that only a fresh command lifts is no higher than where the site stands: what lies between intervals, and
-        racks that fell while rampd was away, have lowered it as well.
+        One that only a fresh command lifts is no higher than where the site stands, or was led to before a shed: what
+        lies between intervals, and racks that fell while rampd was away, have lowered it as well.
         """
         if self.lid is not None and self.lid.interval not in (ANY, k):
             self._cover(None)

@@ -317,7 +317,8 @@ class Desk:
         k = self.agenda.present(now_s, self.purchase.reference_w)
         if k is None or self.holder > Source.SCHEDULE or (self.live is not None and self.live.interval == k):
             return
-        order = self.agenda.begin(plan, k, self.purchase.reference_w)
+        # What a shed has taken for a while is on its way back, or will be.
+        order = self.agenda.begin(plan, k, max(self.purchase.reference_w, self.purchase.goal_w))
         if self.holder is not Source.SCHEDULE:
             self._end("released")
         self.live = self.follow(plan.id, order, Source.SCHEDULE, plan.left_s(k, now_s), resumed=back)

@@ -36,6 +36,7 @@ class Purchase:
     mean_w: float = math.nan
     led_w: float = math.nan  # without regulation and primary response: what a command makes of it
     reference_w: float = 0.0
+    goal_w: float = 0.0  # where the reference goes
     least_w: float = 0.0
     noise_w: float = 0.0  # peak to peak of the mean within 5 s while nothing is asked of it; a peak that fades
     _samples: deque[tuple[int, float]] = field(default_factory=deque)
@@ -67,7 +68,7 @@ class Purchase:
             return
         if out.reference_w != self.reference_w:
             self._rest_ns = now_ns
-        self.reference_w, self.least_w = out.reference_w, out.least_w
+        self.reference_w, self.goal_w, self.least_w = out.reference_w, out.goal_w, out.least_w
         self.mean_w = _enter(self._samples, now_ns, out.power_w, MEAN_S)
         self.led_w = self.mean_w - out.regulation_w - out.response_w
         _enter(self._means, now_ns, self.led_w, SWING_S)

@@ -12,7 +12,7 @@ import pytest
 
 from rampd.daemon import sitecheck
 from tests import sites
-from tests.plant.test_unfinished import MAX_W, SLACK_W, Site
+from tests.plant.test_unfinished import CLEAR_HZ, GRID, LOW_HZ, MAX_W, SLACK_W, Site
 
 HOLD_S = 30.0
 SET = 0.6
@@ -21,7 +21,9 @@ SET = 0.6
 @pytest.fixture(params=[True, False], ids=["raise after", "no raise after"])
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Site:
     """At 60 % by a remote command, whose channel is silent from now on."""
-    config = sitecheck.load(sites.site(tmp_path))
+    path = sites.site(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8") + GRID, encoding="utf-8")
+    config = sitecheck.load(path)
     config = config.model_copy(
         update={
             "control": config.control.model_copy(update={"hold_max_s": HOLD_S}),
@@ -121,3 +123,19 @@ def test_what_ends_after_the_operator_has_lifted_the_lid_raises_where_the_site_a
     site.let(110.0)
     raises = site.desk.composed.config.lease.raise_after
     assert site.loop.mean_w(1.0) == pytest.approx((1.0 if raises else 0.5) * MAX_W, abs=2 * SLACK_W)
+
+
+@pytest.mark.parametrize("each_s", [40.0, 70.0], ids=["begins while shed", "begins on the way back"])
+def test_what_was_shed_comes_back_below_an_interval_that_began_meanwhile(site: Site, each_s: float) -> None:
+    """As it does below one that lasts: the lid is where the site was led to, not where the shed has brought it."""
+    site.loop.limits.site.default_w = MAX_W
+    plan(site, 0.55, 0.55, 0.55, each_s=each_s)
+    site.let(HOLD_S + 15.0 + 20.0)
+    assert site.loop.mean_w(1.0) == pytest.approx(0.55 * MAX_W, abs=SLACK_W)
+    site.plant_loop.hz = LOW_HZ
+    site.let(25.0)
+    assert site.loop.mean_w(1.0) < 0.5 * MAX_W
+    site.plant_loop.hz = CLEAR_HZ + 0.2
+    site.let(100.0)
+    assert site.loop.mean_w(1.0) == pytest.approx(0.55 * MAX_W, abs=SLACK_W)
+    assert max(site.loop.since(site.loop.now_s - 100.0)) <= 0.55 * MAX_W + SLACK_W
