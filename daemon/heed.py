@@ -7,6 +7,8 @@ cancelled before stays counted in a task whose TaskGroup failed: it is no reason
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 
 def cancels() -> int:
@@ -19,3 +21,22 @@ def heed(before: int) -> None:
     """Raises CancelledError in a task that was cancelled more often than `before`, as `cancels` said."""
     if cancels() > before:
         raise asyncio.CancelledError
+
+
+async def apart(work: Coroutine[Any, Any, None]) -> None:
+    """Waits for work in a task of its own: whoever is cancelled ends, also where the work fails at that moment.
+
+    A TaskGroup that is cancelled while one of its tasks fails raises that error, and who goes on after it was never
+    stopped.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        # What it failed with is no error that nobody retrieved.
+        if not task.cancelled():
+            task.exception()
+        raise
+    task.result()

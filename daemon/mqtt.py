@@ -33,7 +33,7 @@ from rampd.daemon.answers import Reply
 from rampd.daemon.commands import Desk
 from rampd.daemon.config import Mqtt
 from rampd.daemon.events import Events
-from rampd.daemon.heed import cancels, heed
+from rampd.daemon.heed import apart, cancels, heed
 from rampd.daemon.messages import ID, LARGEST, stamp
 from rampd.daemon.show import Show
 from rampd.ext import views
@@ -201,12 +201,7 @@ class Bus:
         will = aiomqtt.Will(f"{self.root}/status", self._status("offline"), qos=1, retain=True)
         while True:
             try:
-                async with connect(self.mqtt, name=f"rampd-{self.site_id}-{self.session}", will=will) as (
-                    client,
-                    modern,
-                ):
-                    self._modern = modern
-                    await self._serve(client)
+                await apart(self._session(will))
             except* (aiomqtt.MqttError, BrokerError, OSError) as group:
                 problem = str(group.exceptions[0])
                 if self.connected:
@@ -219,6 +214,12 @@ class Bus:
                 self.connected = False
             await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _session(self, will: aiomqtt.Will) -> None:
+        name = f"rampd-{self.site_id}-{self.session}"
+        async with connect(self.mqtt, name=name, will=will) as (client, modern):
+            self._modern = modern
+            await self._serve(client)
 
     def _blame(self) -> None:
         """What was on its way when a session ended may be what ended it: no session for ever ends over the same.
